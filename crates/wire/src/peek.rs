@@ -1,0 +1,168 @@
+//! What routing and money read from a request body, found in one scan and left where it is.
+//!
+//! Each dialect's `peek` walks its own top level with the helpers here. A key that Waypost reads may stand only once
+//! (`\u` escapes included), because a provider might read the other one.
+
+use std::ops::Range;
+
+use crate::error::WireError;
+use crate::scan::{Kind, Scanner};
+
+/// The few things read from a request before it is routed. Ranges are byte offsets of values in the body.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Peek {
+    pub model: Option<String>,
+    pub model_at: Option<Range<usize>>,
+    pub stream: bool,
+    /// Chat only: the value of `stream_options`, and what it says about usage.
+    pub stream_options_at: Option<Range<usize>>,
+    pub include_usage: Option<bool>,
+    /// The output cap the caller set, and where its value stands.
+    pub max_output_tokens: Option<u64>,
+    pub max_output_at: Option<Range<usize>>,
+    /// Parallel answers wanted; 1 if not said.
+    pub n: u64,
+    /// Just behind the opening brace: where a new key may be put, followed by a comma.
+    pub inside: usize,
+}
+
+/// The keys read so far, to refuse a second one.
+#[derive(Debug, Default)]
+pub struct KeysRead(Vec<&'static str>);
+
+impl KeysRead {
+    /// Notes that `key` is read. `path` is the object it stands in (empty at the top).
+    pub fn once(&mut self, path: &str, key: &'static str) -> Result<(), WireError> {
+        if self.0.contains(&key) {
+            let param = join(path, key);
+            let message = format!("`{param}` stands twice in the same object; send it once");
+            return Err(WireError::invalid(param, message));
+        }
+        self.0.push(key);
+        Ok(())
+    }
+}
+
+/// `path.key`, or just `key` at the top.
+pub fn join(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+/// A string value.
+pub fn string(scanner: &mut Scanner<'_>, param: &str) -> Result<String, WireError> {
+    if scanner.kind()? != Kind::String {
+        return Err(mistyped(param, "a string"));
+    }
+    scanner.string().map(std::borrow::Cow::into_owned)
+}
+
+/// A string that must not be empty.
+pub fn name(scanner: &mut Scanner<'_>, param: &str) -> Result<String, WireError> {
+    let name = string(scanner, param)?;
+    if name.is_empty() {
+        return Err(WireError::invalid(
+            param,
+            format!("`{param}` must not be empty"),
+        ));
+    }
+    Ok(name)
+}
+
+/// `true`, `false`, or `None` for null.
+pub fn optional_bool(scanner: &mut Scanner<'_>, param: &str) -> Result<Option<bool>, WireError> {
+    match scanner.kind()? {
+        Kind::Bool => scanner.bool().map(Some),
+        Kind::Null => scanner.skip().map(|_| None),
+        Kind::Object | Kind::Array | Kind::String | Kind::Number => {
+            Err(mistyped(param, "true or false"))
+        }
+    }
+}
+
+/// A whole number within `range`, or `None` for null. Fractions, exponents and anything beyond 64 bits are refused,
+/// so that no odd number ever enters arithmetic.
+pub fn optional_integer(
+    scanner: &mut Scanner<'_>,
+    param: &str,
+    range: std::ops::RangeInclusive<u64>,
+) -> Result<Option<u64>, WireError> {
+    match scanner.kind()? {
+        Kind::Null => scanner.skip().map(|_| None),
+        Kind::Number => match scanner.number()?.parse::<u64>() {
+            Ok(number) if range.contains(&number) => Ok(Some(number)),
+            _ => Err(out_of_range(
+                param,
+                "a whole number",
+                range.start(),
+                range.end(),
+                u64::MAX,
+            )),
+        },
+        Kind::Object | Kind::Array | Kind::String | Kind::Bool => {
+            Err(mistyped(param, "a whole number"))
+        }
+    }
+}
+
+/// A number within `range`, or `None` for null.
+pub fn optional_number(
+    scanner: &mut Scanner<'_>,
+    param: &str,
+    range: std::ops::RangeInclusive<f64>,
+) -> Result<Option<f64>, WireError> {
+    match scanner.kind()? {
+        Kind::Null => scanner.skip().map(|_| None),
+        Kind::Number => match scanner.number()?.parse::<f64>() {
+            Ok(number) if range.contains(&number) => Ok(Some(number)),
+            _ => Err(out_of_range(
+                param,
+                "a number",
+                range.start(),
+                range.end(),
+                f64::INFINITY,
+            )),
+        },
+        Kind::Object | Kind::Array | Kind::String | Kind::Bool => Err(mistyped(param, "a number")),
+    }
+}
+
+/// The error for a value of the wrong type.
+pub fn mistyped(param: &str, expected: &str) -> WireError {
+    WireError::invalid(param, format!("`{param}` must be {expected}"))
+}
+
+/// The error for a value outside a closed set.
+pub fn not_one_of(param: &str, value: &str, allowed: &[&str]) -> WireError {
+    let shown: String = value.chars().take(64).collect();
+    WireError::invalid(
+        param,
+        format!(
+            "`{param}` is `{shown}`, but must be one of: {}",
+            allowed.join(", ")
+        ),
+    )
+}
+
+/// The error for a field that must be there.
+pub fn missing(param: &str) -> WireError {
+    WireError::invalid(param, format!("`{param}` is required"))
+}
+
+fn out_of_range<T: std::fmt::Display + PartialEq>(
+    param: &str,
+    what: &str,
+    low: &T,
+    high: &T,
+    open: T,
+) -> WireError {
+    let bounds = if *high == open {
+        format!("of at least {low}")
+    } else {
+        format!("from {low} to {high}")
+    };
+    WireError::invalid(param, format!("`{param}` must be {what} {bounds}"))
+}
