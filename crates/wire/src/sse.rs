@@ -143,12 +143,9 @@ impl Cut {
     fn find_end(&mut self, bytes: &[u8]) -> Option<usize> {
         loop {
             if self.after_cr {
-                match bytes.get(self.searched)? {
-                    b'\n' => {
-                        self.searched += 1;
-                        self.line_start = self.searched;
-                    }
-                    _ => {}
+                if *bytes.get(self.searched)? == b'\n' {
+                    self.searched += 1;
+                    self.line_start = self.searched;
                 }
                 self.after_cr = false;
             }
