@@ -214,8 +214,11 @@ mod tests {
 
     use super::*;
 
+    /// The event name and the data of a frame.
+    type Said = (Option<String>, Option<String>);
+
     /// What the chunks say, with the bytes of all frames joined.
-    fn cut(chunks: &[&[u8]]) -> (Vec<(Option<String>, Option<String>)>, Vec<u8>) {
+    fn cut(chunks: &[&[u8]]) -> (Vec<Said>, Vec<u8>) {
         let mut framer = Framer::new(1 << 20);
         let mut frames = Vec::new();
         for chunk in chunks {
