@@ -1,5 +1,5 @@
 //! The list of dialects and what each must be able to do. A dialect is a codec; a vendor is data in a [`Target`].
-//! To add one: a folder beside this file that implements [`ChatDialect`], and a line in [`Dialect::codec`].
+//! To add one: a folder beside this file that implements [`UpstreamDialect`], and [`ClientDialect`] if applications speak it.
 
 use bytes::{Bytes, BytesMut};
 
@@ -42,16 +42,9 @@ impl Dialect {
     }
 }
 
-/// Reads and writes one chat dialect. Implementations are stateless; the state of a stream lives in what
-/// [`stream_decoder`](Self::stream_decoder) and [`stream_encoder`](Self::stream_encoder) return.
-pub trait ChatDialect: Sync {
-    /// Validates a request and reads what routing needs, in one pass and without building a document.
-    /// Everything that has a closed set or a range is checked here, so a bad request never reaches an upstream.
-    fn peek(&self, body: &[u8]) -> Result<Peek, WireError>;
-
-    /// Reads a caller's request whole. Called only for requests that will be translated.
-    fn decode_request(&self, body: &[u8]) -> Result<Request, WireError>;
-
+/// What every dialect can do: speak with an upstream. Implementations are stateless; the state of a stream lives in what
+/// [`stream_decoder`](Self::stream_decoder) returns.
+pub trait UpstreamDialect: Sync {
     /// Writes a request for an upstream. What the dialect cannot say is an error ([`WireError::Unsupported`]) or a loss.
     fn encode_request(
         &self,
@@ -63,9 +56,6 @@ pub trait ChatDialect: Sync {
     /// Reads an upstream's whole answer. An error object inside is a [`Decoded::Error`].
     fn decode_response(&self, body: &[u8]) -> Result<Decoded, WireError>;
 
-    /// Writes a whole answer for a caller.
-    fn encode_response(&self, response: &Response, reply: &Reply, losses: &mut Losses) -> Bytes;
-
     /// Reads only what accounting needs from an answer that is relayed as it is. Fails if the body is not an answer of
     /// this dialect, so that an error page dressed as a 200 can fail over.
     fn survey_response(&self, body: &[u8]) -> Result<Survey, WireError>;
@@ -73,17 +63,36 @@ pub trait ChatDialect: Sync {
     /// Reads an upstream's error body; never fails, an unreadable body gives an empty error.
     fn decode_error(&self, body: &[u8]) -> RemoteError;
 
-    /// Draws an error of ours as a whole body.
-    fn encode_error(&self, fault: &Fault<'_>) -> Bytes;
-
     fn stream_decoder(&self) -> Box<dyn StreamDecoder>;
-
-    fn stream_encoder(&self, reply: Reply) -> Box<dyn StreamEncoder>;
 
     /// Renames the model in one relayed frame or body, and hides the usage the caller did not ask for.
     /// `None` means the bytes are right as they are; an empty result means the frame must not be sent at all.
     fn splice_answer(&self, json: &[u8], splice: &AnswerSplice<'_>) -> Option<Bytes>;
 }
+
+/// What a dialect can do that applications speak to Waypost. The state of a stream lives in what
+/// [`stream_encoder`](Self::stream_encoder) returns.
+pub trait ClientDialect: Sync {
+    /// Validates a request and reads what routing needs, in one pass and without building a document.
+    /// Everything that has a closed set or a range is checked here, so a bad request never reaches an upstream.
+    fn peek(&self, body: &[u8]) -> Result<Peek, WireError>;
+
+    /// Reads a caller's request whole. Called only for requests that will be translated.
+    fn decode_request(&self, body: &[u8]) -> Result<Request, WireError>;
+
+    /// Writes a whole answer for a caller.
+    fn encode_response(&self, response: &Response, reply: &Reply, losses: &mut Losses) -> Bytes;
+
+    /// Draws an error of ours as a whole body.
+    fn encode_error(&self, fault: &Fault<'_>) -> Bytes;
+
+    fn stream_encoder(&self, reply: Reply) -> Box<dyn StreamEncoder>;
+}
+
+/// A dialect that both sides speak.
+pub trait ChatDialect: UpstreamDialect + ClientDialect {}
+
+impl<T: UpstreamDialect + ClientDialect> ChatDialect for T {}
 
 /// Turns frames into events. One per stream.
 pub trait StreamDecoder: Send {

@@ -73,7 +73,7 @@ pub struct RemoteError {
     pub message: String,
 }
 
-/// An error of ours, ready to be drawn in any dialect. Built from core's table, drawn by [`crate::dialect::ChatDialect::encode_error`].
+/// An error of ours, ready to be drawn in any dialect. Built from core's table, drawn by [`crate::dialect::ClientDialect::encode_error`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault<'a> {
     pub status: u16,
