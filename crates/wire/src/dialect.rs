@@ -24,12 +24,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    pub const ALL: [Self; 4] = [
-        Self::OpenaiChat,
-        Self::OpenaiResponses,
-        Self::Anthropic,
-        Self::Gemini,
-    ];
+    pub const ALL: [Self; 4] = [Self::OpenaiChat, Self::OpenaiResponses, Self::Anthropic, Self::Gemini];
 
     /// The name used in configuration, metrics and response headers.
     pub fn name(self) -> &'static str {
@@ -46,12 +41,7 @@ impl Dialect {
 /// [`stream_decoder`](Self::stream_decoder) returns.
 pub trait UpstreamDialect: Sync {
     /// Writes a request for an upstream. What the dialect cannot say is an error ([`WireError::Unsupported`]) or a loss.
-    fn encode_request(
-        &self,
-        request: &Request,
-        target: &Target<'_>,
-        losses: &mut Losses,
-    ) -> Result<Bytes, WireError>;
+    fn encode_request(&self, request: &Request, target: &Target<'_>, losses: &mut Losses) -> Result<Bytes, WireError>;
 
     /// Reads an upstream's whole answer. An error object inside is a [`Decoded::Error`].
     fn decode_response(&self, body: &[u8]) -> Result<Decoded, WireError>;
