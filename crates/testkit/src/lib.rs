@@ -11,6 +11,7 @@ pub mod client;
 pub mod fixtures;
 mod framing;
 mod headers;
+mod play;
 mod recorded;
 mod script;
 mod serve;

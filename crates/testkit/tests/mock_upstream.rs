@@ -1,4 +1,5 @@
 //! The benchmark's upstream, run as the program it is.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,5 @@
 //! Each step of a script, seen from the other end of a socket.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
