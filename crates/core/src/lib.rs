@@ -15,6 +15,8 @@
 
 pub mod error;
 pub mod ids;
+pub mod operation;
+pub mod provider;
 pub mod secret;
 
 pub use error::GatewayError;
