@@ -13,9 +13,12 @@
     )
 )]
 
+pub mod config;
 pub mod error;
 pub mod ids;
+pub mod nearest;
 pub mod operation;
+pub mod pattern;
 pub mod provider;
 pub mod secret;
 
