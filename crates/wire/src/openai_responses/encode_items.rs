@@ -171,10 +171,9 @@ impl Writer<'_> {
         }
     }
 
-    /// One input part; none for an empty text.
+    /// One input part; none for what only an answer can hold.
     fn input(&mut self, part: &Part) -> Result<Option<Value>> {
         let mut json = match &part.content {
-            Content::Text(text) if text.text.is_empty() => return Ok(None),
             Content::Text(text) => input_text(&text.text),
             Content::Refusal(words) => input_text(words),
             Content::Image(image) => self.image(image)?,

@@ -13,6 +13,31 @@ type Result<T> = std::result::Result<T, WireError>;
 
 pub(super) const ROLES: [&str; 4] = ["user", "assistant", "system", "developer"];
 
+/// The top-level keys that are read; each may stand once.
+const READ: [&str; 21] = [
+    "model",
+    "input",
+    "stream",
+    "max_output_tokens",
+    "previous_response_id",
+    "conversation",
+    "prompt",
+    "temperature",
+    "top_p",
+    "top_logprobs",
+    "tools",
+    "tool_choice",
+    "background",
+    "store",
+    "parallel_tool_calls",
+    "instructions",
+    "metadata",
+    "reasoning",
+    "text",
+    "stream_options",
+    "include",
+];
+
 /// See [`crate::dialect::ClientDialect::peek`].
 pub(super) fn peek(body: &[u8]) -> Result<Peek> {
     let mut top = Top { body, peek: Peek::default(), read: KeysRead::default(), input: false, continues: false };
@@ -43,68 +68,37 @@ struct Top<'a> {
 impl Top<'_> {
     /// Consumes one top-level value.
     fn field(&mut self, scanner: &mut Scanner<'_>, key: &str) -> Result<()> {
+        let Some(key) = READ.iter().copied().find(|read| *read == key) else {
+            return scanner.skip().map(drop);
+        };
+        self.read.once("", key)?;
         match key {
-            "model" => {
-                self.read.once("", "model")?;
-                if scanner.kind()? == Kind::Null {
-                    return scanner.skip().map(drop);
-                }
+            "model" if scanner.kind()? != Kind::Null => {
                 let (model, at) = self.located(scanner, |scanner| name(scanner, key))?;
                 (self.peek.model, self.peek.model_at) = (Some(model), Some(at));
             }
-            "input" => {
-                self.read.once("", "input")?;
-                self.input |= input(scanner)?;
-            }
-            "stream" => {
-                self.read.once("", "stream")?;
-                self.peek.stream = optional_bool(scanner, key)?.unwrap_or(false);
-            }
+            "input" => self.input = input(scanner)?,
+            "stream" => self.peek.stream = optional_bool(scanner, key)?.unwrap_or(false),
             "max_output_tokens" => {
-                self.read.once("", "max_output_tokens")?;
                 let (cap, at) = self.located(scanner, |scanner| optional_integer(scanner, key, 1..=u64::MAX))?;
-                self.peek.max_output_tokens = cap;
-                self.peek.max_output_at = cap.map(|_| at);
+                (self.peek.max_output_tokens, self.peek.max_output_at) = (cap, cap.map(|_| at));
             }
-            "previous_response_id" => self.reference(scanner, "previous_response_id")?,
-            "conversation" => self.reference(scanner, "conversation")?,
-            "prompt" => self.reference(scanner, "prompt")?,
-            "temperature" => {
-                self.read.once("", "temperature")?;
-                optional_number(scanner, key, 0.0..=2.0)?;
+            "previous_response_id" | "conversation" | "prompt" => {
+                self.continues |= scanner.kind()? != Kind::Null;
+                scanner.skip()?;
             }
-            "top_p" => {
-                self.read.once("", "top_p")?;
-                optional_number(scanner, key, 0.0..=1.0)?;
-            }
-            "top_logprobs" => {
-                self.read.once("", "top_logprobs")?;
-                optional_integer(scanner, key, 0..=20)?;
-            }
-            "tools" => {
-                self.read.once("", "tools")?;
-                tools(scanner)?;
-            }
-            "tool_choice" => {
-                self.read.once("", "tool_choice")?;
-                tool_choice(scanner)?;
-            }
-            "background" | "store" | "parallel_tool_calls" => {
-                optional_bool(scanner, key)?;
-            }
+            "temperature" => drop(optional_number(scanner, key, 0.0..=2.0)?),
+            "top_p" => drop(optional_number(scanner, key, 0.0..=1.0)?),
+            "top_logprobs" => drop(optional_integer(scanner, key, 0..=20)?),
+            "tools" => tools(scanner)?,
+            "tool_choice" => tool_choice(scanner)?,
+            "background" | "store" | "parallel_tool_calls" => drop(optional_bool(scanner, key)?),
             "instructions" => typed(scanner, key, Kind::String, "a string")?,
             "metadata" | "reasoning" | "text" | "stream_options" => typed(scanner, key, Kind::Object, "an object")?,
             "include" => typed(scanner, key, Kind::Array, "an array")?,
             _ => return scanner.skip().map(drop),
         }
         Ok(())
-    }
-
-    /// A field that makes `model` and `input` optional, unless it is null.
-    fn reference(&mut self, scanner: &mut Scanner<'_>, key: &'static str) -> Result<()> {
-        self.read.once("", key)?;
-        self.continues |= scanner.kind()? != Kind::Null;
-        scanner.skip().map(drop)
     }
 
     /// Reads a value and says where it stands, without the white space around it.
@@ -304,6 +298,7 @@ mod tests {
             (r#"{"input":"a"}"#, "model"),
             (r#"{"model":"","input":"a"}"#, "model"),
             (r#"{"model":"a","mod\u0065l":"b","input":"a"}"#, "model"),
+            (r#"{"model":"m","store":true,"store":false,"input":"a"}"#, "store"),
             (r#"{"model":"m"}"#, "input"),
             (r#"{"model":"m","previous_response_id":null}"#, "input"),
             (r#"{"model":"m","input":[]}"#, "input"),

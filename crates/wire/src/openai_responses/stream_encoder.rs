@@ -2,10 +2,14 @@
 //! Decides which items are open; text and reasoning one at a time, calls side by side, as they may interleave. The end
 //! is held back until the stream's own end, because usage comes late. Tests are below.
 
+mod frames;
+mod open;
+
 use bytes::BytesMut;
-use serde::Serialize;
 use serde_json::Value;
 
+use self::frames::{Body, Frames, summary};
+use self::open::{Call, Message, Open, PieceKind, Reasoning};
 use super::answer::{Shown, Status, object, response_id};
 use super::items;
 use super::seal::{self, Over};
@@ -14,7 +18,6 @@ use crate::chat::{Citation, FinishReason, Signature, ToolKind, Usage};
 use crate::dialect::{Reply, StreamEncoder};
 use crate::error::Fault;
 use crate::loss::Losses;
-use crate::sse;
 
 /// See [`crate::dialect::ClientDialect::stream_encoder`].
 pub(super) struct Encoder {
@@ -32,118 +35,6 @@ pub(super) struct Encoder {
     usage: Option<Usage>,
     refused: bool,
     losses: Losses,
-}
-
-/// The item that text or reasoning goes to.
-enum Open {
-    Nothing,
-    Message(Message),
-    Reasoning(Reasoning),
-}
-
-struct Message {
-    id: String,
-    index: usize,
-    content: Vec<Value>,
-    part: Option<Piece>,
-}
-
-/// The content part being written.
-struct Piece {
-    kind: PieceKind,
-    text: String,
-    annotations: Vec<Value>,
-    logprobs: Vec<Value>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum PieceKind {
-    Text,
-    Refusal,
-}
-
-impl Piece {
-    fn json(&self) -> Value {
-        match self.kind {
-            PieceKind::Text => items::output_text(&self.text, &self.annotations, &self.logprobs),
-            PieceKind::Refusal => items::refusal(&self.text),
-        }
-    }
-}
-
-struct Reasoning {
-    id: String,
-    index: usize,
-    text: String,
-}
-
-struct Call {
-    call: u32,
-    id: String,
-    index: usize,
-    call_id: String,
-    name: String,
-    kind: ToolKind,
-    arguments: String,
-}
-
-/// One event's fields, as far as it has them.
-#[derive(Clone, Default, Serialize)]
-struct Body<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
-    sequence_number: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    response: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    item_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    output_index: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    content_index: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    summary_index: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    annotation_index: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    delta: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    text: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    refusal: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    arguments: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    input: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    item: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    part: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    annotation: Option<&'a Value>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    logprobs: Option<&'a [Value]>,
-}
-
-/// Numbers events and writes them.
-#[derive(Default)]
-struct Frames {
-    sequence: u64,
-    scratch: Vec<u8>,
-}
-
-impl Frames {
-    fn send(&mut self, out: &mut BytesMut, mut body: Body<'_>) {
-        body.sequence_number = self.sequence;
-        self.sequence = self.sequence.saturating_add(1);
-        self.scratch.clear();
-        // Writing plain data to memory cannot fail.
-        if serde_json::to_writer(&mut self.scratch, &body).is_ok() {
-            sse::write(out, Some(body.kind), &self.scratch);
-        }
-    }
 }
 
 impl StreamEncoder for Encoder {
@@ -440,95 +331,6 @@ impl Encoder {
         self.frames.send(out, Body { kind, response: Some(&response), ..Body::default() });
         self.ended = true;
     }
-}
-
-impl Message {
-    fn say(&mut self, kind: PieceKind, text: &str, frames: &mut Frames, out: &mut BytesMut) {
-        let at = Body {
-            item_id: Some(&self.id),
-            output_index: Some(self.index),
-            content_index: Some(self.content.len()),
-            ..Body::default()
-        };
-        let part = match &mut self.part {
-            Some(part) => part,
-            none => {
-                let part = none.insert(Piece { kind, text: String::new(), annotations: vec![], logprobs: vec![] });
-                let json = part.json();
-                frames.send(out, Body { kind: "response.content_part.added", part: Some(&json), ..at.clone() });
-                part
-            }
-        };
-        part.text.push_str(text);
-        frames.send(
-            out,
-            match kind {
-                PieceKind::Text => {
-                    Body { kind: "response.output_text.delta", delta: Some(text), logprobs: Some(&[]), ..at }
-                }
-                PieceKind::Refusal => Body { kind: "response.refusal.delta", delta: Some(text), ..at },
-            },
-        );
-    }
-
-    fn end_part(&mut self, frames: &mut Frames, out: &mut BytesMut) {
-        let Some(part) = self.part.take() else {
-            return;
-        };
-        let at = Body {
-            item_id: Some(&self.id),
-            output_index: Some(self.index),
-            content_index: Some(self.content.len()),
-            ..Body::default()
-        };
-        let whole = match part.kind {
-            PieceKind::Text => Body {
-                kind: "response.output_text.done",
-                text: Some(&part.text),
-                logprobs: Some(&part.logprobs),
-                ..at.clone()
-            },
-            PieceKind::Refusal => Body { kind: "response.refusal.done", refusal: Some(&part.text), ..at.clone() },
-        };
-        frames.send(out, whole);
-        let json = part.json();
-        frames.send(out, Body { kind: "response.content_part.done", part: Some(&json), ..at });
-        self.content.push(json);
-    }
-}
-
-impl Call {
-    fn at(&self) -> Body<'_> {
-        Body { item_id: Some(&self.id), output_index: Some(self.index), ..Body::default() }
-    }
-
-    fn delta(&self, text: &str, frames: &mut Frames, out: &mut BytesMut) {
-        let kind = match self.kind {
-            ToolKind::Function => "response.function_call_arguments.delta",
-            ToolKind::Custom => "response.custom_tool_call_input.delta",
-        };
-        frames.send(out, Body { kind, delta: Some(text), ..self.at() });
-    }
-
-    fn done(&self, frames: &mut Frames, out: &mut BytesMut) {
-        let body = match self.kind {
-            ToolKind::Function => Body {
-                kind: "response.function_call_arguments.done",
-                name: Some(&self.name),
-                arguments: Some(&self.arguments),
-                ..self.at()
-            },
-            ToolKind::Custom => {
-                Body { kind: "response.custom_tool_call_input.done", input: Some(&self.arguments), ..self.at() }
-            }
-        };
-        frames.send(out, body);
-    }
-}
-
-/// An event of the one summary of a reasoning item.
-fn summary<'a>(kind: &'static str, id: &'a str, index: usize) -> Body<'a> {
-    Body { kind, item_id: Some(id), output_index: Some(index), summary_index: Some(0), ..Body::default() }
 }
 
 #[cfg(test)]
