@@ -217,6 +217,12 @@ impl GatewayError {
         .after(Duration::from_secs(5))
     }
 
+    /// The path has no model, and no channel is there for such requests.
+    pub fn no_default_channel() -> Self {
+        let message = "No channel serves requests without a model. Set `default: true` on a channel that speaks OpenAI's API.";
+        Self::new(Kind::NoDeployment, Origin::Gateway, message)
+    }
+
     /// The upstream judged the request itself wrong: its status, its sentence, its field. Nothing else of it is passed on.
     pub fn upstream_rejected(status: u16, remote: &RemoteError) -> Self {
         let message = if remote.message.trim().is_empty() {

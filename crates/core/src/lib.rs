@@ -13,11 +13,19 @@
     )
 )]
 
+pub mod access;
+pub mod config;
+pub mod dice;
 pub mod error;
 pub mod ids;
+pub mod nearest;
 pub mod operation;
+pub mod pattern;
 pub mod provider;
+pub mod route;
 pub mod secret;
+pub mod snapshot;
+pub mod verdict;
 
 pub use error::GatewayError;
 pub use secret::Secret;
