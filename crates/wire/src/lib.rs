@@ -12,6 +12,7 @@ pub mod dialect;
 pub mod error;
 pub mod fields;
 pub mod loss;
+pub mod openai_responses;
 pub mod peek;
 pub mod scan;
 pub mod splice;
