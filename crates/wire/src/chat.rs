@@ -97,22 +97,14 @@ pub struct Part {
 
 impl From<Content> for Part {
     fn from(content: Content) -> Self {
-        Self {
-            content,
-            cache: None,
-            signature: None,
-        }
+        Self { content, cache: None, signature: None }
     }
 }
 
 impl Part {
     /// A plain text part.
     pub fn text(text: impl Into<String>) -> Self {
-        Content::Text(Text {
-            text: text.into(),
-            citations: Vec::new(),
-        })
-        .into()
+        Content::Text(Text { text: text.into(), citations: Vec::new() }).into()
     }
 }
 
@@ -287,12 +279,7 @@ pub enum ToolChoice {
 pub enum ResponseFormat {
     Text,
     JsonObject,
-    JsonSchema {
-        name: String,
-        description: Option<String>,
-        schema: Value,
-        strict: Option<bool>,
-    },
+    JsonSchema { name: String, description: Option<String>, schema: Value, strict: Option<bool> },
 }
 
 /// How much the model should think first.

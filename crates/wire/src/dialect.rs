@@ -1,5 +1,5 @@
 //! The list of dialects and what each must be able to do. A dialect is a codec; a vendor is data in a [`Target`].
-//! To add one: a folder beside this file that implements [`ChatDialect`], and a line in [`Dialect::codec`].
+//! To add one: a folder beside this file that implements [`UpstreamDialect`], and [`ClientDialect`] if applications speak it.
 
 use bytes::{Bytes, BytesMut};
 
@@ -24,12 +24,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    pub const ALL: [Self; 4] = [
-        Self::OpenaiChat,
-        Self::OpenaiResponses,
-        Self::Anthropic,
-        Self::Gemini,
-    ];
+    pub const ALL: [Self; 4] = [Self::OpenaiChat, Self::OpenaiResponses, Self::Anthropic, Self::Gemini];
 
     /// The name used in configuration, metrics and response headers.
     pub fn name(self) -> &'static str {
@@ -42,9 +37,41 @@ impl Dialect {
     }
 }
 
-/// Reads and writes one chat dialect. Implementations are stateless; the state of a stream lives in what
-/// [`stream_decoder`](Self::stream_decoder) and [`stream_encoder`](Self::stream_encoder) return.
-pub trait ChatDialect: Sync {
+/// What relaying needs of an operation: to read an answer beside the caller, and to change the few bytes Waypost owns.
+/// Every chat dialect has it, and so have the smaller operations that are never translated.
+pub trait Tap: Sync {
+    /// Reads only what accounting needs from an answer that is relayed as it is. Fails if the body is not an answer of
+    /// this kind, so that an error page dressed as a 200 can fail over.
+    fn survey_response(&self, body: &[u8]) -> Result<Survey, WireError>;
+
+    /// Reads an upstream's error body; never fails, an unreadable body gives an empty error.
+    fn decode_error(&self, body: &[u8]) -> RemoteError;
+
+    fn stream_decoder(&self) -> Box<dyn StreamDecoder>;
+
+    /// Renames the model in one relayed frame or body, and hides the usage the caller did not ask for.
+    /// `None` means the bytes are right as they are; an empty result means the frame must not be sent at all.
+    fn splice_answer(&self, json: &[u8], splice: &AnswerSplice<'_>) -> Option<Bytes>;
+
+    /// The terminal mark to add to a stream that was complete but lacked it; empty where the dialect has none.
+    fn terminal_mark(&self) -> &'static [u8] {
+        b""
+    }
+}
+
+/// What every chat dialect can do: speak with an upstream. Implementations are stateless; the state of a stream lives in
+/// what [`Tap::stream_decoder`] returns.
+pub trait UpstreamDialect: Tap {
+    /// Writes a request for an upstream. What the dialect cannot say is an error ([`WireError::Unsupported`]) or a loss.
+    fn encode_request(&self, request: &Request, target: &Target<'_>, losses: &mut Losses) -> Result<Bytes, WireError>;
+
+    /// Reads an upstream's whole answer. An error object inside is a [`Decoded::Error`].
+    fn decode_response(&self, body: &[u8]) -> Result<Decoded, WireError>;
+}
+
+/// What a dialect can do that applications speak to Waypost. The state of a stream lives in what
+/// [`stream_encoder`](Self::stream_encoder) returns.
+pub trait ClientDialect: Sync {
     /// Validates a request and reads what routing needs, in one pass and without building a document.
     /// Everything that has a closed set or a range is checked here, so a bad request never reaches an upstream.
     fn peek(&self, body: &[u8]) -> Result<Peek, WireError>;
@@ -52,37 +79,20 @@ pub trait ChatDialect: Sync {
     /// Reads a caller's request whole. Called only for requests that will be translated.
     fn decode_request(&self, body: &[u8]) -> Result<Request, WireError>;
 
-    /// Writes a request for an upstream. What the dialect cannot say is an error ([`WireError::Unsupported`]) or a loss.
-    fn encode_request(
-        &self,
-        request: &Request,
-        target: &Target<'_>,
-        losses: &mut Losses,
-    ) -> Result<Bytes, WireError>;
-
-    /// Reads an upstream's whole answer. An error object inside is a [`Decoded::Error`].
-    fn decode_response(&self, body: &[u8]) -> Result<Decoded, WireError>;
-
     /// Writes a whole answer for a caller.
     fn encode_response(&self, response: &Response, reply: &Reply, losses: &mut Losses) -> Bytes;
-
-    /// Reads only what accounting needs from an answer that is relayed as it is. Fails if the body is not an answer of
-    /// this dialect, so that an error page dressed as a 200 can fail over.
-    fn survey_response(&self, body: &[u8]) -> Result<Survey, WireError>;
-
-    /// Reads an upstream's error body; never fails, an unreadable body gives an empty error.
-    fn decode_error(&self, body: &[u8]) -> RemoteError;
 
     /// Draws an error of ours as a whole body.
     fn encode_error(&self, fault: &Fault<'_>) -> Bytes;
 
-    fn stream_decoder(&self) -> Box<dyn StreamDecoder>;
-
     fn stream_encoder(&self, reply: Reply) -> Box<dyn StreamEncoder>;
+}
 
-    /// Renames the model in one relayed frame or body, and hides the usage the caller did not ask for.
-    /// `None` means the bytes are right as they are; an empty result means the frame must not be sent at all.
-    fn splice_answer(&self, json: &[u8], splice: &AnswerSplice<'_>) -> Option<Bytes>;
+/// A dialect that applications speak, with its codec: how Waypost looks to one caller.
+#[derive(Clone, Copy)]
+pub struct Face {
+    pub dialect: Dialect,
+    pub codec: &'static dyn ClientDialect,
 }
 
 /// Turns frames into events. One per stream.

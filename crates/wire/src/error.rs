@@ -20,18 +20,12 @@ pub enum WireError {
 impl WireError {
     /// A field that is missing, mistyped or out of range.
     pub fn invalid(param: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Invalid {
-            param: param.into(),
-            message: message.into(),
-        }
+        Self::Invalid { param: param.into(), message: message.into() }
     }
 
     /// A field that the target dialect has no words for.
     pub fn unsupported(param: impl Into<String>, message: impl Into<String>) -> Self {
-        Self::Unsupported {
-            param: param.into(),
-            message: message.into(),
-        }
+        Self::Unsupported { param: param.into(), message: message.into() }
     }
 
     /// The path of the field at fault, where there is one.
@@ -49,9 +43,7 @@ impl fmt::Display for WireError {
             Self::Syntax { at, message } => {
                 write!(f, "the body is not valid JSON: {message} at byte {at}")
             }
-            Self::Invalid { message, .. } | Self::Unsupported { message, .. } => {
-                f.write_str(message)
-            }
+            Self::Invalid { message, .. } | Self::Unsupported { message, .. } => f.write_str(message),
             Self::Unfinished => f.write_str("the stream ended without its terminal event"),
         }
     }
@@ -73,7 +65,7 @@ pub struct RemoteError {
     pub message: String,
 }
 
-/// An error of ours, ready to be drawn in any dialect. Built from core's table, drawn by [`crate::dialect::ChatDialect::encode_error`].
+/// An error of ours, ready to be drawn in any dialect. Built from core's table, drawn by [`crate::dialect::ClientDialect::encode_error`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault<'a> {
     pub status: u16,

@@ -19,18 +19,9 @@ impl Fields {
     /// The top level of a body.
     pub fn parse(body: &[u8]) -> Result<Self> {
         match serde_json::from_slice(body) {
-            Ok(Value::Object(map)) => Ok(Self {
-                path: String::new(),
-                map,
-            }),
-            Ok(_) => Err(WireError::Syntax {
-                at: 0,
-                message: "an object was expected",
-            }),
-            Err(error) => Err(WireError::Syntax {
-                at: error.column(),
-                message: "it cannot be parsed",
-            }),
+            Ok(Value::Object(map)) => Ok(Self { path: String::new(), map }),
+            Ok(_) => Err(WireError::Syntax { at: 0, message: "an object was expected" }),
+            Err(error) => Err(WireError::Syntax { at: error.column(), message: "it cannot be parsed" }),
         }
     }
 
@@ -101,13 +92,9 @@ impl Fields {
         let path = self.param(key);
         match self.take(key) {
             None => Ok(None),
-            Some(Value::Array(items)) => Ok(Some(
-                items
-                    .into_iter()
-                    .enumerate()
-                    .map(|(at, item)| (item, format!("{path}[{at}]")))
-                    .collect(),
-            )),
+            Some(Value::Array(items)) => {
+                Ok(Some(items.into_iter().enumerate().map(|(at, item)| (item, format!("{path}[{at}]"))).collect()))
+            }
             Some(_) => Err(mistyped(&path, "an array")),
         }
     }
@@ -115,30 +102,18 @@ impl Fields {
     /// A nested object, to be read the same way.
     pub fn object(&mut self, key: &str) -> Result<Option<Fields>> {
         let path = self.param(key);
-        self.take(key)
-            .map(|value| Fields::of(value, path))
-            .transpose()
+        self.take(key).map(|value| Fields::of(value, path)).transpose()
     }
 
     /// What nobody took, nulls left out.
     pub fn rest(self) -> Map<String, Value> {
-        self.map
-            .into_iter()
-            .filter(|(_, value)| !value.is_null())
-            .collect()
+        self.map.into_iter().filter(|(_, value)| !value.is_null()).collect()
     }
 
-    fn number<T>(
-        &mut self,
-        key: &str,
-        expected: &str,
-        read: impl Fn(&Value) -> Option<T>,
-    ) -> Result<Option<T>> {
+    fn number<T>(&mut self, key: &str, expected: &str, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>> {
         match self.take(key) {
             None => Ok(None),
-            Some(value) => read(&value)
-                .map(Some)
-                .ok_or_else(|| mistyped(&self.param(key), expected)),
+            Some(value) => read(&value).map(Some).ok_or_else(|| mistyped(&self.param(key), expected)),
         }
     }
 }
@@ -146,7 +121,5 @@ impl Fields {
 /// A token count as providers really send them: whole numbers, floats, negative or absurd ones. Anything that is no
 /// number is absent; the rest is moved into range. Accounting clamps further to what the request could have used.
 pub fn token_count(value: &Value) -> Option<u64> {
-    value
-        .as_u64()
-        .or_else(|| value.as_f64().map(|float| float.clamp(0.0, 9.0e15) as u64))
+    value.as_u64().or_else(|| value.as_f64().map(|float| float.clamp(0.0, 9.0e15) as u64))
 }

@@ -5,13 +5,7 @@
 //! vendor; what differs between vendors reaches it as values in a [`dialect::Target`].
 //! Golden files under `tests/golden` show each case in each dialect; laws under `tests/laws` hold for all of them.
 #![deny(clippy::indexing_slicing)]
-#![cfg_attr(
-    test,
-    expect(
-        clippy::indexing_slicing,
-        reason = "a test that indexes wrongly fails, which is its job"
-    )
-)]
+#![cfg_attr(test, expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, which is its job"))]
 
 pub mod chat;
 pub mod dialect;

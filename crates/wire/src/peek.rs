@@ -45,11 +45,7 @@ impl KeysRead {
 
 /// `path.key`, or just `key` at the top.
 pub fn join(path: &str, key: &str) -> String {
-    if path.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{path}.{key}")
-    }
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 /// A string value.
@@ -64,10 +60,7 @@ pub fn string(scanner: &mut Scanner<'_>, param: &str) -> Result<String, WireErro
 pub fn name(scanner: &mut Scanner<'_>, param: &str) -> Result<String, WireError> {
     let name = string(scanner, param)?;
     if name.is_empty() {
-        return Err(WireError::invalid(
-            param,
-            format!("`{param}` must not be empty"),
-        ));
+        return Err(WireError::invalid(param, format!("`{param}` must not be empty")));
     }
     Ok(name)
 }
@@ -77,9 +70,7 @@ pub fn optional_bool(scanner: &mut Scanner<'_>, param: &str) -> Result<Option<bo
     match scanner.kind()? {
         Kind::Bool => scanner.bool().map(Some),
         Kind::Null => scanner.skip().map(|_| None),
-        Kind::Object | Kind::Array | Kind::String | Kind::Number => {
-            Err(mistyped(param, "true or false"))
-        }
+        Kind::Object | Kind::Array | Kind::String | Kind::Number => Err(mistyped(param, "true or false")),
     }
 }
 
@@ -94,17 +85,9 @@ pub fn optional_integer(
         Kind::Null => scanner.skip().map(|_| None),
         Kind::Number => match scanner.number()?.parse::<u64>() {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
-            _ => Err(out_of_range(
-                param,
-                "a whole number",
-                range.start(),
-                range.end(),
-                u64::MAX,
-            )),
+            _ => Err(out_of_range(param, "a whole number", range.start(), range.end(), u64::MAX)),
         },
-        Kind::Object | Kind::Array | Kind::String | Kind::Bool => {
-            Err(mistyped(param, "a whole number"))
-        }
+        Kind::Object | Kind::Array | Kind::String | Kind::Bool => Err(mistyped(param, "a whole number")),
     }
 }
 
@@ -118,13 +101,7 @@ pub fn optional_number(
         Kind::Null => scanner.skip().map(|_| None),
         Kind::Number => match scanner.number()?.parse::<f64>() {
             Ok(number) if range.contains(&number) => Ok(Some(number)),
-            _ => Err(out_of_range(
-                param,
-                "a number",
-                range.start(),
-                range.end(),
-                f64::INFINITY,
-            )),
+            _ => Err(out_of_range(param, "a number", range.start(), range.end(), f64::INFINITY)),
         },
         Kind::Object | Kind::Array | Kind::String | Kind::Bool => Err(mistyped(param, "a number")),
     }
@@ -138,13 +115,7 @@ pub fn mistyped(param: &str, expected: &str) -> WireError {
 /// The error for a value outside a closed set.
 pub fn not_one_of(param: &str, value: &str, allowed: &[&str]) -> WireError {
     let shown: String = value.chars().take(64).collect();
-    WireError::invalid(
-        param,
-        format!(
-            "`{param}` is `{shown}`, but must be one of: {}",
-            allowed.join(", ")
-        ),
-    )
+    WireError::invalid(param, format!("`{param}` is `{shown}`, but must be one of: {}", allowed.join(", ")))
 }
 
 /// The error for a field that must be there.
@@ -152,17 +123,7 @@ pub fn missing(param: &str) -> WireError {
     WireError::invalid(param, format!("`{param}` is required"))
 }
 
-fn out_of_range<T: std::fmt::Display + PartialEq>(
-    param: &str,
-    what: &str,
-    low: &T,
-    high: &T,
-    open: T,
-) -> WireError {
-    let bounds = if *high == open {
-        format!("of at least {low}")
-    } else {
-        format!("from {low} to {high}")
-    };
+fn out_of_range<T: std::fmt::Display + PartialEq>(param: &str, what: &str, low: &T, high: &T, open: T) -> WireError {
+    let bounds = if *high == open { format!("of at least {low}") } else { format!("from {low} to {high}") };
     WireError::invalid(param, format!("`{param}` must be {what} {bounds}"))
 }

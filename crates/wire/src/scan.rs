@@ -36,15 +36,9 @@ type Result<T> = std::result::Result<T, WireError>;
 impl<'a> Scanner<'a> {
     /// Walks a whole document: `read` must consume exactly one value, and only white space may follow it.
     pub fn document<T>(body: &'a [u8], read: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        let text = std::str::from_utf8(body).map_err(|error| WireError::Syntax {
-            at: error.valid_up_to(),
-            message: "the text is not UTF-8",
-        })?;
-        let mut scanner = Self {
-            text,
-            at: 0,
-            depth: 0,
-        };
+        let text = std::str::from_utf8(body)
+            .map_err(|error| WireError::Syntax { at: error.valid_up_to(), message: "the text is not UTF-8" })?;
+        let mut scanner = Self { text, at: 0, depth: 0 };
         let value = read(&mut scanner)?;
         scanner.white_space();
         if scanner.at < text.len() {
@@ -125,17 +119,12 @@ impl<'a> Scanner<'a> {
         let escaped = self.skip_string()?;
         let quoted = self.slice(start..self.at);
         if !escaped {
-            return Ok(Cow::Borrowed(
-                quoted.get(1..quoted.len() - 1).unwrap_or_default(),
-            ));
+            return Ok(Cow::Borrowed(quoted.get(1..quoted.len() - 1).unwrap_or_default()));
         }
         // Lone surrogates are legal JSON but no text; serde_json refuses them, and so do we.
         serde_json::from_str::<String>(quoted)
             .map(Cow::Owned)
-            .map_err(|_| WireError::Syntax {
-                at: start,
-                message: "a string holds a broken escape",
-            })
+            .map_err(|_| WireError::Syntax { at: start, message: "a string holds a broken escape" })
     }
 
     /// Reads a number as it is written.
@@ -185,10 +174,7 @@ impl<'a> Scanner<'a> {
 
     /// A syntax error at the place the scanner stands.
     fn wrong(&self, message: &'static str) -> WireError {
-        WireError::Syntax {
-            at: self.at,
-            message,
-        }
+        WireError::Syntax { at: self.at, message }
     }
 
     /// Consumes a string; says whether it holds escapes. Escapes are checked for form only.
@@ -252,20 +238,11 @@ impl<'a> Scanner<'a> {
     }
 
     fn expect(&mut self, byte: u8, message: &'static str) -> Result<()> {
-        if self.accept(byte) {
-            Ok(())
-        } else {
-            Err(self.wrong(message))
-        }
+        if self.accept(byte) { Ok(()) } else { Err(self.wrong(message)) }
     }
 
     fn word(&mut self, word: &'static str) -> Result<()> {
-        if !self
-            .text
-            .as_bytes()
-            .get(self.at..)
-            .is_some_and(|rest| rest.starts_with(word.as_bytes()))
-        {
+        if !self.text.as_bytes().get(self.at..).is_some_and(|rest| rest.starts_with(word.as_bytes())) {
             return Err(self.wrong("true, false or null was expected"));
         }
         self.at += word.len();
@@ -281,11 +258,7 @@ impl<'a> Scanner<'a> {
     fn some_digits(&mut self) -> Result<()> {
         let start = self.at;
         self.digits();
-        if self.at == start {
-            Err(self.wrong("digits were expected"))
-        } else {
-            Ok(())
-        }
+        if self.at == start { Err(self.wrong("digits were expected")) } else { Ok(()) }
     }
 
     fn slice(&self, range: Range<usize>) -> &'a str {
@@ -305,8 +278,7 @@ mod tests {
 
     fn serde_accepts(body: &[u8]) -> bool {
         // Through text, as the scanner works; recursion limits agree on both sides.
-        std::str::from_utf8(body)
-            .is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
+        std::str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
     }
 
     #[test]
@@ -345,12 +317,7 @@ mod tests {
             b"{\"a\":1 \"b\":2}",
         ];
         for case in cases {
-            assert_eq!(
-                accepts(case),
-                serde_accepts(case),
-                "{:?}",
-                String::from_utf8_lossy(case)
-            );
+            assert_eq!(accepts(case), serde_accepts(case), "{:?}", String::from_utf8_lossy(case));
         }
         assert!(accepts(&deep(127)) && !accepts(&deep(200_000)));
     }

@@ -77,10 +77,7 @@ mod tests {
         let mut splice = Splice::default();
         splice.replace(1..1, "\"x\":1,");
         splice.replace(range, quoted("b\"c"));
-        assert_eq!(
-            splice.apply(&body),
-            &b"{\"x\":1, \"model\" : \"b\\\"c\", \"n\":1e0 }"[..]
-        );
+        assert_eq!(splice.apply(&body), &b"{\"x\":1, \"model\" : \"b\\\"c\", \"n\":1e0 }"[..]);
     }
 
     #[test]

@@ -20,9 +20,7 @@ pub struct Frame {
 impl Frame {
     /// The `event:` field; `None` if absent or not UTF-8.
     pub fn event(&self) -> Option<&str> {
-        self.event
-            .as_deref()
-            .and_then(|name| std::str::from_utf8(name).ok())
+        self.event.as_deref().and_then(|name| std::str::from_utf8(name).ok())
     }
 
     /// The `data:` lines, joined with LF; `None` for a frame of comments or other fields only.
@@ -82,12 +80,7 @@ struct Cut {
 impl Framer {
     /// A framer that refuses frames longer than `cap` bytes.
     pub fn new(cap: usize) -> Self {
-        Self {
-            pending: BytesMut::new(),
-            chunk: Bytes::new(),
-            cap,
-            cut: Cut::default(),
-        }
+        Self { pending: BytesMut::new(), chunk: Bytes::new(), cap, cut: Cut::default() }
     }
 
     /// Adds the next bytes of the stream. Take all frames with [`Framer::next_frame`] before pushing again.
@@ -102,11 +95,7 @@ impl Framer {
 
     /// The next whole frame, or `None` until more bytes come.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, FrameTooLong> {
-        let bytes: &[u8] = if self.chunk.is_empty() {
-            &self.pending
-        } else {
-            &self.chunk
-        };
+        let bytes: &[u8] = if self.chunk.is_empty() { &self.pending } else { &self.chunk };
         let Some(end) = self.cut.find_end(bytes) else {
             if bytes.len() > self.cap {
                 return Err(FrameTooLong);
@@ -117,11 +106,7 @@ impl Framer {
         if end > self.cap {
             return Err(FrameTooLong);
         }
-        let raw = if self.chunk.is_empty() {
-            self.pending.split_to(end).freeze()
-        } else {
-            self.chunk.split_to(end)
-        };
+        let raw = if self.chunk.is_empty() { self.pending.split_to(end).freeze() } else { self.chunk.split_to(end) };
         Ok(Some(Frame::read(raw)))
     }
 
@@ -143,12 +128,9 @@ impl Cut {
     fn find_end(&mut self, bytes: &[u8]) -> Option<usize> {
         loop {
             if self.after_cr {
-                match bytes.get(self.searched)? {
-                    b'\n' => {
-                        self.searched += 1;
-                        self.line_start = self.searched;
-                    }
-                    _ => {}
+                if *bytes.get(self.searched)? == b'\n' {
+                    self.searched += 1;
+                    self.line_start = self.searched;
                 }
                 self.after_cr = false;
             }
@@ -173,11 +155,7 @@ impl Cut {
                 end += 1;
                 pending_lf = false;
             }
-            *self = Self {
-                searched: 0,
-                line_start: 0,
-                after_cr: pending_lf,
-            };
+            *self = Self { searched: 0, line_start: 0, after_cr: pending_lf };
             return Some(end);
         }
     }
@@ -197,11 +175,7 @@ pub fn write(out: &mut BytesMut, event: Option<&str>, data: &[u8]) {
 
 /// The lines of a frame, without their ends and without a leading byte order mark.
 fn lines(raw: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
-    let mut start = if raw.starts_with(b"\xef\xbb\xbf") {
-        3
-    } else {
-        0
-    };
+    let mut start = if raw.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     std::iter::from_fn(move || {
         let rest = raw.get(start..).filter(|rest| !rest.is_empty())?;
         let length = memchr2(b'\n', b'\r', rest).unwrap_or(rest.len());
@@ -217,8 +191,11 @@ mod tests {
 
     use super::*;
 
+    /// The event name and the data of a frame.
+    type Said = (Option<String>, Option<String>);
+
     /// What the chunks say, with the bytes of all frames joined.
-    fn cut(chunks: &[&[u8]]) -> (Vec<(Option<String>, Option<String>)>, Vec<u8>) {
+    fn cut(chunks: &[&[u8]]) -> (Vec<Said>, Vec<u8>) {
         let mut framer = Framer::new(1 << 20);
         let mut frames = Vec::new();
         for chunk in chunks {
@@ -232,9 +209,7 @@ mod tests {
         let said = frames
             .iter()
             .map(|frame| {
-                let data = frame
-                    .data()
-                    .map(|data| String::from_utf8_lossy(data).into_owned());
+                let data = frame.data().map(|data| String::from_utf8_lossy(data).into_owned());
                 (frame.event().map(str::to_owned), data)
             })
             .filter(|said| *said != (None, None))

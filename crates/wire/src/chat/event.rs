@@ -85,13 +85,10 @@ impl Event {
     /// until then a failure can still fail over.
     pub fn is_meaningful(&self) -> bool {
         match self {
-            Self::Text { text, .. } | Self::Refusal { text, .. } | Self::Reasoning { text, .. } => {
-                !text.is_empty()
+            Self::Text { text, .. } | Self::Refusal { text, .. } | Self::Reasoning { text, .. } => !text.is_empty(),
+            Self::ToolCall { .. } | Self::ToolArguments { .. } | Self::Audio { .. } | Self::ReasoningSeal { .. } => {
+                true
             }
-            Self::ToolCall { .. }
-            | Self::ToolArguments { .. }
-            | Self::Audio { .. }
-            | Self::ReasoningSeal { .. } => true,
             Self::Finish { reason, .. } => !matches!(reason, FinishReason::Failed(_)),
             Self::Start { .. }
             | Self::Citation { .. }

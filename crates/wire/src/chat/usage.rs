@@ -21,9 +21,7 @@ pub struct Usage {
 impl Usage {
     /// Input and output together, never overflowing.
     pub fn total(&self) -> u64 {
-        self.input
-            .unwrap_or(0)
-            .saturating_add(self.output.unwrap_or(0))
+        self.input.unwrap_or(0).saturating_add(self.output.unwrap_or(0))
     }
 
     /// Takes a later report of the same answer into account: reports are cumulative, so a later figure replaces an
