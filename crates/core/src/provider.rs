@@ -62,6 +62,8 @@ pub struct Provider {
     /// Headers every request carries unless the caller or the channel sets them.
     pub headers: &'static [(&'static str, &'static str)],
     pub quirks: Quirks,
+    /// The names its models are known by, for channels that list none.
+    pub models: &'static [&'static str],
     /// Hosts (`api.example.com`, `.example.com` for all below it, `:8000` for a port) that tell the provider.
     pub hosts: &'static [&'static str],
     /// How its keys begin.
@@ -123,6 +125,7 @@ pub(crate) const OPENAI_LIKE: Provider = Provider {
     versioned_endpoints: &[],
     headers: &[],
     quirks: Quirks::COMPATIBLE,
+    models: &["*"],
     hosts: &[],
     key_prefixes: &[],
 };

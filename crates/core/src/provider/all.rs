@@ -102,6 +102,7 @@ mod tests {
                 "{} cannot chat",
                 provider.kind
             );
+            assert!(!provider.models.is_empty(), "{}", provider.kind);
             assert!(provider.prefix.is_empty() || provider.prefix.starts_with('/'));
             assert!(!provider.prefix.ends_with('/'));
         }

@@ -24,6 +24,7 @@ pub(super) const PROVIDER: Provider = Provider {
     ],
     headers: &[("anthropic-version", "2023-06-01")],
     quirks: Quirks::NONE,
+    models: &["claude-*"],
     hosts: &["api.anthropic.com"],
     key_prefixes: &["sk-ant-"],
     ..OPENAI_LIKE

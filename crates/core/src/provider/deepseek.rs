@@ -16,6 +16,7 @@ pub(super) const PROVIDER: Provider = Provider {
         reasoning_content: true,
         ..Quirks::COMPATIBLE
     },
+    models: &["deepseek-*"],
     hosts: &["api.deepseek.com"],
     ..OPENAI_LIKE
 };

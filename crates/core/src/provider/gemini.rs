@@ -21,6 +21,7 @@ pub(super) const PROVIDER: Provider = Provider {
         )
     }],
     quirks: Quirks::NONE,
+    models: &["gemini-*", "gemma-*"],
     hosts: &["generativelanguage.googleapis.com"],
     key_prefixes: &["AIza"],
     ..OPENAI_LIKE

@@ -24,6 +24,17 @@ pub(super) const PROVIDER: Provider = Provider {
         tool_choice_required: ToolChoiceRequired::Any,
         ..Quirks::COMPATIBLE
     },
+    models: &[
+        "mistral-*",
+        "ministral-*",
+        "magistral-*",
+        "codestral-*",
+        "devstral-*",
+        "pixtral-*",
+        "voxtral-*",
+        "open-mistral-*",
+        "open-mixtral-*",
+    ],
     hosts: &["api.mistral.ai"],
     ..OPENAI_LIKE
 };

@@ -12,6 +12,7 @@ pub(super) const PROVIDER: Provider = Provider {
         Endpoint::messages_at("/anthropic/v1/messages"),
         Endpoint::ANYTHING,
     ],
+    models: &["kimi-*", "moonshot-*"],
     hosts: &["api.moonshot.cn", "api.moonshot.ai"],
     ..OPENAI_LIKE
 };

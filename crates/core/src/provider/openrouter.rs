@@ -14,6 +14,7 @@ pub(super) const PROVIDER: Provider = Provider {
         Endpoint::ANYTHING,
     ],
     quirks: Quirks::COMPATIBLE,
+    models: &["*/*"],
     hosts: &["openrouter.ai", ".openrouter.ai"],
     key_prefixes: &["sk-or-"],
     ..OPENAI_LIKE

@@ -14,5 +14,6 @@ pub(super) const PROVIDER: Provider = Provider {
         Endpoint::openai(Operation::Embeddings, "/embeddings"),
     ],
     quirks: Quirks::NONE,
+    models: &["sim/*"],
     ..OPENAI_LIKE
 };

@@ -11,6 +11,7 @@ pub(super) const PROVIDER: Provider = Provider {
         max_tokens_field: Quirks::NONE.max_tokens_field,
         ..Quirks::COMPATIBLE
     },
+    models: &["grok-*"],
     hosts: &["api.x.ai", ".api.x.ai"],
     key_prefixes: &["xai-"],
     ..OPENAI_LIKE

@@ -13,6 +13,7 @@ pub(super) const PROVIDER: Provider = Provider {
         Endpoint::messages_at("/api/anthropic/v1/messages"),
         Endpoint::ANYTHING,
     ],
+    models: &["glm-*", "embedding-*", "cogview-*", "cogvideox-*"],
     hosts: &["open.bigmodel.cn", "api.z.ai"],
     ..OPENAI_LIKE
 };
