@@ -7,6 +7,7 @@ pub mod call;
 pub mod deliver;
 pub mod frames;
 pub mod meter;
+pub mod simulate;
 
 use std::sync::Arc;
 

@@ -18,7 +18,7 @@ use waypost_core::snapshot::Deployment;
 use waypost_core::verdict::{self, Next, Outcome, Tally, Trouble, Verdict, judge};
 use waypost_wire::WireError;
 use waypost_wire::chat::Response;
-use waypost_wire::dialect::{Decoded, StreamUsage, Survey, Tap, Target, UpstreamDialect};
+use waypost_wire::dialect::{Decoded, Face, StreamUsage, Survey, Tap, Target, UpstreamDialect};
 use waypost_wire::loss::Losses;
 use waypost_wire::splice::{Splice, quoted};
 
@@ -26,6 +26,7 @@ use super::call::{Call, Payload, forwarded};
 use super::deliver::{Change, Opening};
 use super::frames::{Break, Frames, Step};
 use super::meter::Meter;
+use super::simulate;
 use crate::app::{App, Live};
 use crate::upstream::{Answer as Upstream, AnswerBody, Failure, OutBody, Outgoing, Timeouts};
 
@@ -294,7 +295,16 @@ async fn send(
             let method = if call.operation == Operation::Chat { Method::POST } else { call.method.clone() };
             app.transport.send(Outgoing { method, target, headers, body }, timeouts).await
         }
-        None => app.simulator.send(attempt, call, request.body, timeouts).await,
+        None => {
+            let Some(face) = Face::of(attempt.endpoint.dialect) else {
+                return Err(judge(Outcome::Unreadable, call.model.as_deref()).into());
+            };
+            let body = match request.body {
+                OutBody::Full(body) => body,
+                OutBody::Stream(_) => Bytes::new(),
+            };
+            simulate::send(&app.simulator, call.operation, face, &request.path, body, timeouts).await
+        }
     };
     sent.map_err(|failure| judge(Outcome::Trouble(trouble(&failure)), call.model.as_deref()).into())
 }
