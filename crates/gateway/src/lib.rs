@@ -1,1 +1,3 @@
-//! placeholder
+//! The gateway: HTTP in and out, the pipeline, jobs and telemetry.
+
+pub mod tokens;
