@@ -61,7 +61,7 @@ impl Scene<'_> {
         let mut budget = Budget { left: self.request.max_output_tokens.unwrap_or(u64::MAX), cut: false };
         let mut parts = Vec::new();
         if self.thinks() {
-            parts.extend(self.reasoning(&mut budget, index));
+            parts.extend(self.reasoning(&mut budget));
         }
         let finish = if self.plan.is_empty() {
             let (text, stop) = stopped(&self.words(index), &self.request.stop);
@@ -91,15 +91,14 @@ impl Scene<'_> {
         }
     }
 
-    fn reasoning(&self, budget: &mut Budget, index: usize) -> Option<Part> {
+    fn reasoning(&self, budget: &mut Budget) -> Option<Part> {
         let text = budget.take(&prose::thoughts(self.prompt));
         let sealed = match self.dialect {
             Dialect::Anthropic | Dialect::OpenaiResponses | Dialect::Gemini => true,
             // The chat dialect has no place for a seal.
             Dialect::OpenaiChat => false,
         };
-        let id = (self.dialect == Dialect::OpenaiResponses).then(|| format!("rs_{}{index}", self.seed));
-        let content = Content::Reasoning(Reasoning { text: text.clone(), redacted: false, id });
+        let content = Content::Reasoning(Reasoning { text: text.clone(), ..Reasoning::default() });
         (!text.is_empty()).then(|| Part {
             content,
             cache: None,

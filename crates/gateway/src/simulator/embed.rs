@@ -41,7 +41,14 @@ pub(crate) fn answer(body: &[u8]) -> Result<Value, WireError> {
 }
 
 pub(crate) fn parse(body: &[u8]) -> Result<Value, WireError> {
-    serde_json::from_slice(body).map_err(|error| WireError::Syntax { at: error.column(), message: "this is not JSON" })
+    serde_json::from_slice(body)
+        .map_err(|error| WireError::Syntax { at: offset(body, &error), message: "this is not JSON" })
+}
+
+/// Where in the body the error's line and column are.
+fn offset(body: &[u8], error: &serde_json::Error) -> usize {
+    let lines = body.split_inclusive(|byte| *byte == b'\n').take(error.line().saturating_sub(1));
+    lines.map(<[u8]>::len).sum::<usize>() + error.column().saturating_sub(1)
 }
 
 /// One text to embed, or the token ids of one.
@@ -197,6 +204,6 @@ mod tests {
         ] {
             assert_eq!(answer(body.as_bytes()).expect_err(body).param(), Some(param), "{body}");
         }
-        assert!(matches!(answer(b"{"), Err(WireError::Syntax { .. })));
+        assert!(matches!(answer(b"{\n  x"), Err(WireError::Syntax { at: 4, .. })));
     }
 }
