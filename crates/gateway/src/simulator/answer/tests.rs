@@ -276,6 +276,10 @@ fn the_cache_holds_what_must_have_been_sent_before() {
     let (read, written) = cached(&marked);
     assert_eq!(read, 0);
     assert_eq!(written, tokens::count_prefix(&marked, 1));
+    let mut early = second.clone();
+    early.messages[0] = marked.messages[0].clone();
+    early.messages.insert(1, said(Role::User, &long));
+    assert_eq!(cached(&early), (written, 0), "nothing after the last breakpoint is cached");
     mark(&mut second);
     assert_eq!(cached(&second).0, written);
     assert!(cached(&second).1 > 0);
@@ -317,7 +321,10 @@ fn collected(events: &[Event]) -> Response {
             Event::ReasoningSeal { choice, signature, .. } => {
                 parts(&mut response, choice).last_mut().expect("a part").signature = Some(signature);
             }
-            Event::ToolCall { choice, id, name, kind, .. } => {
+            Event::ToolCall { choice, call, id, name, kind, .. } => {
+                let known = parts(&mut response, choice).iter();
+                let known = known.filter(|part| matches!(part.content, Content::ToolCall(_))).count();
+                assert_eq!(call as usize, known, "calls are numbered from 0");
                 let call = ToolCall { id, name, kind, arguments: String::new() };
                 parts(&mut response, choice).push(Content::ToolCall(call).into());
             }
