@@ -72,13 +72,18 @@ struct BlockDelta<'a> {
 }
 
 #[derive(Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Delta<'a> {
-    TextDelta { text: &'a str },
-    ThinkingDelta { thinking: &'a str },
-    SignatureDelta { signature: &'a str },
-    InputJsonDelta { partial_json: &'a str },
-    CitationsDelta { citation: &'a Value },
+    #[serde(rename = "text_delta")]
+    Text { text: &'a str },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: &'a str },
+    #[serde(rename = "signature_delta")]
+    Signature { signature: &'a str },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: &'a str },
+    #[serde(rename = "citations_delta")]
+    Citations { citation: &'a Value },
 }
 
 impl StreamEncoder for Encoder {
@@ -227,7 +232,7 @@ impl Encoder {
             Open::Call { call: open, input } if *open == call => {
                 input.read(text);
                 let index = self.next;
-                delta(out, index, Delta::InputJsonDelta { partial_json: text });
+                delta(out, index, Delta::InputJson { partial_json: text });
                 self.say_waiting(out);
             }
             Open::Call { .. } | Open::Nothing | Open::Text | Open::Thinking => {
@@ -260,11 +265,11 @@ impl Encoder {
                 if !matches!(self.open, Open::Text) {
                     self.open(Open::Text, &json!({"type": "text", "text": ""}), out);
                 }
-                delta(out, self.next, Delta::TextDelta { text: &text });
+                delta(out, self.next, Delta::Text { text: &text });
             }
             Piece::Citation(citation) => {
                 if matches!(self.open, Open::Text) {
-                    delta(out, self.next, Delta::CitationsDelta { citation: &citation });
+                    delta(out, self.next, Delta::Citations { citation: &citation });
                 } else {
                     self.losses.dropped("content[].citations");
                 }
@@ -272,7 +277,7 @@ impl Encoder {
             Piece::Thought(text) if text.is_empty() => {}
             Piece::Thought(text) => {
                 self.open_thinking(out);
-                delta(out, self.next, Delta::ThinkingDelta { thinking: &text });
+                delta(out, self.next, Delta::Thinking { thinking: &text });
             }
             Piece::Seal { signature, .. } if signature.dialect != Dialect::Anthropic => {
                 // Another provider's seal says nothing here but that its thought is over.
@@ -286,7 +291,7 @@ impl Encoder {
             }
             Piece::Seal { signature, redacted: false } => {
                 self.open_thinking(out);
-                delta(out, self.next, Delta::SignatureDelta { signature: &signature.seal });
+                delta(out, self.next, Delta::Signature { signature: &signature.seal });
                 self.close(out);
             }
             Piece::Call { call, id, name, arguments } => {
@@ -296,7 +301,7 @@ impl Encoder {
                 let block = json!({"type": "tool_use", "id": id, "name": name, "input": {}});
                 self.open(Open::Call { call, input }, &block, out);
                 if !arguments.is_empty() {
-                    delta(out, self.next, Delta::InputJsonDelta { partial_json: &arguments });
+                    delta(out, self.next, Delta::InputJson { partial_json: &arguments });
                 }
             }
         }

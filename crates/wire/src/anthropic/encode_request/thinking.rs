@@ -9,6 +9,9 @@ use crate::loss::Losses;
 /// The least budget the API takes; the cap on the answer must be larger.
 const LEAST_BUDGET: u64 = 1024;
 
+/// What a budget made from an effort leaves for the answer, if the cap is large enough.
+const ROOM_FOR_ANSWER: u64 = 4096;
+
 /// What forbids thinking in this request.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Hindrance {
@@ -100,7 +103,7 @@ fn budgeted(
     // An exact budget only has to fit; one made from an effort must also leave room for the answer.
     let most = match exact {
         Some(_) => *max_tokens - 1,
-        None => (*max_tokens / 2).max(LEAST_BUDGET),
+        None => (*max_tokens - ROOM_FOR_ANSWER.min(*max_tokens / 2)).max(LEAST_BUDGET),
     };
     if budget > most {
         losses.clamped("reasoning_effort");
