@@ -88,7 +88,8 @@ enum Delta<'a> {
 
 impl StreamEncoder for Encoder {
     fn event(&mut self, event: &Event, out: &mut BytesMut) {
-        if self.ended || !self.is_first_choice(event) {
+        let is_over = self.ended || (self.summed_up && *event != Event::Done);
+        if is_over || !self.is_first_choice(event) {
             return;
         }
         if let Event::Start { id, .. } = event {

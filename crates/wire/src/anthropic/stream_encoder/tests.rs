@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use proptest::prelude::*;
 
 use super::*;
 use crate::anthropic::stream_decoder::Decoder;
@@ -242,12 +243,68 @@ fn decoding_what_was_encoded_gives_the_events_back() {
     for event in &events {
         encoder.event(event, &mut out);
     }
-    let mut framer = Framer::new(1 << 20);
-    framer.push(out.freeze());
-    let (mut decoder, mut again) = (Decoder::default(), Vec::new());
-    while let Some(frame) = framer.next_frame().unwrap() {
-        decoder.frame(&frame, &mut again).unwrap();
-    }
+    let mut again = decode(out);
     again.retain(|event| !matches!(event, Event::Usage(_)));
     assert_eq!(again, events);
+}
+
+fn decode(stream: BytesMut) -> Vec<Event> {
+    let mut framer = Framer::new(1 << 20);
+    framer.push(stream.freeze());
+    let (mut decoder, mut events) = (Decoder::default(), Vec::new());
+    while let Some(frame) = framer.next_frame().unwrap() {
+        decoder.frame(&frame, &mut events).unwrap();
+    }
+    events
+}
+
+proptest! {
+    /// However pieces of calls and words are mixed, each call arrives whole, every word arrives, and blocks never overlap.
+    #[test]
+    fn any_mix_of_calls_and_words_arrives_whole(turns in proptest::collection::vec(0usize..4, 0..40)) {
+        const INPUT: [&str; 3] = ["{\"a\":\"}\\\"{\"}", "{}", "{\"n\":[1,{\"m\":2}]}"];
+        let (mut encoder, mut out) = (encoder(), BytesMut::new());
+        let mut given = [None, None, None];
+        let mut words = String::new();
+        let rest = (0..3).flat_map(|of| std::iter::repeat_n(of, 40));
+        for turn in turns.into_iter().chain(rest) {
+            let Some(given) = given.get_mut(turn) else {
+                words.push('w');
+                encoder.event(&text("w"), &mut out);
+                continue;
+            };
+            let of = u32::try_from(turn).unwrap();
+            match given {
+                None => encoder.event(&call(of), &mut out),
+                Some(at) => encoder.event(&arguments(of, INPUT[turn].get(*at..*at + 1).unwrap_or_default()), &mut out),
+            }
+            *given = Some(given.map_or(0, |at: usize| at + 1));
+        }
+        encoder.event(&finish(FinishReason::ToolCalls), &mut out);
+        encoder.event(&Event::Done, &mut out);
+
+        let mut open = None;
+        for (event, data) in frames(&out) {
+            match event.as_str() {
+                "content_block_start" => prop_assert_eq!(open.replace(data["index"].clone()), None),
+                "content_block_delta" => prop_assert_eq!(open.as_ref(), Some(&data["index"])),
+                "content_block_stop" => prop_assert_eq!(open.take(), Some(data["index"].clone())),
+                _ => {}
+            }
+        }
+        let (mut names, mut inputs, mut said) = (Vec::new(), vec![String::new(); 3], String::new());
+        for event in decode(out) {
+            match event {
+                Event::ToolCall { name, .. } => names.push(name),
+                Event::ToolArguments { call, text, .. } => inputs[usize::try_from(call).unwrap()].push_str(&text),
+                Event::Text { text, .. } => said.push_str(&text),
+                _ => {}
+            }
+        }
+        prop_assert_eq!(said, words);
+        for (name, input) in names.iter().zip(&inputs) {
+            prop_assert_eq!(input.as_str(), INPUT[name[1..].parse::<usize>().unwrap()]);
+        }
+        prop_assert_eq!(names.len(), 3);
+    }
 }
