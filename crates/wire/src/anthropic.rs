@@ -21,7 +21,7 @@ use bytes::Bytes;
 
 use crate::chat::{Request, Response};
 use crate::dialect::{
-    AnswerSplice, ClientDialect, Decoded, Reply, StreamDecoder, StreamEncoder, Survey, Target, UpstreamDialect,
+    AnswerSplice, ClientDialect, Decoded, Reply, StreamDecoder, StreamEncoder, Survey, Tap, Target, UpstreamDialect,
 };
 use crate::error::{Fault, RemoteError, WireError};
 use crate::loss::Losses;
@@ -46,7 +46,9 @@ impl UpstreamDialect for Anthropic {
     fn decode_response(&self, body: &[u8]) -> Result<Decoded, WireError> {
         response::decode(body)
     }
+}
 
+impl Tap for Anthropic {
     fn survey_response(&self, body: &[u8]) -> Result<Survey, WireError> {
         response::survey(body)
     }
@@ -61,6 +63,10 @@ impl UpstreamDialect for Anthropic {
 
     fn splice_answer(&self, json: &[u8], splice: &AnswerSplice<'_>) -> Option<Bytes> {
         splice::answer(json, splice)
+    }
+
+    fn terminal_mark(&self) -> &'static [u8] {
+        b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"
     }
 }
 

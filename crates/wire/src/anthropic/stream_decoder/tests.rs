@@ -2,7 +2,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::anthropic::Anthropic;
 use crate::chat::Usage;
+use crate::dialect::Tap;
 use crate::sse::Framer;
 
 macro_rules! golden {
@@ -164,6 +166,8 @@ fn a_cut_stream_is_never_a_clean_finish() {
     // The stop reason was given, only the last mark is missing: the answer is whole.
     let (events, end) = cut("event: message_stop");
     assert_eq!((events.last(), end), (Some(&Event::Done), Ok(())));
+    // The mark that a relay then adds is the one that is missing.
+    assert!(stream.ends_with(Anthropic.terminal_mark()));
     assert_eq!(decode(&[b""]).1, Err(WireError::Unfinished));
 }
 
