@@ -7,6 +7,7 @@
 #![deny(clippy::indexing_slicing)]
 #![cfg_attr(test, expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, which is its job"))]
 
+pub mod anthropic;
 pub mod chat;
 pub mod dialect;
 pub mod error;
