@@ -2,6 +2,8 @@
 //! Look-ups are one hash and allocate nothing (families of models aside). Knows no living state: health and counters are
 //! kept beside it, by id. Tests: `snapshot/compile.rs`.
 
+mod compile;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use crate::ids::{ChannelId, CredentialId, DeploymentId};
 use crate::nearest::nearest;
 use crate::pattern::Pattern;
 use crate::provider::Provider;
+
+pub use compile::{Compiled, compile};
 
 /// A compiled configuration.
 #[derive(Debug, Default)]
