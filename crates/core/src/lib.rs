@@ -5,13 +5,7 @@
 //! Tests are tables beside the code; there is nothing to mock.
 #![deny(clippy::indexing_slicing)]
 #![warn(clippy::wildcard_enum_match_arm, clippy::float_arithmetic)]
-#![cfg_attr(
-    test,
-    expect(
-        clippy::indexing_slicing,
-        reason = "a test that indexes wrongly fails, which is its job"
-    )
-)]
+#![cfg_attr(test, expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, which is its job"))]
 
 pub mod access;
 pub mod config;
