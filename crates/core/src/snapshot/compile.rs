@@ -20,14 +20,6 @@ use crate::operation::Operation;
 use crate::pattern::Pattern;
 use crate::provider;
 
-/// A config that fits together.
-#[derive(Debug)]
-pub struct Compiled {
-    pub snapshot: Snapshot,
-    /// What works, but is worth telling the owner.
-    pub warnings: Vec<ConfigError>,
-}
-
 /// What was found so far.
 #[derive(Debug, Default)]
 struct Problems {
@@ -46,7 +38,7 @@ impl Problems {
 }
 
 /// Resolves a config. Errors and warnings have places where the config came from a file, and stand in its order.
-pub fn compile(config: &Config) -> Result<Compiled, Vec<ConfigError>> {
+pub fn compile(config: &Config) -> Result<Snapshot, Vec<ConfigError>> {
     let mut problems = Problems::default();
     let keys = keys::callers(config, &mut problems);
     let anybody = keys::anybody(config, &mut problems);
@@ -61,7 +53,7 @@ pub fn compile(config: &Config) -> Result<Compiled, Vec<ConfigError>> {
         return Err(problems.errors);
     }
     let routes = routes::compile(config, &channels);
-    let snapshot = Snapshot {
+    Ok(Snapshot {
         keys,
         anybody,
         channels: channels.into_iter().map(|(_, channel)| channel).collect(),
@@ -71,8 +63,8 @@ pub fn compile(config: &Config) -> Result<Compiled, Vec<ConfigError>> {
         max_attempts: config.retry.attempts(),
         show_upstream_model: config.model_mappings.expose_actual,
         models: routes.listed,
-    };
-    Ok(Compiled { snapshot, warnings: problems.warnings })
+        warnings: problems.warnings,
+    })
 }
 
 fn channels<'c>(config: &'c Config, problems: &mut Problems) -> Vec<(&'c config::Channel, Arc<Channel>)> {

@@ -5,13 +5,13 @@ use crate::access::identify;
 use crate::config::Format;
 use crate::provider::Place;
 
-fn compiled(text: &str) -> Result<Compiled, Vec<String>> {
+fn compiled(text: &str) -> Result<Snapshot, Vec<String>> {
     let config = Config::parse(text, Format::Yaml, "w.yaml", &|_| None).expect(text);
     compile(&config).map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
 fn snapshot(text: &str) -> Snapshot {
-    compiled(text).unwrap().snapshot
+    compiled(text).unwrap()
 }
 
 /// `channel:upstream` of everything that serves a name, in tier order.
@@ -234,7 +234,7 @@ channels: [{name: c, provider: openai, api_keys: [sk-secret, sk-secret2], header
 #[test]
 fn a_setup_without_accounts_compiles_and_serves_the_simulator() {
     let environment = crate::config::from_environment(&|_| None, [1; 24]);
-    let snapshot = compile(&environment.config).unwrap().snapshot;
+    let snapshot = compile(&environment.config).unwrap();
     assert_eq!(serving(&snapshot, "sim/echo"), ["simulator:sim/echo"]);
     assert!(snapshot.channels[0].provider.built_in);
 }
@@ -260,7 +260,7 @@ fn a_key_is_known_by_its_text_or_its_hash() {
 fn an_open_gateway_lets_everybody_in_on_loopback_only() {
     let open = |host: &str| compiled(&format!("open_mode: true\nserver: {{host: '{host}'}}"));
     for host in ["127.0.0.1", "localhost", "::1"] {
-        assert!(open(host).unwrap().snapshot.anybody.is_some(), "{host}");
+        assert!(open(host).unwrap().anybody.is_some(), "{host}");
     }
     for host in ["0.0.0.0", "::", "192.168.1.2", "example.com"] {
         assert!(open(host).is_err(), "{host}");
