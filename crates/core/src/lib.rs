@@ -19,6 +19,7 @@ pub mod provider;
 pub mod route;
 pub mod secret;
 pub mod snapshot;
+pub mod usage;
 pub mod verdict;
 
 pub use error::GatewayError;
