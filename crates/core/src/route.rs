@@ -73,6 +73,9 @@ fn named(snapshot: &Snapshot, caller: &Caller, model: &str) -> Result<Vec<Vec<Ar
         return Err(GatewayError::not_allowed(model));
     }
     let tiers = snapshot.deployments(model);
+    if tiers.is_empty() && snapshot.routes.contains_key(model) {
+        return Err(GatewayError::no_deployment(model, "is enabled"));
+    }
     if tiers.is_empty() {
         let mut nearest = snapshot.nearest(model);
         nearest.retain(|name| caller.may_use(name));
@@ -205,6 +208,12 @@ mod tests {
         assert_eq!(kind("nope", &caller(None)), Err(Kind::ModelNotFound));
         assert_eq!(kind("m", &caller(Some(&["gpt-*"]))), Err(Kind::NotAllowed));
         assert_eq!(kind("m", &caller(Some(&["m"]))), Ok(()));
+    }
+
+    #[test]
+    fn a_model_whose_channels_are_all_switched_off_is_known_but_unavailable_000_41() {
+        let error = plan(&snapshot(Vec::new()), &caller(None), &chat("m"), &mut Dice::seeded(1)).unwrap_err();
+        assert_eq!((error.kind(), error.status()), (Kind::NoDeployment, 503));
     }
 
     #[test]
