@@ -1,1 +1,5 @@
 //! placeholder
+
+pub mod clock;
+pub mod jobs;
+pub mod serve;
