@@ -3,3 +3,4 @@
 pub mod clock;
 pub mod jobs;
 pub mod serve;
+pub mod upstream;
