@@ -124,7 +124,8 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     }));
 
     let listener = listen(arguments, &settings.host, settings.port).await?;
-    let address = listener.local_addr().map_err(|error| StartError::one(format!("the listener has no address: {error}")))?;
+    let address =
+        listener.local_addr().map_err(|error| StartError::one(format!("the listener has no address: {error}")))?;
     greet(address, &chosen);
     let edge = Edge::new(limits, jobs.clone());
     let handler = {
@@ -173,8 +174,9 @@ fn choose(arguments: &Arguments) -> Result<Chosen, StartError> {
 }
 
 fn read(file: &Path) -> Result<String, StartError> {
-    std::fs::read_to_string(file)
-        .map_err(|error| StartError::one(format!("{}: cannot be read: {error}; name another file with --config", file.display())))
+    std::fs::read_to_string(file).map_err(|error| {
+        StartError::one(format!("{}: cannot be read: {error}; name another file with --config", file.display()))
+    })
 }
 
 fn errors(errors: Vec<waypost_core::config::ConfigError>) -> StartError {

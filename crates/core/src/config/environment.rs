@@ -46,9 +46,8 @@ pub fn from_environment(lookup: Lookup<'_>, dice: [u8; 24], simulated: &[&str]) 
     };
     let setup = config.channels.is_empty();
     if setup {
-        config
-            .channels
-            .push(Channel { models: Some(vec![ModelEntry::named("sim/*")]), ..Channel::new("simulator", "simulator") });
+        let models = simulated.iter().copied().chain(["sim/*"]).map(ModelEntry::named).collect();
+        config.channels.push(Channel { models: Some(models), ..Channel::new("simulator", "simulator") });
     }
     let given = set(CALLER_KEY).map(Secret::new);
     let made_key = given.is_none().then(|| if setup { Secret::new(SETUP_KEY) } else { make_key(dice) });

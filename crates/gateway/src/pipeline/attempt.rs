@@ -195,8 +195,7 @@ fn relayed(deployment: &Deployment, call: &mut Call) -> (OutBody, Change) {
         && call.peek.include_usage != Some(true)
         && deployment.traits.stream_usage == StreamUsage::Asked;
     let unasked_usage = call.peek.stream && call.peek.include_usage != Some(true);
-    let change =
-        Change { model: if renamed { call.model.clone() } else { None }, hide_usage: unasked_usage };
+    let change = Change { model: if renamed { call.model.clone() } else { None }, hide_usage: unasked_usage };
     let body = match &mut call.payload {
         Payload::Arriving(upload) => match upload.take() {
             Some(upload) => upload.into_body(if renamed { &deployment.upstream } else { "" }),
@@ -210,10 +209,8 @@ fn relayed(deployment: &Deployment, call: &mut Call) -> (OutBody, Change) {
             if asks_usage {
                 match call.peek.stream_options_at.clone() {
                     Some(at) => splice.replace(at, "{\"include_usage\":true}"),
-                    None => splice.replace(
-                        call.peek.inside..call.peek.inside,
-                        "\"stream_options\":{\"include_usage\":true},",
-                    ),
+                    None => splice
+                        .replace(call.peek.inside..call.peek.inside, "\"stream_options\":{\"include_usage\":true},"),
                 }
             }
             OutBody::Full(splice.apply(body))
@@ -316,11 +313,9 @@ fn trouble(failure: &Failure) -> Trouble {
         Failure::ConnectTimeout | Failure::HeadTimeout | Failure::IdleTimeout | Failure::Deadline => Trouble::Timeout,
         Failure::TooLarge { .. } => Trouble::TooLarge,
         Failure::RequestBody => Trouble::CallerBody,
-        Failure::ClosedBeforeHead
-        | Failure::BadHead
-        | Failure::HeadTooLarge
-        | Failure::BodyCut
-        | Failure::BadBody => Trouble::Broken,
+        Failure::ClosedBeforeHead | Failure::BadHead | Failure::HeadTooLarge | Failure::BodyCut | Failure::BadBody => {
+            Trouble::Broken
+        }
     }
 }
 

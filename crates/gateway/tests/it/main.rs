@@ -1,4 +1,4 @@
-//! The gateway's integration tests, one binary.
+//! The gateway's integration tests, one binary. Endpoints mirror the URLs; the rest are named after what they prove.
 
 #![expect(
     clippy::unwrap_used,
@@ -11,4 +11,6 @@
 )]
 
 mod edge;
+mod harness;
+mod relay;
 mod transport;
