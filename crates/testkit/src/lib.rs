@@ -12,6 +12,7 @@ pub mod fixtures;
 mod framing;
 mod headers;
 mod play;
+pub mod provider;
 mod recorded;
 mod script;
 mod serve;
