@@ -37,17 +37,11 @@ impl Dialect {
     }
 }
 
-/// What every dialect can do: speak with an upstream. Implementations are stateless; the state of a stream lives in what
-/// [`stream_decoder`](Self::stream_decoder) returns.
-pub trait UpstreamDialect: Sync {
-    /// Writes a request for an upstream. What the dialect cannot say is an error ([`WireError::Unsupported`]) or a loss.
-    fn encode_request(&self, request: &Request, target: &Target<'_>, losses: &mut Losses) -> Result<Bytes, WireError>;
-
-    /// Reads an upstream's whole answer. An error object inside is a [`Decoded::Error`].
-    fn decode_response(&self, body: &[u8]) -> Result<Decoded, WireError>;
-
+/// What relaying needs of an operation: to read an answer beside the caller, and to change the few bytes Waypost owns.
+/// Every chat dialect has it, and so have the smaller operations that are never translated.
+pub trait Tap: Sync {
     /// Reads only what accounting needs from an answer that is relayed as it is. Fails if the body is not an answer of
-    /// this dialect, so that an error page dressed as a 200 can fail over.
+    /// this kind, so that an error page dressed as a 200 can fail over.
     fn survey_response(&self, body: &[u8]) -> Result<Survey, WireError>;
 
     /// Reads an upstream's error body; never fails, an unreadable body gives an empty error.
@@ -58,6 +52,21 @@ pub trait UpstreamDialect: Sync {
     /// Renames the model in one relayed frame or body, and hides the usage the caller did not ask for.
     /// `None` means the bytes are right as they are; an empty result means the frame must not be sent at all.
     fn splice_answer(&self, json: &[u8], splice: &AnswerSplice<'_>) -> Option<Bytes>;
+
+    /// The terminal mark to add to a stream that was complete but lacked it; empty where the dialect has none.
+    fn terminal_mark(&self) -> &'static [u8] {
+        b""
+    }
+}
+
+/// What every chat dialect can do: speak with an upstream. Implementations are stateless; the state of a stream lives in
+/// what [`Tap::stream_decoder`] returns.
+pub trait UpstreamDialect: Tap {
+    /// Writes a request for an upstream. What the dialect cannot say is an error ([`WireError::Unsupported`]) or a loss.
+    fn encode_request(&self, request: &Request, target: &Target<'_>, losses: &mut Losses) -> Result<Bytes, WireError>;
+
+    /// Reads an upstream's whole answer. An error object inside is a [`Decoded::Error`].
+    fn decode_response(&self, body: &[u8]) -> Result<Decoded, WireError>;
 }
 
 /// What a dialect can do that applications speak to Waypost. The state of a stream lives in what
@@ -79,10 +88,12 @@ pub trait ClientDialect: Sync {
     fn stream_encoder(&self, reply: Reply) -> Box<dyn StreamEncoder>;
 }
 
-/// A dialect that both sides speak.
-pub trait ChatDialect: UpstreamDialect + ClientDialect {}
-
-impl<T: UpstreamDialect + ClientDialect> ChatDialect for T {}
+/// A dialect that applications speak, with its codec: how Waypost looks to one caller.
+#[derive(Clone, Copy)]
+pub struct Face {
+    pub dialect: Dialect,
+    pub codec: &'static dyn ClientDialect,
+}
 
 /// Turns frames into events. One per stream.
 pub trait StreamDecoder: Send {

@@ -1,0 +1,160 @@
+//! The config file: what may be written, and what is wrong when something else is. One file per section.
+//! Decides form only; whether the parts fit together is for [`crate::snapshot`]. Knows no file system and no environment:
+//! texts and a lookup function come in. Tests are below and beside the parts.
+
+mod channels;
+mod defaults;
+mod environment;
+mod error;
+mod expand;
+mod json;
+mod keys;
+mod mappings;
+mod node;
+mod read;
+mod retry;
+mod server;
+mod values;
+mod yaml;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use channels::{Channel, Credential, DialectName, Model, ModelEntry, Timeouts};
+pub use defaults::Defaults;
+pub use environment::{Environment, from_environment};
+pub use error::{ConfigError, Mark};
+pub use expand::Lookup;
+pub use keys::Key;
+pub use mappings::ModelMappings;
+pub use retry::{Backoff, Retry};
+pub use server::Server;
+pub use values::Span;
+
+use node::{Node, Places, Value};
+
+/// Everything an owner can say in a file.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "Waypost configuration")]
+pub struct Config {
+    pub server: Server,
+    /// The keys that callers present.
+    pub keys: Vec<Key>,
+    /// The accounts at providers.
+    pub channels: Vec<Channel>,
+    pub model_mappings: ModelMappings,
+    #[serde(alias = "fallback")]
+    pub retry: Retry,
+    pub defaults: Defaults,
+    /// Serve callers without a key. Only possible while the gateway listens on a loopback address.
+    pub open_mode: bool,
+    #[serde(skip)]
+    origin: Origin,
+}
+
+/// Where a config came from, to say where its mistakes are.
+#[derive(Clone, Debug, Default)]
+struct Origin {
+    file: Option<String>,
+    places: Places,
+}
+
+/// How a text is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Yaml,
+    Json,
+}
+
+impl Format {
+    /// JSON if the file's name says so, else YAML.
+    pub fn of(file: &str) -> Self {
+        if file.to_ascii_lowercase().ends_with(".json") {
+            Self::Json
+        } else {
+            Self::Yaml
+        }
+    }
+}
+
+impl Config {
+    /// Reads a config. `file` is the name to show in errors. Reports every mistake of form it can find, in the order of
+    /// the file where several are found.
+    pub fn parse(
+        text: &str,
+        format: Format,
+        file: &str,
+        lookup: Lookup<'_>,
+    ) -> Result<Self, Vec<ConfigError>> {
+        let named = |mut errors: Vec<ConfigError>| {
+            errors.sort_by_key(|error| error.mark);
+            for error in &mut errors {
+                error.file = Some(file.to_owned());
+            }
+            errors
+        };
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut root = match format {
+            Format::Yaml => yaml::parse(text),
+            Format::Json => json::parse(text),
+        }
+        .map_err(|error| named(vec![error]))?;
+        root = unwrapped(root);
+        let mut errors = expand::expand(&mut root, lookup);
+        let places = Places::of(&root);
+        match read::read::<Self>(root) {
+            Ok(mut config) if errors.is_empty() => {
+                config.origin = Origin {
+                    file: Some(file.to_owned()),
+                    places,
+                };
+                Ok(config)
+            }
+            Ok(_) => Err(named(errors)),
+            Err(more) => {
+                errors.extend(more);
+                Err(named(errors))
+            }
+        }
+    }
+
+    /// The JSON Schema of the file, for editors and documentation.
+    pub fn schema() -> serde_json::Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
+    /// Adds the file and the place to errors that name a key of this config.
+    pub(crate) fn locate(&self, errors: &mut [ConfigError]) {
+        for error in errors {
+            error.file.clone_from(&self.origin.file);
+            error.mark = self.origin.places.find(&error.path);
+        }
+    }
+}
+
+/// A file may hold everything under the one key `open_ai_http_proxy`, as bundles of that name do.
+fn unwrapped(root: Node) -> Node {
+    match root.value {
+        Value::Map(mut entries)
+            if entries.len() == 1
+                && entries
+                    .iter()
+                    .any(|entry| entry.key == "open_ai_http_proxy") =>
+        {
+            entries
+                .pop()
+                .map_or(Node::new(root.mark, Value::Map(Vec::new())), |entry| {
+                    entry.node
+                })
+        }
+        value => Node::new(root.mark, value),
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[cfg(test)]
+mod tests;

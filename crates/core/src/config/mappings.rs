@@ -1,0 +1,19 @@
+//! What models are called at providers.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// What models are called at providers. The provider's rule comes first, then the global one, then the name as it is;
+/// a model's own `upstream` comes before all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelMappings {
+    /// Rules for every provider: public name to upstream name.
+    pub global: BTreeMap<String, String>,
+    /// Rules for one kind of provider, by its kind.
+    pub providers: BTreeMap<String, BTreeMap<String, String>>,
+    /// Show the upstream's model name in answers rather than the one that was asked for.
+    pub expose_actual: bool,
+}

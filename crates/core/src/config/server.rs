@@ -1,0 +1,42 @@
+//! How the gateway listens.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::values::{Span, bounded};
+
+/// How the gateway listens.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// The address to listen on: an IP address or `localhost`. `0.0.0.0` or `::` opens the gateway to the network.
+    pub host: String,
+    /// The port to listen on. 0 takes any free one.
+    #[serde(deserialize_with = "bounded::<_, _, 0, 65_535>")]
+    pub port: u16,
+    /// The largest request body in bytes; larger ones are answered with 413.
+    #[serde(deserialize_with = "bounded::<_, _, 1024, 1_073_741_824>")]
+    #[schemars(range(min = 1024, max = 1_073_741_824))]
+    pub max_body_bytes: u64,
+    /// The most connections open at once; further ones wait.
+    #[serde(deserialize_with = "bounded::<_, _, 1, 1_000_000>")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_connections: u32,
+    /// How long a client may take to send its request head.
+    pub head_timeout: Span,
+    /// How long requests in flight may go on after the order to stop.
+    pub shutdown_grace: Span,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: 3000,
+            max_body_bytes: 26_214_400,
+            max_connections: 10_000,
+            head_timeout: Span::seconds(10),
+            shutdown_grace: Span::seconds(30),
+        }
+    }
+}

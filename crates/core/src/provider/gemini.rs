@@ -1,0 +1,27 @@
+//! Google Gemini by its native API. The key goes into a header, never into the query, which gets logged.
+
+use waypost_wire::Dialect;
+
+use super::{Auth, Endpoint, OPENAI_LIKE, Provider, Quirks};
+use crate::operation::Operation;
+
+pub(super) const PROVIDER: Provider = Provider {
+    kind: "gemini",
+    name: "Google Gemini",
+    aliases: &["google"],
+    origin: Some("https://generativelanguage.googleapis.com"),
+    prefix: "/v1beta",
+    auth: Auth::XGoogApiKey,
+    endpoints: &[Endpoint {
+        stream_path: Some("/models/{model}:streamGenerateContent?alt=sse"),
+        ..Endpoint::new(
+            Operation::Chat,
+            Dialect::Gemini,
+            "/models/{model}:generateContent",
+        )
+    }],
+    quirks: Quirks::NONE,
+    hosts: &["generativelanguage.googleapis.com"],
+    key_prefixes: &["AIza"],
+    ..OPENAI_LIKE
+};

@@ -1,0 +1,29 @@
+//! Mistral: refuses fields it does not know with a 422, reports usage unasked, has its own word for a forced tool.
+
+use waypost_wire::dialect::{StreamUsage, ToolChoiceRequired};
+
+use super::{OPENAI_LIKE, Provider, Quirks};
+
+pub(super) const PROVIDER: Provider = Provider {
+    kind: "mistral",
+    name: "Mistral",
+    origin: Some("https://api.mistral.ai"),
+    quirks: Quirks {
+        drop: &[
+            "user",
+            "store",
+            "metadata",
+            "service_tier",
+            "safety_identifier",
+            "prompt_cache_key",
+            "verbosity",
+        ],
+        refuse: &["logprobs", "top_logprobs", "logit_bias"],
+        rename: &[("seed", "random_seed")],
+        stream_usage: StreamUsage::Always,
+        tool_choice_required: ToolChoiceRequired::Any,
+        ..Quirks::COMPATIBLE
+    },
+    hosts: &["api.mistral.ai"],
+    ..OPENAI_LIKE
+};

@@ -1,0 +1,18 @@
+//! The provider inside the gateway: answers without a network or an account, for trying things out and for set-up.
+
+use super::{Endpoint, OPENAI_LIKE, Provider, Quirks};
+use crate::operation::Operation;
+
+pub(super) const PROVIDER: Provider = Provider {
+    kind: "simulator",
+    name: "Simulator",
+    origin: Some("http://simulator.invalid"),
+    credential_required: false,
+    built_in: true,
+    endpoints: &[
+        Endpoint::CHAT,
+        Endpoint::openai(Operation::Embeddings, "/embeddings"),
+    ],
+    quirks: Quirks::NONE,
+    ..OPENAI_LIKE
+};

@@ -1,0 +1,123 @@
+//! What one admitted request used, and how we know. Exactly one record is filed for each, whatever happens to the
+//! connection. Knows no price yet and no store.
+
+use std::sync::Arc;
+
+use waypost_wire::chat::Usage;
+
+/// How a token count came to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Basis {
+    /// The provider reported it.
+    Provider,
+    /// Counted here with a tokenizer.
+    Counted,
+    /// Derived from the number of bytes.
+    Estimated,
+}
+
+impl Basis {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Counted => "counted",
+            Self::Estimated => "estimated",
+        }
+    }
+}
+
+/// How an admitted request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The whole answer was delivered.
+    Complete,
+    /// The upstream broke off after the answer had begun.
+    Broken,
+    /// The caller left before the end.
+    Abandoned,
+    /// No deployment answered, or the request was refused by one.
+    Failed,
+}
+
+impl Outcome {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "complete",
+            Self::Broken => "broken",
+            Self::Abandoned => "abandoned",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The settled record of one request. Times are milliseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UsageRecord {
+    pub request_id: Arc<str>,
+    /// The virtual key's name.
+    pub key: Arc<str>,
+    /// The model the caller asked for; absent where the endpoint has none.
+    pub model: Option<Arc<str>>,
+    pub operation: &'static str,
+    /// `channel/model` of the deployment that answered last; absent if none was tried.
+    pub deployment: Option<Arc<str>>,
+    /// How many upstream calls were made.
+    pub attempts: u32,
+    pub outcome: Outcome,
+    /// The status the caller saw.
+    pub status: u16,
+    pub stream: bool,
+    /// The caller's dialect was not the upstream's.
+    pub translated: bool,
+    pub usage: Usage,
+    pub basis: Basis,
+    /// A count was beyond what is possible and was moved into bounds.
+    pub clamped: bool,
+    pub latency_ms: u64,
+    /// Until the first meaningful event or the whole answer; absent if none came.
+    pub first_token_ms: Option<u64>,
+}
+
+/// No model reads or writes more than this in one call; a report beyond it is a mistake of the provider's.
+const MOST_TOKENS: u64 = 100_000_000;
+
+/// Moves reported counts into possible bounds. Says whether it had to.
+pub fn clamp(usage: &mut Usage) -> bool {
+    let mut clamped = false;
+    let mut bound = |count: &mut Option<u64>, most: u64| {
+        if let Some(value) = count.as_mut().filter(|value| **value > most) {
+            *value = most;
+            clamped = true;
+        }
+    };
+    bound(&mut usage.input, MOST_TOKENS);
+    bound(&mut usage.output, MOST_TOKENS);
+    let (input, output) = (usage.input.unwrap_or(MOST_TOKENS), usage.output.unwrap_or(MOST_TOKENS));
+    bound(&mut usage.cache_read, input);
+    bound(&mut usage.cache_write, input);
+    bound(&mut usage.audio_input, input);
+    bound(&mut usage.reasoning, output);
+    bound(&mut usage.audio_output, output);
+    clamped
+}
+
+/// About how many tokens so many bytes of text are: four bytes each, rounded up.
+pub fn estimate(bytes: u64) -> u64 {
+    bytes.div_ceil(4)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absurd_counts_are_moved_into_bounds_and_sane_ones_left_alone() {
+        let mut absurd = Usage { input: Some(1 << 63), output: Some(10), reasoning: Some(11), ..Usage::default() };
+        assert!(clamp(&mut absurd));
+        assert_eq!((absurd.input, absurd.output, absurd.reasoning), (Some(MOST_TOKENS), Some(10), Some(10)));
+        let sane = Usage { input: Some(5), output: Some(7), cache_read: Some(5), ..Usage::default() };
+        let mut same = sane;
+        assert!(!clamp(&mut same));
+        assert_eq!(same, sane);
+    }
+}

@@ -1,0 +1,136 @@
+//! HTTP in: one request becomes one answer. Matches the route, hands the request to its endpoint, and dresses what comes
+//! back. Decides nothing about models, money or upstreams. Tests: `it/v1/`.
+
+pub mod api;
+pub mod body;
+pub mod multipart;
+pub mod reply;
+pub mod required;
+pub mod router;
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::{HeaderMap, HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use waypost_core::GatewayError;
+use waypost_wire::dialect::Face;
+
+use self::body::Body;
+use self::router::{Endpoint, Route, route};
+use crate::app::App;
+use crate::serve::{BodyError, Refusal, check_encoding, check_head};
+
+/// A request on its way in, with what every endpoint needs of it.
+pub struct Arrival {
+    pub request: Request<Incoming>,
+    pub face: Face,
+    pub request_id: Arc<str>,
+}
+
+/// Answers one request; whatever happens inside, there is an answer.
+pub async fn answer(app: Arc<App>, request: Request<Incoming>) -> Response<Body> {
+    let request_id = app.request_id(request.headers().get(&reply::REQUEST_ID));
+    let signature = HeaderValue::from_str(&request_id).unwrap_or(HeaderValue::from_static("invalid"));
+    let path = request.uri().path().to_owned();
+    let Route { endpoint, face } = route(request.method(), &path, request.headers().contains_key("anthropic-version"));
+    let working = dispatch(&app, endpoint, Arrival { request, face, request_id: Arc::clone(&request_id) });
+    let result = match Caught(AssertUnwindSafe(working)).await {
+        Ok(result) => result,
+        Err(panic) => {
+            app.count_panic();
+            Err(GatewayError::internal(panic))
+        }
+    };
+    let mut response = result.unwrap_or_else(|error| {
+        app.log_refusal(&request_id, &error);
+        reply::error(&error, face, &request_id)
+    });
+    reply::sign(&mut response, face, &signature);
+    response
+}
+
+async fn dispatch(app: &Arc<App>, endpoint: Endpoint<'_>, arrival: Arrival) -> Result<Response<Body>, GatewayError> {
+    check_head(&arrival.request, app.limits()).map_err(refused)?;
+    check_encoding(arrival.request.headers()).map_err(refused)?;
+    match endpoint {
+        Endpoint::Health { depth } => Ok(api::health::answer(app, depth)),
+        Endpoint::NotFound => Err(GatewayError::not_found(arrival.request.uri().path())),
+        Endpoint::MethodNotAllowed { allow } => {
+            let error = GatewayError::method_not_allowed(arrival.request.method().as_str());
+            let mut response = reply::error(&error, arrival.face, &arrival.request_id);
+            response.headers_mut().insert(http::header::ALLOW, HeaderValue::from_static(allow));
+            Ok(response)
+        }
+        _ if app.is_draining() => Err(GatewayError::shutting_down()),
+        Endpoint::ChatCompletions => api::chat_completions::answer(app, arrival).await,
+        Endpoint::Responses => api::responses::answer(app, arrival).await,
+        Endpoint::Messages => api::messages::answer(app, arrival).await,
+        Endpoint::CountTokens => api::count_tokens::answer(app, arrival).await,
+        Endpoint::Completions => api::completions::answer(app, arrival).await,
+        Endpoint::Embeddings => api::embeddings::answer(app, arrival).await,
+        Endpoint::Models => api::models::list(app, &arrival),
+        Endpoint::Model { id } => api::models::one(app, &arrival, id),
+        Endpoint::PassThrough { rest } => api::pass_through::answer(app, arrival, rest).await,
+    }
+}
+
+/// The error for a request that the edge's limits refuse.
+pub fn refused(refusal: Refusal) -> GatewayError {
+    match refusal {
+        Refusal::BadRequest(message) => GatewayError::invalid_request(message, None),
+        Refusal::UriTooLong => GatewayError::uri_too_long(),
+        Refusal::BodyTooLarge { limit } => GatewayError::too_large(limit),
+        Refusal::Timeout => GatewayError::request_timeout(),
+        Refusal::UnsupportedEncoding => GatewayError::unsupported_encoding(),
+    }
+}
+
+/// The error for a body that could not be read.
+pub fn unreadable(error: BodyError) -> GatewayError {
+    match error {
+        BodyError::TooLarge { limit } => GatewayError::too_large(limit),
+        BodyError::Timeout => GatewayError::request_timeout(),
+        BodyError::Broken => GatewayError::invalid_request("The request body ended before it was complete.", None),
+    }
+}
+
+/// The virtual key a request carries: `Authorization: Bearer`, `x-api-key` or `api-key`.
+pub fn token(headers: &HeaderMap) -> Option<&str> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let bearer = text("authorization").and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    text("x-api-key").or(bearer).or_else(|| text("api-key"))
+}
+
+/// A future whose panic becomes a value, so that the caller still gets an answer.
+struct Caught<F>(AssertUnwindSafe<F>);
+
+/// A panic's message never leaves the log.
+#[derive(Debug)]
+struct Panicked;
+
+impl std::fmt::Display for Panicked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a panic while handling the request")
+    }
+}
+
+impl std::error::Error for Panicked {}
+
+impl<F: Future + Unpin> Future for Caught<F> {
+    type Output = Result<F::Output, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let inner = &mut self.0.0;
+        match std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(_) => Poll::Ready(Err(Panicked)),
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The body of an answer, in the few shapes Waypost gives one. Knows how bytes leave, not what they say.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+use crate::pipeline::deliver::{Relay, Through, Translate};
+
+/// What a caller is sent. Dropping it before its end means that the caller left: whatever is behind it is cancelled.
+pub enum Body {
+    /// Known whole.
+    Full(Bytes),
+    /// A stream in the upstream's own dialect, tapped.
+    Relay(Box<Relay>),
+    /// A stream rewritten from another dialect.
+    Translate(Box<Translate>),
+    /// Bytes nobody reads here.
+    Through(Box<Through>),
+}
+
+/// The stream broke in a way that only a broken connection can tell.
+#[derive(Debug)]
+pub struct Broken;
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the answer was cut off by its source")
+    }
+}
+
+impl std::error::Error for Broken {}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        let chunk = match self.get_mut() {
+            Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Self::Full(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
+            Self::Relay(relay) => relay.poll_chunk(cx).map(|chunk| chunk.map(Ok)),
+            Self::Translate(translate) => translate.poll_chunk(cx).map(|chunk| chunk.map(Ok)),
+            Self::Through(through) => through.poll_chunk(cx),
+        };
+        chunk.map(|chunk| chunk.map(|bytes| bytes.map(Frame::data)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Full(bytes) if bytes.is_empty())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Relay(_) | Self::Translate(_) | Self::Through(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::Full(bytes)
+    }
+}

@@ -1,0 +1,51 @@
+//! The one place that draws errors as answers, in the caller's dialect, and sets the headers every answer has.
+//! Decides no status: core's table does. Tests: `it/v1/errors.rs`.
+
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use waypost_core::GatewayError;
+use waypost_wire::dialect::Face;
+
+use super::body::Body;
+
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Anthropic's own spelling, which its SDKs read.
+const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+const NO_SNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
+
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+pub const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
+
+/// An error as the caller's SDK expects it.
+pub fn error(error: &GatewayError, face: Face, request_id: &str) -> Response<Body> {
+    let mut response = Response::new(Body::Full(face.codec.encode_error(&error.fault(request_id))));
+    *response.status_mut() = StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    if let Some(seconds) = error.retry_after() {
+        headers.insert(RETRY_AFTER, seconds.into());
+    }
+    if let Some(should_retry) = error.should_retry() {
+        headers.insert(SHOULD_RETRY, HeaderValue::from_static(if should_retry { "true" } else { "false" }));
+    }
+    response
+}
+
+/// A JSON body of our own.
+pub fn json(status: StatusCode, body: &serde_json::Value) -> Response<Body> {
+    let mut response = Response::new(Body::Full(body.to_string().into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// Adds what every answer carries, whatever it is.
+pub fn sign(response: &mut Response<Body>, face: Face, request_id: &HeaderValue) {
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, request_id.clone());
+    if face.dialect == waypost_wire::Dialect::Anthropic {
+        headers.insert(ANTHROPIC_REQUEST_ID, request_id.clone());
+    }
+    headers.insert(NO_SNIFF, HeaderValue::from_static("nosniff"));
+}

@@ -1,0 +1,200 @@
+//! The table of routes: which endpoint a method and path mean, and whose dialect an error there is drawn in.
+//!
+//! All mounts lead to the same endpoints. A `/v1` path that is not in the table is still answered: it passes through to
+//! the default OpenAI-dialect channel, because the providers' surface grows faster than any table. Tests: `it/v1/routes.rs`.
+
+use http::Method;
+use waypost_wire::Dialect;
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint<'a> {
+    ChatCompletions,
+    Completions,
+    Embeddings,
+    Responses,
+    Messages,
+    CountTokens,
+    Models,
+    Model { id: &'a str },
+    Health { depth: HealthDepth },
+    /// Any other path under an OpenAI mount; `rest` is what follows the mount, without a leading slash.
+    PassThrough { rest: &'a str },
+    /// The path exists, the method does not; `allow` lists those that do.
+    MethodNotAllowed { allow: &'static str },
+    NotFound,
+}
+
+/// How much a health answer says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthDepth {
+    Summary,
+    Live,
+    Ready,
+    Detailed,
+}
+
+/// A matched route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route<'a> {
+    pub endpoint: Endpoint<'a>,
+    /// The caller's dialect: what bodies here are written in, errors included.
+    pub dialect: Dialect,
+}
+
+/// Finds the route. `anthropic_version` says that the request carries that header: both protocols have `/v1/models`.
+pub fn route<'a>(method: &Method, path: &'a str, anthropic_version: bool) -> Route<'a> {
+    if let Some(depth) = health(path) {
+        let endpoint = if *method == Method::GET || *method == Method::HEAD {
+            Endpoint::Health { depth }
+        } else {
+            Endpoint::MethodNotAllowed { allow: "GET, HEAD" }
+        };
+        return Route { endpoint, dialect: Dialect::OpenaiChat };
+    }
+    if let Some(rest) = under_anthropic_mount(path) {
+        return Route { endpoint: anthropic(method, rest), dialect: Dialect::Anthropic };
+    }
+    let Some(rest) = under_openai_mount(path) else {
+        return Route { endpoint: Endpoint::NotFound, dialect: Dialect::OpenaiChat };
+    };
+    if anthropic_version && (rest == "models" || rest.starts_with("models/")) {
+        return Route { endpoint: anthropic(method, rest), dialect: Dialect::Anthropic };
+    }
+    let endpoint = openai(method, rest);
+    let dialect = match endpoint {
+        Endpoint::Responses => Dialect::OpenaiResponses,
+        _ => Dialect::OpenaiChat,
+    };
+    Route { endpoint, dialect }
+}
+
+fn openai<'a>(method: &Method, rest: &'a str) -> Endpoint<'a> {
+    let post = |endpoint| if *method == Method::POST { endpoint } else { Endpoint::PassThrough { rest } };
+    let get = |endpoint| if *method == Method::GET { endpoint } else { Endpoint::PassThrough { rest } };
+    match rest {
+        "chat/completions" => post(Endpoint::ChatCompletions),
+        "completions" if *method == Method::POST => Endpoint::Completions,
+        "completions" | "embeddings" if *method != Method::POST => Endpoint::MethodNotAllowed { allow: "POST" },
+        "embeddings" => Endpoint::Embeddings,
+        "responses" => post(Endpoint::Responses),
+        "models" => get(Endpoint::Models),
+        _ => match rest.strip_prefix("models/").filter(|id| !id.is_empty()) {
+            Some(id) => get(Endpoint::Model { id }),
+            None => Endpoint::PassThrough { rest },
+        },
+    }
+}
+
+fn anthropic<'a>(method: &Method, rest: &'a str) -> Endpoint<'a> {
+    let post = |endpoint| if *method == Method::POST { endpoint } else { Endpoint::MethodNotAllowed { allow: "POST" } };
+    let get = |endpoint| if *method == Method::GET { endpoint } else { Endpoint::MethodNotAllowed { allow: "GET" } };
+    match rest {
+        "messages" => post(Endpoint::Messages),
+        "messages/count_tokens" => post(Endpoint::CountTokens),
+        "models" => get(Endpoint::Models),
+        _ => match rest.strip_prefix("models/").filter(|id| !id.is_empty()) {
+            Some(id) => get(Endpoint::Model { id }),
+            None => Endpoint::NotFound,
+        },
+    }
+}
+
+/// `/v1/messages…` as Anthropic's SDKs call it at a bare base URL, and everything under `/v1/anthropic`, where the SDKs
+/// add their own `/v1`.
+fn under_anthropic_mount(path: &str) -> Option<&str> {
+    if let Some(rest) = path.strip_prefix("/v1/anthropic/") {
+        return Some(rest.strip_prefix("v1/").unwrap_or(rest));
+    }
+    let rest = path.strip_prefix("/v1/")?;
+    (rest == "messages" || rest.starts_with("messages/")).then_some(rest)
+}
+
+fn under_openai_mount(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix("/v1/openai/").or_else(|| path.strip_prefix("/proxy/v1/")).or_else(|| path.strip_prefix("/v1/"))?;
+    // A dot segment or an empty one could mean another path to the upstream than to this table.
+    let plain = !rest.is_empty() && rest.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
+    // Model names hold slashes, and some SDKs encode them; dots, backslashes and NULs are in no name.
+    let hidden = ["%2e", "%5c", "%00", "%25", "\\", ";"];
+    let lower = rest.to_ascii_lowercase();
+    let slashes = lower.contains("%2f") && !lower.starts_with("models/");
+    (plain && !slashes && !hidden.iter().any(|trick| lower.contains(trick))).then_some(rest)
+}
+
+fn health(path: &str) -> Option<HealthDepth> {
+    match path {
+        "/health" | "/healthz" => Some(HealthDepth::Summary),
+        "/health/live" | "/live" => Some(HealthDepth::Live),
+        "/health/ready" | "/ready" => Some(HealthDepth::Ready),
+        "/health/detailed" => Some(HealthDepth::Detailed),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn get(path: &str) -> Endpoint<'_> {
+        route(&Method::GET, path, false).endpoint
+    }
+
+    fn post(path: &str) -> Route<'_> {
+        route(&Method::POST, path, false)
+    }
+
+    #[test]
+    fn every_mount_leads_to_the_same_endpoints() {
+        for mount in ["/v1", "/v1/openai", "/proxy/v1"] {
+            let cases = [
+                ("chat/completions", Endpoint::ChatCompletions, Dialect::OpenaiChat),
+                ("completions", Endpoint::Completions, Dialect::OpenaiChat),
+                ("embeddings", Endpoint::Embeddings, Dialect::OpenaiChat),
+                ("responses", Endpoint::Responses, Dialect::OpenaiResponses),
+            ];
+            for (rest, endpoint, dialect) in cases {
+                assert_eq!(post(&format!("{mount}/{rest}")).endpoint, endpoint);
+                assert_eq!(post(&format!("{mount}/{rest}")).dialect, dialect);
+            }
+            assert_eq!(get(&format!("{mount}/models")), Endpoint::Models);
+        }
+        for path in ["/v1/messages", "/v1/anthropic/messages", "/v1/anthropic/v1/messages"] {
+            assert_eq!(post(path), Route { endpoint: Endpoint::Messages, dialect: Dialect::Anthropic });
+            assert_eq!(post(&format!("{path}/count_tokens")).endpoint, Endpoint::CountTokens);
+        }
+    }
+
+    #[test]
+    fn model_ids_may_hold_slashes_and_colons() {
+        assert_eq!(get("/v1/models/vendor/a:b"), Endpoint::Model { id: "vendor/a:b" });
+    }
+
+    #[test]
+    fn the_model_list_is_anthropics_where_its_header_or_mount_says_so() {
+        assert_eq!(route(&Method::GET, "/v1/models", true).dialect, Dialect::Anthropic);
+        assert_eq!(route(&Method::GET, "/v1/anthropic/models", false).dialect, Dialect::Anthropic);
+        assert_eq!(route(&Method::GET, "/v1/models", false).dialect, Dialect::OpenaiChat);
+    }
+
+    #[test]
+    fn what_the_table_lacks_under_a_mount_passes_through_with_any_method() {
+        assert_eq!(get("/v1/files/file-1/content"), Endpoint::PassThrough { rest: "files/file-1/content" });
+        assert_eq!(post("/proxy/v1/audio/speech").endpoint, Endpoint::PassThrough { rest: "audio/speech" });
+        assert_eq!(route(&Method::DELETE, "/v1/models/ft:x", false).endpoint, Endpoint::PassThrough { rest: "models/ft:x" });
+        assert_eq!(route(&Method::from_bytes(b"BREW").unwrap(), "/v1/tea", false).endpoint, Endpoint::PassThrough { rest: "tea" });
+    }
+
+    #[test]
+    fn a_path_that_could_mean_two_things_is_not_found() {
+        for path in ["/", "/v1", "/v1/", "/v2/models", "/v1//models", "/v1/../admin", "/v1/a/%2e%2e/b", "/v1/a%2Fb", "/v1/a\\b", "/v1/a;b"] {
+            assert_eq!(get(path), Endpoint::NotFound, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_wrong_method_says_what_is_allowed() {
+        assert_eq!(get("/v1/messages"), Endpoint::MethodNotAllowed { allow: "POST" });
+        assert_eq!(get("/v1/embeddings"), Endpoint::MethodNotAllowed { allow: "POST" });
+        assert_eq!(post("/health").endpoint, Endpoint::MethodNotAllowed { allow: "GET, HEAD" });
+    }
+}

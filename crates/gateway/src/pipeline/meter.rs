@@ -1,0 +1,206 @@
+//! Knows what a request has used so far and files its one record, whatever happens to the connection.
+//!
+//! A meter is settled by whoever delivers the answer; dropped unsettled, it files the request as abandoned. It computes
+//! no price, writes nothing and never waits. Tests: `it/usage.rs`.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+use waypost_core::GatewayError;
+use waypost_core::usage::{Basis, Outcome, UsageRecord, clamp, estimate};
+use waypost_wire::chat::Usage;
+use waypost_wire::chat::event::Event;
+use waypost_wire::loss::Losses;
+
+use crate::records::Records;
+
+/// What is known of a request when it is admitted.
+pub struct Opened {
+    pub request_id: Arc<str>,
+    pub key: Arc<str>,
+    pub model: Option<Arc<str>>,
+    pub operation: &'static str,
+    pub stream: bool,
+    /// Size of the request's body: the base of an input estimate.
+    pub input_bytes: u64,
+    pub at: Instant,
+}
+
+/// The meter of one admitted request.
+pub struct Meter {
+    opened: Opened,
+    records: Records,
+    usage: Usage,
+    basis: Option<Basis>,
+    output_bytes: u64,
+    first_token: Option<Instant>,
+    deployment: Option<Arc<str>>,
+    attempts: u32,
+    status: u16,
+    translated: bool,
+    settled: bool,
+}
+
+impl Meter {
+    pub fn start(opened: Opened, records: Records) -> Self {
+        Self {
+            opened,
+            records,
+            usage: Usage::default(),
+            basis: None,
+            output_bytes: 0,
+            first_token: None,
+            deployment: None,
+            attempts: 0,
+            status: 200,
+            translated: false,
+            settled: false,
+        }
+    }
+
+    pub fn request_id(&self) -> &str {
+        &self.opened.request_id
+    }
+
+    /// How many upstream calls were made so far.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// Another upstream call begins.
+    pub fn attempt(&mut self, deployment: &Arc<str>, translated: bool) {
+        self.attempts += 1;
+        self.deployment = Some(Arc::clone(deployment));
+        self.translated = translated;
+    }
+
+    /// Takes one event of the answer into account.
+    pub fn see(&mut self, event: &Event) {
+        match event {
+            Event::Text { text, .. }
+            | Event::Refusal { text, .. }
+            | Event::Reasoning { text, .. }
+            | Event::ToolArguments { text, .. } => self.output_bytes += text.len() as u64,
+            Event::Audio { transcript, .. } => self.output_bytes += transcript.len() as u64,
+            Event::ToolCall { name, .. } => self.output_bytes += name.len() as u64,
+            Event::Usage(usage) => self.usage.absorb(usage),
+            Event::Start { .. }
+            | Event::Citation { .. }
+            | Event::ReasoningSeal { .. }
+            | Event::Logprobs { .. }
+            | Event::Opaque { .. }
+            | Event::Finish { .. }
+            | Event::Error(_)
+            | Event::Done => {}
+        }
+        if self.first_token.is_none() && event.is_meaningful() {
+            self.first_token = Some(Instant::now());
+        }
+    }
+
+    /// Takes a whole answer into account.
+    pub fn whole(&mut self, usage: Option<&Usage>, output_bytes: u64) {
+        if let Some(usage) = usage {
+            self.usage.absorb(usage);
+        }
+        self.output_bytes += output_bytes;
+        self.first_token = Some(Instant::now());
+    }
+
+    /// Counts bytes of an answer whose format is unknown.
+    pub fn bytes(&mut self, bytes: usize) {
+        self.output_bytes += bytes as u64;
+        self.first_token.get_or_insert_with(Instant::now);
+    }
+
+    /// The status the caller sees.
+    pub fn status(&mut self, status: u16) {
+        self.status = status;
+    }
+
+    /// Usage as it stands, completed by estimates where the provider was silent; and how it is known.
+    pub fn usage(&mut self) -> (Usage, Basis) {
+        let basis = *self.basis.get_or_insert(if self.usage.is_complete() { Basis::Provider } else { Basis::Estimated });
+        let mut usage = self.usage;
+        usage.input.get_or_insert(estimate(self.opened.input_bytes));
+        usage.output.get_or_insert(estimate(self.output_bytes));
+        (usage, basis)
+    }
+
+    /// Replaces what is not known by counts made here.
+    pub fn counted(&mut self, input: u64, output: u64) {
+        self.usage.input.get_or_insert(input);
+        self.usage.output.get_or_insert(output);
+        self.basis = Some(Basis::Counted);
+    }
+
+    /// The provider's part of the answer is over because of this error.
+    pub fn fail(&mut self, error: &GatewayError) {
+        tracing::warn!(
+            request.id = %self.opened.request_id,
+            deployment = self.deployment.as_deref(),
+            origin = error.origin().name(),
+            error = %Chain(error),
+            "the request ended in an error"
+        );
+    }
+
+    /// Notes what the answer's translation could not say.
+    pub fn losses(&mut self, losses: &Losses) {
+        for loss in losses.iter() {
+            tracing::debug!(request.id = %self.opened.request_id, %loss, "the answer could not say everything");
+        }
+    }
+
+    /// Files the record. Later calls, and the drop, file nothing.
+    pub fn settle(&mut self, outcome: Outcome) {
+        if std::mem::replace(&mut self.settled, true) {
+            return;
+        }
+        let (mut usage, basis) = match outcome {
+            // Nothing was answered, so nothing was used that anybody could know of.
+            Outcome::Failed if self.first_token.is_none() => (self.usage, Basis::Provider),
+            Outcome::Complete | Outcome::Broken | Outcome::Abandoned | Outcome::Failed => self.usage(),
+        };
+        let clamped = clamp(&mut usage);
+        let millis = |until: Instant| until.duration_since(self.opened.at).as_millis() as u64;
+        self.records.file(UsageRecord {
+            request_id: Arc::clone(&self.opened.request_id),
+            key: Arc::clone(&self.opened.key),
+            model: self.opened.model.clone(),
+            operation: self.opened.operation,
+            deployment: self.deployment.take(),
+            attempts: self.attempts,
+            outcome,
+            status: self.status,
+            stream: self.opened.stream,
+            translated: self.translated,
+            usage,
+            basis,
+            clamped,
+            latency_ms: millis(Instant::now()),
+            first_token_ms: self.first_token.map(millis),
+        });
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.settle(Outcome::Abandoned);
+    }
+}
+
+/// An error and its causes on one line, for the log only.
+pub struct Chain<'a>(pub &'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
