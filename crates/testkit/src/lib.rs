@@ -11,6 +11,7 @@ pub mod client;
 pub mod fixtures;
 mod framing;
 mod headers;
+pub mod load;
 mod play;
 pub mod provider;
 mod recorded;
