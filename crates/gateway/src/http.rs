@@ -10,18 +10,22 @@ pub mod router;
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::Incoming;
+use tokio::time::Instant;
 use waypost_core::GatewayError;
+use waypost_core::operation::Operation;
 use waypost_wire::dialect::Face;
 
 use self::body::Body;
 use self::router::{Endpoint, Route, route};
 use crate::app::App;
+use crate::pipeline::call::Inbound;
+use crate::pipeline;
 use crate::serve::{BodyError, Refusal, check_encoding, check_head};
 
 /// A request on its way in, with what every endpoint needs of it.
@@ -37,8 +41,8 @@ pub async fn answer(app: Arc<App>, request: Request<Incoming>) -> Response<Body>
     let signature = HeaderValue::from_str(&request_id).unwrap_or(HeaderValue::from_static("invalid"));
     let path = request.uri().path().to_owned();
     let Route { endpoint, face } = route(request.method(), &path, request.headers().contains_key("anthropic-version"));
-    let working = dispatch(&app, endpoint, Arrival { request, face, request_id: Arc::clone(&request_id) });
-    let result = match Caught(AssertUnwindSafe(working)).await {
+    let working = pin!(dispatch(&app, endpoint, Arrival { request, face, request_id: Arc::clone(&request_id) }));
+    let result = match Caught(working).await {
         Ok(result) => result,
         Err(panic) => {
             app.count_panic();
@@ -53,7 +57,7 @@ pub async fn answer(app: Arc<App>, request: Request<Incoming>) -> Response<Body>
     response
 }
 
-async fn dispatch(app: &Arc<App>, endpoint: Endpoint<'_>, arrival: Arrival) -> Result<Response<Body>, GatewayError> {
+async fn dispatch(app: &App, endpoint: Endpoint<'_>, arrival: Arrival) -> Result<Response<Body>, GatewayError> {
     check_head(&arrival.request, app.limits()).map_err(refused)?;
     check_encoding(arrival.request.headers()).map_err(refused)?;
     match endpoint {
@@ -66,16 +70,22 @@ async fn dispatch(app: &Arc<App>, endpoint: Endpoint<'_>, arrival: Arrival) -> R
             Ok(response)
         }
         _ if app.is_draining() => Err(GatewayError::shutting_down()),
-        Endpoint::ChatCompletions => api::chat_completions::answer(app, arrival).await,
-        Endpoint::Responses => api::responses::answer(app, arrival).await,
-        Endpoint::Messages => api::messages::answer(app, arrival).await,
-        Endpoint::CountTokens => api::count_tokens::answer(app, arrival).await,
-        Endpoint::Completions => api::completions::answer(app, arrival).await,
-        Endpoint::Embeddings => api::embeddings::answer(app, arrival).await,
+        Endpoint::ChatCompletions => pipeline::run(app, inbound(arrival, Operation::Chat, "chat/completions")).await,
+        Endpoint::Responses => pipeline::run(app, inbound(arrival, Operation::Chat, "responses")).await,
+        Endpoint::Messages => pipeline::run(app, inbound(arrival, Operation::Chat, "messages")).await,
+        Endpoint::Completions => pipeline::run(app, inbound(arrival, Operation::Completions, "completions")).await,
+        Endpoint::Embeddings => pipeline::run(app, inbound(arrival, Operation::Embeddings, "embeddings")).await,
+        Endpoint::CountTokens => {
+            pipeline::count(app, inbound(arrival, Operation::CountTokens, "messages/count_tokens")).await
+        }
         Endpoint::Models => api::models::list(app, &arrival),
         Endpoint::Model { id } => api::models::one(app, &arrival, id),
-        Endpoint::PassThrough { rest } => api::pass_through::answer(app, arrival, rest).await,
+        Endpoint::PassThrough { rest } => pipeline::run(app, inbound(arrival, Operation::Passthrough, rest)).await,
     }
+}
+
+fn inbound(arrival: Arrival, operation: Operation, rest: &str) -> Inbound {
+    Inbound { arrival, operation, rest: rest.to_owned(), at: Instant::now() }
 }
 
 /// The error for a request that the edge's limits refuse.
@@ -109,7 +119,7 @@ pub fn token(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// A future whose panic becomes a value, so that the caller still gets an answer.
-struct Caught<F>(AssertUnwindSafe<F>);
+struct Caught<F>(F);
 
 /// A panic's message never leaves the log.
 #[derive(Debug)]
@@ -127,7 +137,7 @@ impl<F: Future + Unpin> Future for Caught<F> {
     type Output = Result<F::Output, Panicked>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let inner = &mut self.0.0;
+        let inner = &mut self.0;
         match std::panic::catch_unwind(AssertUnwindSafe(|| Pin::new(inner).poll(cx))) {
             Ok(poll) => poll.map(Ok),
             Err(_) => Poll::Ready(Err(Panicked)),

@@ -1,1 +1,15 @@
-//! placeholder
+//! HTTP in and out: the edge, the corridor, the upstreams. Decisions are core's, formats are wire's.
+//! The map is in ARCHITECTURE.md; tests are under `tests/it`, in one binary.
+
+pub mod app;
+pub mod clock;
+pub mod http;
+pub mod jobs;
+pub mod pipeline;
+pub mod records;
+pub mod seals;
+pub mod serve;
+pub mod simulator;
+pub mod start;
+pub mod tokens;
+pub mod upstream;

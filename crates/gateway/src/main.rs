@@ -1,1 +1,18 @@
-fn main() {}
+//! The binary: arguments in, exit code out. Everything else is in the library.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use waypost_gateway::start::{Arguments, run};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "waypost: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -143,6 +143,8 @@ pub struct AnswerSplice<'a> {
     pub model: Option<&'a str>,
     /// The caller did not ask for usage in the stream, Waypost did.
     pub hide_usage: bool,
+    /// A whole answer has no usage, or not all of it: put this one in, in the dialect's words.
+    pub usage: Option<&'a Usage>,
 }
 
 /// Where an encoded request goes: the model's name there and what that model and vendor accept.

@@ -7,11 +7,13 @@
 #![deny(clippy::indexing_slicing)]
 #![cfg_attr(test, expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, which is its job"))]
 
+pub mod anthropic;
 pub mod chat;
 pub mod dialect;
 pub mod error;
 pub mod fields;
 pub mod loss;
+pub mod openai_responses;
 pub mod peek;
 pub mod scan;
 pub mod splice;

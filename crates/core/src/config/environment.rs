@@ -18,10 +18,8 @@ pub struct Environment {
 }
 
 /// The provider accounts that variables can describe: kind, key, address.
-const ACCOUNTS: &[(&str, &str, &str)] = &[
-    ("openai", "OPENAI_API_KEY", "OPENAI_BASE_URL"),
-    ("anthropic", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL"),
-];
+const ACCOUNTS: &[(&str, &str, &str)] =
+    &[("openai", "OPENAI_API_KEY", "OPENAI_BASE_URL"), ("anthropic", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL")];
 
 /// The variable that holds the key callers present.
 const CALLER_KEY: &str = "WAYPOST_API_KEY";
@@ -44,10 +42,9 @@ pub fn from_environment(lookup: Lookup<'_>, dice: [u8; 24]) -> Environment {
     };
     let setup = config.channels.is_empty();
     if setup {
-        config.channels.push(Channel {
-            models: Some(vec![ModelEntry::named("sim/*")]),
-            ..Channel::new("simulator", "simulator")
-        });
+        config
+            .channels
+            .push(Channel { models: Some(vec![ModelEntry::named("sim/*")]), ..Channel::new("simulator", "simulator") });
     }
     let given = set(CALLER_KEY).map(Secret::new);
     let made_key = given.is_none().then(|| make_key(dice));
@@ -58,11 +55,7 @@ pub fn from_environment(lookup: Lookup<'_>, dice: [u8; 24]) -> Environment {
         models: vec!["*".to_owned()],
         enabled: true,
     });
-    Environment {
-        config,
-        made_key,
-        setup,
-    }
+    Environment { config, made_key, setup }
 }
 
 /// `wp-` and 48 hexadecimal digits.
@@ -76,12 +69,7 @@ mod tests {
     use super::*;
 
     fn env(pairs: &'static [(&'static str, &'static str)]) -> Environment {
-        let lookup = move |name: &str| {
-            pairs
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).to_owned())
-        };
+        let lookup = move |name: &str| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
         from_environment(&lookup, [0xab; 24])
     }
 
@@ -100,10 +88,7 @@ mod tests {
             ("WAYPOST_API_KEY", "wp-mine"),
         ]);
         assert_eq!(both.config.channels.len(), 2);
-        assert_eq!(
-            both.config.channels[0].base_url.as_deref(),
-            Some("http://127.0.0.1:1/v1")
-        );
+        assert_eq!(both.config.channels[0].base_url.as_deref(), Some("http://127.0.0.1:1/v1"));
         assert!(both.made_key.is_none());
     }
 
@@ -111,10 +96,7 @@ mod tests {
     fn without_any_account_the_simulator_serves_under_a_fresh_key() {
         let none = env(&[]);
         assert!(none.setup);
-        assert_eq!(
-            none.config.channels[0].provider.as_deref(),
-            Some("simulator")
-        );
+        assert_eq!(none.config.channels[0].provider.as_deref(), Some("simulator"));
         let made = none.made_key.unwrap();
         assert_eq!(made.expose(), format!("wp-{}", "ab".repeat(24)));
         assert_eq!(none.config.keys[0].key.as_ref(), Some(&made));

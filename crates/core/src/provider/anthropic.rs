@@ -15,15 +15,12 @@ pub(super) const PROVIDER: Provider = Provider {
     auth: Auth::XApiKey,
     endpoints: &[
         Endpoint::new(Operation::Chat, Dialect::Anthropic, "/v1/messages"),
-        Endpoint::new(
-            Operation::CountTokens,
-            Dialect::Anthropic,
-            "/v1/messages/count_tokens",
-        ),
+        Endpoint::new(Operation::CountTokens, Dialect::Anthropic, "/v1/messages/count_tokens"),
         Endpoint::new(Operation::Passthrough, Dialect::Anthropic, "/v1{path}"),
     ],
     headers: &[("anthropic-version", "2023-06-01")],
     quirks: Quirks::NONE,
+    models: &["claude-*"],
     hosts: &["api.anthropic.com"],
     key_prefixes: &["sk-ant-"],
     ..OPENAI_LIKE

@@ -9,21 +9,24 @@ pub(super) const PROVIDER: Provider = Provider {
     name: "Mistral",
     origin: Some("https://api.mistral.ai"),
     quirks: Quirks {
-        drop: &[
-            "user",
-            "store",
-            "metadata",
-            "service_tier",
-            "safety_identifier",
-            "prompt_cache_key",
-            "verbosity",
-        ],
+        drop: &["user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "verbosity"],
         refuse: &["logprobs", "top_logprobs", "logit_bias"],
         rename: &[("seed", "random_seed")],
         stream_usage: StreamUsage::Always,
         tool_choice_required: ToolChoiceRequired::Any,
         ..Quirks::COMPATIBLE
     },
+    models: &[
+        "mistral-*",
+        "ministral-*",
+        "magistral-*",
+        "codestral-*",
+        "devstral-*",
+        "pixtral-*",
+        "voxtral-*",
+        "open-mistral-*",
+        "open-mixtral-*",
+    ],
     hosts: &["api.mistral.ai"],
     ..OPENAI_LIKE
 };

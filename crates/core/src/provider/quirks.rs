@@ -1,9 +1,7 @@
 //! A vendor's deviations as a constant; turned into the wire's [`Traits`] when a deployment is compiled.
 //! Decides nothing. What single models deviate in is in `models.rs`.
 
-use waypost_wire::dialect::{
-    MaxTokensField, StreamUsage, ThinkingStyle, ToolChoiceRequired, Traits,
-};
+use waypost_wire::dialect::{MaxTokensField, StreamUsage, ThinkingStyle, ToolChoiceRequired, Traits};
 
 /// How a vendor's API differs from a complete, current implementation of its dialect. Field names are the target's.
 #[derive(Clone, Copy, Debug)]
@@ -37,22 +35,15 @@ impl Quirks {
     };
 
     /// What every OpenAI-compatible server understands: the older names.
-    pub const COMPATIBLE: Self = Self {
-        max_tokens_field: MaxTokensField::MaxTokens,
-        developer_role: false,
-        ..Self::NONE
-    };
+    pub const COMPATIBLE: Self =
+        Self { max_tokens_field: MaxTokensField::MaxTokens, developer_role: false, ..Self::NONE };
 
     /// The vendor's part of a deployment's traits.
     pub fn traits(&self) -> Traits {
         Traits {
             drop: owned(self.drop),
             refuse: owned(self.refuse),
-            rename: self
-                .rename
-                .iter()
-                .map(|(from, to)| ((*from).to_owned(), (*to).to_owned()))
-                .collect(),
+            rename: self.rename.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect(),
             stream_usage: self.stream_usage,
             max_tokens_field: self.max_tokens_field,
             tool_choice_required: self.tool_choice_required,

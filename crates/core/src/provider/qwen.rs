@@ -8,6 +8,7 @@ pub(super) const PROVIDER: Provider = Provider {
     aliases: &["dashscope"],
     origin: Some("https://dashscope.aliyuncs.com"),
     prefix: "/compatible-mode/v1",
+    models: &["qwen*", "qwq-*", "qvq-*", "text-embedding-v*"],
     hosts: &["dashscope.aliyuncs.com", "dashscope-intl.aliyuncs.com"],
     ..OPENAI_LIKE
 };

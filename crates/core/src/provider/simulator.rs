@@ -9,10 +9,8 @@ pub(super) const PROVIDER: Provider = Provider {
     origin: Some("http://simulator.invalid"),
     credential_required: false,
     built_in: true,
-    endpoints: &[
-        Endpoint::CHAT,
-        Endpoint::openai(Operation::Embeddings, "/embeddings"),
-    ],
+    endpoints: &[Endpoint::CHAT, Endpoint::openai(Operation::Embeddings, "/embeddings")],
     quirks: Quirks::NONE,
+    models: &["sim/*"],
     ..OPENAI_LIKE
 };

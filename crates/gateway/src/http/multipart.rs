@@ -1,13 +1,15 @@
 //! Finds the `model` field in the first part of a multipart body, so that an upload can be routed while it arrives.
 //! Reads nothing else of it and changes nothing: the bytes go on as they came. Format: RFC 7578. Tests are below.
 
+use std::ops::Range;
+
 use memchr::memmem;
 
 /// What the bytes seen so far say about the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ahead {
-    /// The field is there, whole.
-    Model(String),
+    /// The field is there, whole: the name and where it stands.
+    Model(String, Range<usize>),
     /// The body is over, or broken, and has no such field.
     Absent,
     /// More bytes are needed to tell.
@@ -32,8 +34,9 @@ pub fn model(seen: &[u8], boundary: &str) -> Ahead {
     let delimiter = format!("--{boundary}");
     let finder = memmem::Finder::new(delimiter.as_bytes());
     let Some(first) = finder.find(seen) else { return Ahead::Unknown };
-    let mut rest = seen.get(first + delimiter.len()..).unwrap_or_default();
+    let mut at = first + delimiter.len();
     loop {
+        let rest = seen.get(at..).unwrap_or_default();
         if rest.starts_with(b"--") {
             return Ahead::Absent;
         }
@@ -41,14 +44,15 @@ pub fn model(seen: &[u8], boundary: &str) -> Ahead {
         let head = rest.get(..head_end).unwrap_or_default();
         let body = rest.get(head_end + 4..).unwrap_or_default();
         let Some(end) = finder.find(body) else { return Ahead::Unknown };
+        let start = at + head_end + 4;
         if is_model(head) {
             let value = body.get(..end).and_then(|value| value.strip_suffix(b"\r\n")).unwrap_or_default();
             return match std::str::from_utf8(value) {
-                Ok(name) if !name.trim().is_empty() => Ahead::Model(name.trim().to_owned()),
+                Ok(name) if !name.is_empty() => Ahead::Model(name.to_owned(), start..start + name.len()),
                 Ok(_) | Err(_) => Ahead::Absent,
             };
         }
-        rest = body.get(end + delimiter.len()..).unwrap_or_default();
+        at = start + end + delimiter.len();
     }
 }
 
@@ -69,7 +73,8 @@ mod tests {
 
     #[test]
     fn the_field_is_found_behind_a_file_and_only_when_it_is_whole() {
-        assert_eq!(model(BODY, "xyz"), Ahead::Model("whisper-1".to_owned()));
+        let Ahead::Model(name, range) = model(BODY, "xyz") else { panic!("not found") };
+        assert_eq!((name.as_bytes(), name.as_str()), (&BODY[range], "whisper-1"));
         for length in 0..BODY.len() - 10 {
             assert_eq!(model(&BODY[..length], "xyz"), Ahead::Unknown, "{length}");
         }

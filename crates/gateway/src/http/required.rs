@@ -3,7 +3,7 @@
 
 use waypost_core::GatewayError;
 use waypost_wire::WireError;
-use waypost_wire::peek::{KeysRead, missing, mistyped};
+use waypost_wire::peek::{KeysRead, Peek, missing, mistyped};
 use waypost_wire::scan::{Kind, Scanner};
 
 /// The form a body must have.
@@ -46,11 +46,11 @@ pub fn form(rest: &str) -> Option<Form> {
     TABLE.iter().find(|(path, _)| *path == rest).map(|(_, form)| *form)
 }
 
-/// Checks a JSON body and reads its `model`, in one scan. An object is demanded only where `fields` are.
-pub fn check_json(body: &[u8], fields: &'static [Field]) -> Result<Option<String>, WireError> {
+/// Checks a JSON body and reads its `model`, in one scan.
+pub fn check_json(body: &[u8], fields: &'static [Field]) -> Result<Peek, WireError> {
     let mut keys = KeysRead::default();
     let mut seen: Vec<&'static str> = Vec::new();
-    let mut model = None;
+    let mut peek = Peek { n: 1, ..Peek::default() };
     Scanner::document(body, |scanner| {
         if scanner.kind()? != Kind::Object {
             return Err(mistyped("body", "a JSON object"));
@@ -68,7 +68,9 @@ pub fn check_json(body: &[u8], fields: &'static [Field]) -> Result<Option<String
             if key == "model" {
                 keys.once("", "model")?;
                 if kind == Kind::String {
-                    model = Some(scanner.string()?.into_owned());
+                    let start = scanner.offset();
+                    peek.model = Some(scanner.string()?.into_owned());
+                    peek.model_at = Some(start..scanner.offset());
                     return Ok(());
                 }
             }
@@ -77,7 +79,7 @@ pub fn check_json(body: &[u8], fields: &'static [Field]) -> Result<Option<String
     })?;
     match fields.iter().find(|(name, _)| !seen.contains(name)) {
         Some((name, _)) => Err(missing(name)),
-        None => Ok(model),
+        None => Ok(peek),
     }
 }
 
@@ -122,7 +124,8 @@ mod tests {
 
     #[test]
     fn the_model_is_read_once_and_twice_is_refused() {
-        assert_eq!(check_json(br#"{"x":{"model":"no"},"model":"m"}"#, &[]), Ok(Some("m".to_owned())));
+        let peek = check_json(br#"{"x":{"model":"no"},"model":"m" }"#, &[]).unwrap();
+        assert_eq!((peek.model.as_deref(), peek.model_at), (Some("m"), Some(28..31)));
         let twice = check_json(br#"{"model":"a","mod\u0065l":"b"}"#, &[]).unwrap_err();
         assert_eq!(twice.param(), Some("model"));
     }

@@ -4,7 +4,7 @@
 //! the default OpenAI-dialect channel, because the providers' surface grows faster than any table. Tests: `it/v1/routes.rs`.
 
 use http::Method;
-use waypost_wire::Dialect;
+use waypost_wire::dialect::Face;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,11 +35,11 @@ pub enum HealthDepth {
 }
 
 /// A matched route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Route<'a> {
     pub endpoint: Endpoint<'a>,
-    /// The caller's dialect: what bodies here are written in, errors included.
-    pub dialect: Dialect,
+    /// How Waypost looks to the caller: the dialect of bodies here, errors included.
+    pub face: Face,
 }
 
 /// Finds the route. `anthropic_version` says that the request carries that header: both protocols have `/v1/models`.
@@ -50,23 +50,20 @@ pub fn route<'a>(method: &Method, path: &'a str, anthropic_version: bool) -> Rou
         } else {
             Endpoint::MethodNotAllowed { allow: "GET, HEAD" }
         };
-        return Route { endpoint, dialect: Dialect::OpenaiChat };
+        return Route { endpoint, face: Face::OPENAI_CHAT };
     }
     if let Some(rest) = under_anthropic_mount(path) {
-        return Route { endpoint: anthropic(method, rest), dialect: Dialect::Anthropic };
+        return Route { endpoint: anthropic(method, rest), face: Face::ANTHROPIC };
     }
     let Some(rest) = under_openai_mount(path) else {
-        return Route { endpoint: Endpoint::NotFound, dialect: Dialect::OpenaiChat };
+        return Route { endpoint: Endpoint::NotFound, face: Face::OPENAI_CHAT };
     };
     if anthropic_version && (rest == "models" || rest.starts_with("models/")) {
-        return Route { endpoint: anthropic(method, rest), dialect: Dialect::Anthropic };
+        return Route { endpoint: anthropic(method, rest), face: Face::ANTHROPIC };
     }
     let endpoint = openai(method, rest);
-    let dialect = match endpoint {
-        Endpoint::Responses => Dialect::OpenaiResponses,
-        _ => Dialect::OpenaiChat,
-    };
-    Route { endpoint, dialect }
+    let face = if endpoint == Endpoint::Responses { Face::OPENAI_RESPONSES } else { Face::OPENAI_CHAT };
+    Route { endpoint, face }
 }
 
 fn openai<'a>(method: &Method, rest: &'a str) -> Endpoint<'a> {
@@ -133,6 +130,8 @@ fn health(path: &str) -> Option<HealthDepth> {
 
 #[cfg(test)]
 mod tests {
+    use waypost_wire::Dialect;
+
     use super::*;
 
     fn get(path: &str) -> Endpoint<'_> {
@@ -154,12 +153,12 @@ mod tests {
             ];
             for (rest, endpoint, dialect) in cases {
                 assert_eq!(post(&format!("{mount}/{rest}")).endpoint, endpoint);
-                assert_eq!(post(&format!("{mount}/{rest}")).dialect, dialect);
+                assert_eq!(post(&format!("{mount}/{rest}")).face.dialect, dialect);
             }
             assert_eq!(get(&format!("{mount}/models")), Endpoint::Models);
         }
         for path in ["/v1/messages", "/v1/anthropic/messages", "/v1/anthropic/v1/messages"] {
-            assert_eq!(post(path), Route { endpoint: Endpoint::Messages, dialect: Dialect::Anthropic });
+            assert_eq!((post(path).endpoint, post(path).face.dialect), (Endpoint::Messages, Dialect::Anthropic));
             assert_eq!(post(&format!("{path}/count_tokens")).endpoint, Endpoint::CountTokens);
         }
     }
@@ -171,9 +170,9 @@ mod tests {
 
     #[test]
     fn the_model_list_is_anthropics_where_its_header_or_mount_says_so() {
-        assert_eq!(route(&Method::GET, "/v1/models", true).dialect, Dialect::Anthropic);
-        assert_eq!(route(&Method::GET, "/v1/anthropic/models", false).dialect, Dialect::Anthropic);
-        assert_eq!(route(&Method::GET, "/v1/models", false).dialect, Dialect::OpenaiChat);
+        assert_eq!(route(&Method::GET, "/v1/models", true).face.dialect, Dialect::Anthropic);
+        assert_eq!(route(&Method::GET, "/v1/anthropic/models", false).face.dialect, Dialect::Anthropic);
+        assert_eq!(route(&Method::GET, "/v1/models", false).face.dialect, Dialect::OpenaiChat);
     }
 
     #[test]

@@ -8,19 +8,144 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use waypost_core::GatewayError;
 use waypost_core::ids::ChannelId;
-use waypost_core::usage::Outcome;
+use waypost_core::usage::{Basis, Outcome};
 use waypost_wire::chat::event::Event;
-use waypost_wire::chat::{Content, Part, Reasoning};
+use waypost_wire::chat::{self, Part, Reasoning};
 use waypost_wire::dialect::{AnswerSplice, ClientDialect, Reply, StreamEncoder, Tap};
+use waypost_wire::loss::Losses;
 use waypost_wire::sse::{self, Frame};
 
+use super::attempt::{Answer, Content};
+use super::call::Call;
 use super::frames::{Break, Frames, Step};
 use super::meter::Meter;
-use crate::http::body::Broken;
+use crate::app::{App, Live};
+use crate::http::body::{Body, Broken};
+use crate::http::reply::{EVENT_STREAM, JSON};
 use crate::seals::{Sealed, Seals};
 use crate::upstream::AnswerBody;
+
+const DEPLOYMENT: HeaderName = HeaderName::from_static("x-waypost-deployment");
+const ATTEMPTS: HeaderName = HeaderName::from_static("x-waypost-attempts");
+/// How the usage of an answer is known: `provider`, `counted`, `estimated`, or `pending` for a stream.
+pub const COST_BASIS: HeaderName = HeaderName::from_static("x-waypost-cost-basis");
+const LOSSES: HeaderName = HeaderName::from_static("x-waypost-losses");
+/// The basis of a stream's usage is known at its end only; its record says it.
+const PENDING: &str = "pending";
+
+/// Dresses the winning attempt's answer for the caller.
+pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Meter) -> Response<Body> {
+    let Answer { deployment, status, headers: upstream, losses, content } = answer;
+    let mut headers = HeaderMap::with_capacity(12);
+    keep_upstream_headers(&upstream, &mut headers);
+    headers.insert(ATTEMPTS, HeaderValue::from(meter.attempts()));
+    if let Ok(label) = HeaderValue::from_str(&deployment.label) {
+        headers.insert(DEPLOYMENT, label);
+    }
+    meter.status(status.as_u16());
+    let reply = call.reply(app.unix_seconds());
+    let show_upstream = live.snapshot.show_upstream_model;
+    let mut answer_losses = losses;
+    let (body, basis) = match content {
+        Content::Relayed { body, survey, tap, change } => {
+            meter.whole(survey.usage.as_ref(), survey.output_bytes);
+            let (usage, basis) = meter.usage();
+            let missing = survey.usage.is_none_or(|usage| !usage.is_complete());
+            let splice = AnswerSplice {
+                model: change.model.as_deref().filter(|_| !show_upstream),
+                hide_usage: false,
+                usage: missing.then_some(&usage),
+            };
+            let body = tap.splice_answer(&body, &splice).unwrap_or(body);
+            meter.settle(Outcome::Complete);
+            (Body::Full(body), basis.name())
+        }
+        Content::Translated(mut response) => {
+            let mut witness = SealWitness::new(Arc::clone(&app.seals), deployment.channel.id);
+            response.choices.iter().take(1).for_each(|choice| witness.see_parts(&choice.parts));
+            meter.whole(response.usage.as_ref(), text_bytes(&response));
+            let (usage, basis) = meter.usage();
+            response.usage = Some(usage);
+            if !show_upstream {
+                response.model = Some(reply.model.clone());
+            }
+            let body = call.face.codec.encode_response(&response, &reply, &mut answer_losses);
+            headers.insert(CONTENT_TYPE, JSON);
+            meter.settle(Outcome::Complete);
+            (Body::Full(body), basis.name())
+        }
+        Content::RelayedStream { opening, tap, mut change } => {
+            if show_upstream {
+                change.model = None;
+            }
+            headers.insert(CONTENT_TYPE, EVENT_STREAM);
+            let relay = Relay::new(opening, tap, change, call.face.codec, reply, meter);
+            (Body::Relay(Box::new(relay)), PENDING)
+        }
+        Content::TranslatedStream(opening) => {
+            headers.insert(CONTENT_TYPE, EVENT_STREAM);
+            let encoder = call.face.codec.stream_encoder(reply);
+            let witness = SealWitness::new(Arc::clone(&app.seals), deployment.channel.id);
+            (Body::Translate(Box::new(Translate::new(opening, encoder, meter, witness))), PENDING)
+        }
+        Content::Through(body) => {
+            keep_entity_headers(&upstream, &mut headers);
+            (Body::Through(Box::new(Through::new(body, meter))), Basis::Estimated.name())
+        }
+    };
+    headers.insert(COST_BASIS, HeaderValue::from_static(basis));
+    if let Some(losses) = rendered(&answer_losses) {
+        headers.insert(LOSSES, losses);
+    }
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// What of an upstream's headers a caller may see: what the body is, and what helps to talk to the provider's support.
+fn keep_upstream_headers(from: &HeaderMap, to: &mut HeaderMap) {
+    for name in [CONTENT_TYPE.as_str(), "openai-processing-ms", "openai-version"] {
+        if let Some(value) = from.get(name) {
+            to.insert(HeaderName::from_static(name), value.clone());
+        }
+    }
+}
+
+/// What describes bytes that pass through unread.
+fn keep_entity_headers(from: &HeaderMap, to: &mut HeaderMap) {
+    for name in ["content-disposition", "content-range", "accept-ranges", "etag", "last-modified"] {
+        if let Some(value) = from.get(name) {
+            to.insert(HeaderName::from_static(name), value.clone());
+        }
+    }
+}
+
+/// The losses as a header: `field=fate` pairs. Field names come from code, never from a caller, but for unknown
+/// top-level keys, which are left out if they cannot stand in a header.
+fn rendered(losses: &Losses) -> Option<HeaderValue> {
+    let words: Vec<String> = losses.iter().map(ToString::to_string).collect();
+    if words.is_empty() {
+        return None;
+    }
+    let joined: String = words.join(", ").chars().filter(|letter| matches!(letter, ' '..='~')).take(2048).collect();
+    HeaderValue::from_str(&joined).ok()
+}
+
+fn text_bytes(response: &waypost_wire::chat::Response) -> u64 {
+    let of = |part: &Part| match &part.content {
+        chat::Content::Text(text) => text.text.len(),
+        chat::Content::Refusal(text) => text.len(),
+        chat::Content::Reasoning(reasoning) => reasoning.text.len(),
+        chat::Content::ToolCall(call) => call.name.len() + call.arguments.len(),
+        chat::Content::Image(_) | chat::Content::File(_) | chat::Content::Audio(_) | chat::Content::ToolResult(_) | chat::Content::Opaque { .. } => 0,
+    };
+    response.choices.iter().flat_map(|choice| &choice.parts).map(|part| of(part) as u64).sum()
+}
 
 /// What was read of a stream before the attempt was known to be good.
 pub struct Opening {
@@ -46,7 +171,8 @@ impl Change {
         if self.model.is_none() && !self.hide_usage {
             return None;
         }
-        tap.splice_answer(json, &AnswerSplice { model: self.model.as_deref(), hide_usage: self.hide_usage })
+        let splice = AnswerSplice { model: self.model.as_deref(), hide_usage: self.hide_usage, usage: None };
+        tap.splice_answer(json, &splice)
     }
 }
 
@@ -291,7 +417,7 @@ impl SealWitness {
             Event::Reasoning { choice: 0, text } => self.text.push_str(text),
             Event::ReasoningSeal { choice: 0, signature, redacted, id } => {
                 let text = std::mem::take(&mut self.text);
-                let content = Content::Reasoning(Reasoning { text, redacted: *redacted, id: id.clone() });
+                let content = chat::Content::Reasoning(Reasoning { text, redacted: *redacted, id: id.clone() });
                 self.reasoning.push(Part { signature: Some(signature.clone()), ..content.into() });
             }
             Event::ToolCall { choice: 0, id, signature, .. } => {
@@ -308,8 +434,8 @@ impl SealWitness {
     pub fn see_parts(&mut self, parts: &[Part]) {
         for part in parts {
             match &part.content {
-                Content::Reasoning(_) if part.signature.is_some() => self.reasoning.push(part.clone()),
-                Content::ToolCall(call) if part.signature.is_some() || !self.reasoning.is_empty() => {
+                chat::Content::Reasoning(_) if part.signature.is_some() => self.reasoning.push(part.clone()),
+                chat::Content::ToolCall(call) if part.signature.is_some() || !self.reasoning.is_empty() => {
                     let sealed = Sealed { reasoning: self.reasoning.clone(), call: part.signature.clone() };
                     self.seals.remember(self.channel, &call.id, sealed);
                 }

@@ -134,6 +134,12 @@ impl Meter {
         self.basis = Some(Basis::Counted);
     }
 
+    /// No attempt answered: the caller is told this error.
+    pub fn refuse(&mut self, error: &GatewayError) {
+        self.status = error.status();
+        self.settle(Outcome::Failed);
+    }
+
     /// The provider's part of the answer is over because of this error.
     pub fn fail(&mut self, error: &GatewayError) {
         tracing::warn!(

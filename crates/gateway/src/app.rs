@@ -1,0 +1,166 @@
+//! What one request needs, built once from parts. Tests build it the same way, with a transport and an inbox of their own.
+//! Holds no policy: config and core decide. The living state is beside the snapshot, never inside it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use waypost_core::dice::Dice;
+use waypost_core::error::{GatewayError, Origin as ErrorOrigin};
+use waypost_core::ids::ChannelId;
+use waypost_core::snapshot::Snapshot;
+
+use crate::pipeline::meter::Chain;
+use crate::records::Records;
+use crate::seals::Seals;
+use crate::serve::Limits;
+use crate::simulator::Simulator;
+use crate::upstream::{BadTarget, Origin, TlsOptions, TlsProfile, Transport};
+
+/// Everything requests share.
+pub struct App {
+    live: ArcSwap<Live>,
+    pub transport: Box<dyn Transport>,
+    pub simulator: Simulator,
+    pub records: Records,
+    pub seals: Arc<Seals>,
+    limits: Limits,
+    /// Seeds every request's dice and id.
+    entropy: u64,
+    requests: AtomicU64,
+    panics: AtomicU64,
+    draining: AtomicBool,
+    started: u64,
+}
+
+/// What an app is built of.
+pub struct Parts {
+    pub live: Live,
+    pub transport: Box<dyn Transport>,
+    pub records: Records,
+    pub limits: Limits,
+    /// 64 random bits, different for every process.
+    pub entropy: u64,
+}
+
+/// A snapshot with what the gateway derives from it. They are swapped together, so they always agree.
+pub struct Live {
+    pub snapshot: Snapshot,
+    origins: HashMap<ChannelId, Arc<Origin>>,
+}
+
+impl Live {
+    /// Derives what sending needs; fails if a channel's address is none.
+    pub fn new(snapshot: Snapshot) -> Result<Self, BadTarget> {
+        let mut origins = HashMap::new();
+        for channel in snapshot.channels.iter().filter(|channel| !channel.provider.built_in) {
+            let tls = if channel.verify_tls {
+                TlsProfile::Public
+            } else {
+                TlsProfile::own(&TlsOptions { extra_roots: Vec::new(), verify: false }).map_err(|_| BadTarget)?
+            };
+            origins.insert(channel.id, Arc::new(Origin::parse(&channel.origin, tls)?));
+        }
+        Ok(Self { snapshot, origins })
+    }
+
+    /// Where a channel's connections go; `None` for a built-in provider.
+    pub fn origin(&self, channel: ChannelId) -> Option<&Arc<Origin>> {
+        self.origins.get(&channel)
+    }
+}
+
+impl App {
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            live: ArcSwap::from_pointee(parts.live),
+            transport: parts.transport,
+            simulator: Simulator::default(),
+            records: parts.records,
+            seals: Arc::default(),
+            limits: parts.limits,
+            entropy: parts.entropy,
+            requests: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+            draining: AtomicBool::new(false),
+            started: unix_seconds(),
+        }
+    }
+
+    /// The configuration of this moment; a request takes it once and keeps it to its end.
+    pub fn live(&self) -> Arc<Live> {
+        self.live.load_full()
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Dice for one request.
+    pub fn dice(&self) -> Dice {
+        let turn = self.requests.fetch_add(1, Ordering::Relaxed);
+        Dice::seeded(self.entropy ^ turn.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    /// The id of a request: the caller's own if it is a plain word, else a new one.
+    pub fn request_id(&self, given: Option<&HeaderValue>) -> Arc<str> {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+        let given = given.and_then(|value| value.to_str().ok());
+        if let Some(id) = given.filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(plain)) {
+            return id.into();
+        }
+        let mut dice = self.dice();
+        format!("req_{:016x}{:016x}", dice.throw(), dice.throw()).into()
+    }
+
+    /// Seconds since 1970.
+    pub fn unix_seconds(&self) -> u64 {
+        unix_seconds()
+    }
+
+    /// When this process began to serve.
+    pub fn started(&self) -> u64 {
+        self.started
+    }
+
+    /// From now on new requests are refused and readiness is false.
+    pub fn begin_drain(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    pub fn count_panic(&self) {
+        self.panics.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Panics caught while handling requests.
+    pub fn panics(&self) -> u64 {
+        self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Logs an error answer once, with its causes; a caller's own mistakes are not news.
+    pub fn log_refusal(&self, request_id: &str, error: &GatewayError) {
+        let (kind, status) = (error.kind().row().label, error.status());
+        match error.origin() {
+            ErrorOrigin::Caller => {
+                tracing::debug!(request.id = %request_id, kind, status, error = %Chain(error), "refused");
+            }
+            ErrorOrigin::Upstream => {
+                tracing::warn!(request.id = %request_id, kind, status, error = %Chain(error), "no upstream answered");
+            }
+            ErrorOrigin::Gateway => {
+                tracing::error!(request.id = %request_id, kind, status, error = %Chain(error), "failed");
+            }
+        }
+    }
+}
+
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,5 @@
+//! The endpoints that are more than the corridor: lists, health, token counts, pass-through. One file each.
+
+pub mod count_tokens;
+pub mod health;
+pub mod models;

@@ -1,0 +1,101 @@
+//! `GET /v1/models` and `/v1/models/{id}`, in both protocols. Lists what the key may use. Tests: `it/v1/models.rs`.
+
+use std::borrow::Cow;
+
+use http::{Response, StatusCode};
+use serde_json::{Value, json};
+use waypost_core::access::{self, Caller};
+use waypost_core::snapshot::{ListedModel, Snapshot};
+use waypost_core::GatewayError;
+use waypost_wire::Dialect;
+
+use crate::app::App;
+use crate::http::body::Body;
+use crate::http::{Arrival, reply, token};
+
+/// All models the caller may use, by name.
+pub fn list(app: &App, arrival: &Arrival) -> Result<Response<Body>, GatewayError> {
+    let live = app.live();
+    let caller = access::identify(&live.snapshot, token(arrival.request.headers()))?;
+    let listed = live.snapshot.models.iter().filter(|model| caller.may_use(&model.name));
+    let models: Vec<Value> = listed.map(|model| drawn(app, model, arrival.face.dialect)).collect();
+    let body = if arrival.face.dialect == Dialect::Anthropic {
+        let id = |model: Option<&Value>| model.and_then(|model| model.get("id").cloned()).unwrap_or_default();
+        json!({ "first_id": id(models.first()), "last_id": id(models.last()), "has_more": false, "data": models })
+    } else {
+        json!({ "object": "list", "data": models })
+    };
+    Ok(reply::json(StatusCode::OK, &body))
+}
+
+/// One model. A name that only a family serves is answered too, because it can be used.
+pub fn one(app: &App, arrival: &Arrival, id: &str) -> Result<Response<Body>, GatewayError> {
+    let live = app.live();
+    let caller = access::identify(&live.snapshot, token(arrival.request.headers()))?;
+    let id = decoded(id);
+    let model = found(&live.snapshot, caller, &id)?;
+    Ok(reply::json(StatusCode::OK, &drawn(app, &model, arrival.face.dialect)))
+}
+
+fn found(snapshot: &Snapshot, caller: &Caller, id: &str) -> Result<ListedModel, GatewayError> {
+    let mut nearest = snapshot.nearest(id);
+    nearest.retain(|name| caller.may_use(name));
+    let unknown = || GatewayError::model_not_found(id, &nearest);
+    if !caller.may_use(id) {
+        return Err(unknown());
+    }
+    if let Some(listed) = snapshot.models.iter().find(|listed| *listed.name == *id) {
+        return Ok(listed.clone());
+    }
+    let deployments = snapshot.deployments(id);
+    let first = deployments.first().and_then(|tier| tier.first()).ok_or_else(unknown)?;
+    Ok(ListedModel {
+        name: id.into(),
+        owned_by: first.channel.provider.kind,
+        max_output_tokens: first.traits.max_output_tokens,
+    })
+}
+
+fn drawn(app: &App, model: &ListedModel, dialect: Dialect) -> Value {
+    if dialect == Dialect::Anthropic {
+        return json!({
+            "type": "model",
+            "id": &*model.name,
+            "display_name": &*model.name,
+            "created_at": "1970-01-01T00:00:00Z",
+        });
+    }
+    let mut drawn = json!({
+        "id": &*model.name,
+        "object": "model",
+        "created": app.started(),
+        "owned_by": model.owned_by,
+    });
+    if let (Some(most), Some(object)) = (model.max_output_tokens, drawn.as_object_mut()) {
+        object.insert("max_output_tokens".to_owned(), most.into());
+    }
+    drawn
+}
+
+/// Some SDKs encode the slashes of a name, some do not.
+fn decoded(id: &str) -> Cow<'_, str> {
+    if !id.contains('%') {
+        return Cow::Borrowed(id);
+    }
+    let mut bytes = Vec::with_capacity(id.len());
+    let mut rest = id.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let hex = tail.get(..2).filter(|_| *first == b'%').and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned().into()
+}

@@ -1,0 +1,62 @@
+//! The corridor: the one place that knows the order of the rooms a request walks through. A room never calls the next.
+//!
+//! One request takes one snapshot and keeps it to its end; once admitted it files exactly one record.
+
+pub mod attempt;
+pub mod call;
+pub mod deliver;
+pub mod frames;
+pub mod meter;
+pub mod simulate;
+
+use http::Response;
+use waypost_core::access::{self, Caller};
+use waypost_core::error::{GatewayError, Kind};
+use waypost_core::route::{self, Plan};
+
+use self::call::{Call, Inbound};
+use self::meter::Meter;
+use crate::app::{App, Live};
+use crate::http::api::count_tokens;
+use crate::http::body::Body;
+
+/// Answers one request that needs an upstream.
+pub async fn run(app: &App, inbound: Inbound) -> Result<Response<Body>, GatewayError> {
+    let live = app.live();
+    let caller = access::identify(&live.snapshot, inbound.token())?;
+    let call = Call::read(app, inbound).await?;
+    let plan = route::plan(&live.snapshot, caller, &call.query(), &mut app.dice())?;
+    follow(app, &live, caller, &plan, call).await
+}
+
+/// Answers a request for a token count: from an upstream that can count, else from the tokenizer.
+pub async fn count(app: &App, inbound: Inbound) -> Result<Response<Body>, GatewayError> {
+    let live = app.live();
+    let caller = access::identify(&live.snapshot, inbound.token())?;
+    let call = Call::read(app, inbound).await?;
+    match route::plan(&live.snapshot, caller, &call.query(), &mut app.dice()) {
+        Ok(plan) => follow(app, &live, caller, &plan, call).await,
+        Err(error) if error.kind() == Kind::NoDeployment => {
+            let body = call.body().cloned().unwrap_or_default();
+            count_tokens::count_here(call.face, &body, &call.peek).await
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn follow(
+    app: &App,
+    live: &Live,
+    caller: &Caller,
+    plan: &Plan,
+    mut call: Call,
+) -> Result<Response<Body>, GatewayError> {
+    let mut meter = Meter::start(call.opened(caller), app.records.clone());
+    match attempt::first_success(app, live, plan, &mut call, &mut meter).await {
+        Ok(answer) => Ok(deliver::reply(app, live, &call, answer, meter)),
+        Err(error) => {
+            meter.refuse(&error);
+            Err(error)
+        }
+    }
+}

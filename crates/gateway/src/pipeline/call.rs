@@ -1,0 +1,311 @@
+//! One request as the rooms see it: what was asked, by whose rules, in which bytes.
+//!
+//! The body is read once and peeked once; it is decoded only if some attempt has to translate it. Tests: `it/v1/`.
+
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Method};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use waypost_core::GatewayError;
+use waypost_core::access::Caller;
+use waypost_core::operation::Operation;
+use waypost_core::route::Query;
+use waypost_wire::chat::Request;
+use waypost_wire::dialect::{Face, Reply, Tap};
+use waypost_wire::peek::Peek;
+use waypost_wire::splice::Splice;
+use waypost_wire::{WireError, anthropic, completions, embeddings};
+
+use super::meter::Opened;
+use crate::app::App;
+use crate::http::multipart::{self, Ahead};
+use crate::http::required::{self, Form};
+use crate::http::{Arrival, token, unreadable};
+use crate::serve::{LimitedBody, read_body};
+use crate::upstream::{BoxError, OutBody};
+
+/// How many bytes of an upload may wait for its `model` field.
+const LOOK_AHEAD: usize = 1 << 20;
+
+/// A request before its body is read.
+pub struct Inbound {
+    pub arrival: Arrival,
+    pub operation: Operation,
+    /// The path below the mount, without a leading slash.
+    pub rest: String,
+    pub at: Instant,
+}
+
+impl Inbound {
+    /// The key the request carries.
+    pub fn token(&self) -> Option<&str> {
+        token(self.arrival.request.headers())
+    }
+}
+
+/// A request ready to be routed.
+pub struct Call {
+    pub face: Face,
+    pub operation: Operation,
+    pub method: Method,
+    pub headers: HeaderMap,
+    /// The path below the mount, with a leading slash, and the query.
+    pub path: String,
+    pub query: Option<String>,
+    pub payload: Payload,
+    pub peek: Peek,
+    pub model: Option<Arc<str>>,
+    pub request_id: Arc<str>,
+    pub at: Instant,
+    /// Read from the body when the first attempt needs it.
+    decoded: Option<Arc<Request>>,
+}
+
+/// The body of a request.
+pub enum Payload {
+    /// Here, whole; any number of attempts can send it.
+    Whole(Bytes),
+    /// Still arriving; one attempt can send it, which leaves nothing behind.
+    Arriving(Option<Upload>),
+}
+
+impl Call {
+    /// Reads the body as far as routing needs it, and validates it.
+    pub async fn read(app: &App, inbound: Inbound) -> Result<Self, GatewayError> {
+        let Inbound { arrival, operation, rest, at } = inbound;
+        let Arrival { request, face, request_id } = arrival;
+        let (head, body) = request.into_parts();
+        let (payload, peek) = match operation {
+            Operation::Passthrough | Operation::Images | Operation::Audio | Operation::Models => {
+                read_by_form(app, &head, &rest, body).await?
+            }
+            Operation::Chat | Operation::CountTokens | Operation::Completions | Operation::Embeddings => {
+                let body = read_body(body, app.limits()).await.map_err(unreadable)?;
+                let peek = peek(operation, face, &body)?;
+                (Payload::Whole(body), peek)
+            }
+        };
+        let model = peek.model.as_deref().map(Arc::from);
+        Ok(Self {
+            face,
+            operation,
+            method: head.method,
+            path: format!("/{rest}"),
+            query: head.uri.query().map(str::to_owned),
+            headers: head.headers,
+            payload,
+            peek,
+            model,
+            request_id,
+            at,
+            decoded: None,
+        })
+    }
+
+    /// What routing is asked.
+    pub fn query(&self) -> Query<'_> {
+        Query { model: self.model.as_deref(), operation: self.operation, dialect: self.face.dialect }
+    }
+
+    /// What the meter starts from.
+    pub fn opened(&self, caller: &Caller) -> Opened {
+        Opened {
+            request_id: Arc::clone(&self.request_id),
+            key: Arc::clone(&caller.name),
+            model: self.model.clone(),
+            operation: self.operation.name(),
+            stream: self.peek.stream,
+            input_bytes: self.body().map_or(0, |body| body.len() as u64),
+            at: self.at,
+        }
+    }
+
+    /// The body, if it is here whole.
+    pub fn body(&self) -> Option<&Bytes> {
+        match &self.payload {
+            Payload::Whole(body) => Some(body),
+            Payload::Arriving(_) => None,
+        }
+    }
+
+    /// The request in the neutral model, decoded on first use.
+    pub fn decoded(&mut self) -> Result<Arc<Request>, WireError> {
+        if let Some(decoded) = &self.decoded {
+            return Ok(Arc::clone(decoded));
+        }
+        let body = self.body().cloned().unwrap_or_default();
+        let decoded = Arc::new(self.face.codec.decode_request(&body)?);
+        self.decoded = Some(Arc::clone(&decoded));
+        Ok(decoded)
+    }
+
+    /// Does the caller refuse translations that lose something (`x-waypost-strict: true`)?
+    pub fn is_strict(&self) -> bool {
+        self.headers.get("x-waypost-strict").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"))
+    }
+
+    /// How an answer to this call is dressed.
+    pub fn reply(&self, created: u64) -> Reply {
+        let request = self.decoded.clone().unwrap_or_default();
+        Reply {
+            id: self.request_id.strip_prefix("req_").unwrap_or(&self.request_id).to_owned(),
+            created,
+            model: self.model.as_deref().unwrap_or_default().to_owned(),
+            include_usage: self.peek.include_usage.unwrap_or(false),
+            input_estimate: waypost_core::usage::estimate(self.body().map_or(0, |body| body.len() as u64)),
+            request,
+        }
+    }
+
+    /// Reads answers of this operation in a dialect that relays them.
+    pub fn tap(&self) -> Option<&'static dyn Tap> {
+        match self.operation {
+            Operation::Chat => Some(self.face.dialect.codec()),
+            Operation::Completions => Some(&completions::Completions),
+            Operation::Embeddings => Some(&embeddings::Embeddings),
+            Operation::CountTokens | Operation::Images | Operation::Audio | Operation::Models | Operation::Passthrough => None,
+        }
+    }
+}
+
+fn peek(operation: Operation, face: Face, body: &[u8]) -> Result<Peek, WireError> {
+    match operation {
+        Operation::CountTokens => anthropic::peek_count_tokens(body),
+        Operation::Completions => completions::peek(body),
+        Operation::Embeddings => embeddings::peek(body),
+        Operation::Chat | Operation::Images | Operation::Audio | Operation::Models | Operation::Passthrough => {
+            face.codec.peek(body)
+        }
+    }
+}
+
+/// Reads a request that passes through: JSON is read whole, so that it can be routed by its model and sent again;
+/// everything else goes on while it arrives.
+async fn read_by_form(
+    app: &App,
+    head: &http::request::Parts,
+    rest: &str,
+    body: Incoming,
+) -> Result<(Payload, Peek), GatewayError> {
+    let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let form = if head.method == Method::POST { required::form(rest) } else { None };
+    if let Some(boundary) = multipart::boundary(content_type)
+        && !matches!(form, Some(Form::Json(_)))
+    {
+        let body = LimitedBody::new(body, app.limits()).map_err(unreadable)?;
+        return look_ahead(body, &boundary, form).await;
+    }
+    let fields = match form {
+        Some(Form::Multipart(field)) => return Err(required::not_multipart(field)),
+        Some(Form::Json(fields) | Form::Either(fields)) => Some(fields),
+        None if is_json(content_type) => Some(&[] as &[_]),
+        None => None,
+    };
+    match fields {
+        Some(fields) => {
+            let body = read_body(body, app.limits()).await.map_err(unreadable)?;
+            let nothing_needed = form.is_none() && body.is_empty();
+            let peek = if nothing_needed { Peek::default() } else { required::check_json(&body, fields)? };
+            Ok((Payload::Whole(body), peek))
+        }
+        None if body.is_end_stream() => Ok((Payload::Whole(Bytes::new()), Peek::default())),
+        None => {
+            let body = LimitedBody::new(body, app.limits()).map_err(unreadable)?;
+            let upload = Upload { ahead: Bytes::new(), model_at: None, body };
+            Ok((Payload::Arriving(Some(upload)), Peek::default()))
+        }
+    }
+}
+
+fn is_json(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+}
+
+/// Waits for the `model` field of an upload, up to [`LOOK_AHEAD`] bytes, and lets the rest arrive while it is sent.
+async fn look_ahead(
+    mut body: LimitedBody,
+    boundary: &str,
+    form: Option<Form>,
+) -> Result<(Payload, Peek), GatewayError> {
+    let mut ahead = BytesMut::new();
+    let mut found = None;
+    while found.is_none() && ahead.len() < LOOK_AHEAD {
+        let Some(chunk) = body.chunk().await.map_err(unreadable)? else { break };
+        ahead.extend_from_slice(&chunk);
+        match multipart::model(&ahead, boundary) {
+            Ahead::Model(name, at) => found = Some((name, at)),
+            Ahead::Absent => break,
+            Ahead::Unknown => {}
+        }
+    }
+    if let (true, Some(Form::Multipart(field))) = (ahead.is_empty(), form) {
+        return Err(required::not_multipart(field));
+    }
+    let (model, model_at) = found.unzip();
+    let upload = Upload { ahead: ahead.freeze(), model_at, body };
+    Ok((Payload::Arriving(Some(upload)), Peek { model, ..Peek::default() }))
+}
+
+/// A body that goes on while it arrives: first what was read ahead, then the rest.
+pub struct Upload {
+    ahead: Bytes,
+    /// Where the model's name stands in `ahead`.
+    model_at: Option<Range<usize>>,
+    body: LimitedBody,
+}
+
+impl Upload {
+    /// The body as an upstream is sent it, with its own name for the model.
+    pub fn into_body(mut self, upstream_model: &str) -> OutBody {
+        if let Some(at) = self.model_at.take().filter(|_| !upstream_model.is_empty()) {
+            let mut splice = Splice::default();
+            splice.replace(at, upstream_model);
+            self.ahead = splice.apply(&self.ahead);
+        }
+        OutBody::Stream(Box::pin(self))
+    }
+}
+
+impl http_body::Body for Upload {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if !self.ahead.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.ahead)))));
+        }
+        Pin::new(&mut self.body).poll_frame(cx).map_err(|error| format!("{error}").into())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let ahead = self.ahead.len() as u64;
+        match self.body.size_hint().exact() {
+            Some(rest) => SizeHint::with_exact(ahead + rest),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+/// The headers of a request that go on to an upstream: what describes the body and what picks a version or beta of the
+/// API. Credentials, cookies, addresses and everything else stay here.
+pub fn forwarded(headers: &HeaderMap) -> impl Iterator<Item = (http::HeaderName, http::HeaderValue)> + '_ {
+    const KEPT: [&str; 8] = [
+        "content-type",
+        "accept",
+        "anthropic-beta",
+        "anthropic-version",
+        "idempotency-key",
+        "if-none-match",
+        "openai-beta",
+        "range",
+    ];
+    headers.iter().filter(|(name, _)| KEPT.contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone()))
+}

@@ -1,0 +1,267 @@
+//! From arguments and environment to a serving gateway, and back to an end. Says what it does on standard error; the
+//! access log goes to standard output. Tests: `it/start.rs`, against the built binary.
+
+use std::io::IsTerminal as _;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use waypost_core::config::{Config, Environment, Format, from_environment};
+use waypost_core::snapshot::compile;
+
+use crate::app::{App, Live, Parts};
+use crate::http;
+use crate::jobs::Jobs;
+use crate::records::{LogStyle, Records, write_access_log};
+use crate::serve::{Edge, Limits};
+use crate::upstream::{HttpTransport, PoolSettings};
+
+/// Files that are read if no other is named, in this order.
+const USUAL_FILES: [&str; 3] = ["waypost.yaml", "waypost.yml", "waypost.json"];
+
+/// An AI gateway in one binary: talks OpenAI and Anthropic, sends each request to the best of your provider accounts,
+/// fails over when one breaks.
+#[derive(Parser, Debug)]
+#[command(name = "waypost", version)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    /// The configuration, YAML or JSON [default: waypost.yaml, waypost.yml or waypost.json, whichever is here].
+    #[arg(long, short, global = true, env = "WAYPOST_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The address to listen on.
+    #[arg(long, env = "HOST")]
+    host: Option<String>,
+    /// The port to listen on; 0 takes any free one [default: 3000].
+    #[arg(long, env = "PORT")]
+    port: Option<u16>,
+    /// How log lines look [default: pretty at a terminal, json otherwise].
+    #[arg(long, env = "LOG_FORMAT", value_name = "STYLE")]
+    log_format: Option<LogFormat>,
+    /// What is logged: error, warn, info, debug or trace, or a filter by module.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
+    log_level: String,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Reads and compiles the configuration, says what is wrong with it, and serves nothing.
+    Check,
+    /// Prints the JSON Schema of the configuration.
+    Schema,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum LogFormat {
+    Json,
+    Pretty,
+}
+
+/// Why the gateway did not start or did not end well; one line a cause, fit for the person who started it.
+#[derive(Debug)]
+pub struct StartError(Vec<String>);
+
+impl StartError {
+    fn one(message: impl Into<String>) -> Self {
+        Self(vec![message.into()])
+    }
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+/// Does what the arguments say, until a signal ends it.
+pub async fn run(arguments: Arguments) -> Result<(), StartError> {
+    match arguments.command {
+        Some(Command::Schema) => {
+            say(&format!("{:#}", Config::schema()));
+            Ok(())
+        }
+        Some(Command::Check) => check(&arguments),
+        None => serve(&arguments).await,
+    }
+}
+
+fn check(arguments: &Arguments) -> Result<(), StartError> {
+    let Chosen { config, file, .. } = choose(arguments)?;
+    let snapshot = compile(&config).map_err(errors)?;
+    let place = file.map_or("environment".to_owned(), |file| file.display().to_string());
+    say(&format!("{place}: ok, {} channels, {} models", snapshot.channels.len(), snapshot.models.len()));
+    Ok(())
+}
+
+async fn serve(arguments: &Arguments) -> Result<(), StartError> {
+    let style = log_style(arguments);
+    log_to_stderr(style, &arguments.log_level)?;
+    let chosen = choose(arguments)?;
+    let settings = chosen.config.server.clone();
+    let snapshot = compile(&chosen.config).map_err(errors)?;
+    let live = Live::new(snapshot).map_err(|_| StartError::one("a channel's base_url is not an http or https URL"))?;
+
+    let jobs = Jobs::new();
+    let (records, inbox) = Records::new();
+    jobs.spawn("access log", write_access_log(inbox, style));
+    let limits = Limits {
+        max_body_bytes: settings.max_body_bytes,
+        max_connections: settings.max_connections as usize,
+        head_timeout: settings.head_timeout.0,
+        ..Limits::default()
+    };
+    let app = Arc::new(App::new(Parts {
+        live,
+        transport: Box::new(HttpTransport::new(PoolSettings::default(), jobs.clone())),
+        records,
+        limits: limits.clone(),
+        entropy: u64::from_le_bytes(random()?),
+    }));
+
+    let listener = listen(arguments, &settings.host, settings.port).await?;
+    let address = listener.local_addr().map_err(|error| StartError::one(format!("the listener has no address: {error}")))?;
+    greet(address, &chosen);
+    let edge = Edge::new(limits, jobs.clone());
+    let handler = {
+        let app = Arc::clone(&app);
+        move |request, _peer| http::answer(Arc::clone(&app), request)
+    };
+    let serving = edge.clone();
+    jobs.spawn("accept loop", async move { serving.serve(listener, handler).await });
+
+    end_signal().await;
+    tracing::info!("stopping: requests in flight may finish");
+    app.begin_drain();
+    let cut = edge.drain(Instant::now() + settings.shutdown_grace.0).await;
+    if cut > 0 {
+        tracing::warn!(connections = cut, "cut at the end of the grace period");
+    }
+    // The last sender of records goes with the app; then the access log ends by itself.
+    drop((app, edge));
+    jobs.drain(Instant::now() + Duration::from_secs(2)).await;
+    Ok(())
+}
+
+// === configuration ===
+
+/// The configuration that applies, and how it was found.
+struct Chosen {
+    config: Config,
+    file: Option<PathBuf>,
+    /// Set when no file was there: what the environment amounts to.
+    environment: Option<(bool, Option<String>)>,
+}
+
+fn choose(arguments: &Arguments) -> Result<Chosen, StartError> {
+    let lookup = |name: &str| std::env::var(name).ok();
+    let usual = || USUAL_FILES.iter().map(PathBuf::from).find(|file| file.is_file());
+    let Some(file) = arguments.config.clone().or_else(usual) else {
+        let Environment { config, made_key, setup } = from_environment(&lookup, random()?);
+        let key = made_key.map(|key| key.expose().to_owned());
+        return Ok(Chosen { config, file: None, environment: Some((setup, key)) });
+    };
+    let name = file.display().to_string();
+    let text = read(&file)?;
+    let config = Config::parse(&text, Format::of(&name), &name, &lookup).map_err(errors)?;
+    Ok(Chosen { config, file: Some(file), environment: None })
+}
+
+fn read(file: &Path) -> Result<String, StartError> {
+    std::fs::read_to_string(file)
+        .map_err(|error| StartError::one(format!("{}: cannot be read: {error}; name another file with --config", file.display())))
+}
+
+fn errors(errors: Vec<waypost_core::config::ConfigError>) -> StartError {
+    StartError(errors.iter().map(ToString::to_string).collect())
+}
+
+// === the world outside ===
+
+async fn listen(arguments: &Arguments, host: &str, port: u16) -> Result<TcpListener, StartError> {
+    let host = arguments.host.as_deref().unwrap_or(host);
+    let port = arguments.port.unwrap_or(port);
+    let addresses: Vec<SocketAddr> = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| StartError::one(format!("server.host: `{host}` is no address to listen on: {error}")))?
+        .collect();
+    TcpListener::bind(&addresses[..]).await.map_err(|error| {
+        StartError::one(format!("cannot listen on {host}:{port}: {error}; choose another port with --port or PORT"))
+    })
+}
+
+async fn end_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            },
+            Err(_) => drop(interrupt.await),
+        }
+    }
+    #[cfg(not(unix))]
+    drop(interrupt.await);
+}
+
+/// Unpredictable bytes from the operating system.
+fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
+    let source = ring::rand::SystemRandom::new();
+    ring::rand::SecureRandom::fill(&source, &mut bytes)
+        .map_err(|_| StartError::one("the operating system gives no random numbers"))?;
+    Ok(bytes)
+}
+
+fn log_style(arguments: &Arguments) -> LogStyle {
+    match arguments.log_format {
+        Some(LogFormat::Json) => LogStyle::Json,
+        Some(LogFormat::Pretty) => LogStyle::Pretty,
+        None if std::io::stdout().is_terminal() => LogStyle::Pretty,
+        None => LogStyle::Json,
+    }
+}
+
+fn log_to_stderr(style: LogStyle, level: &str) -> Result<(), StartError> {
+    let filter = tracing_subscriber::EnvFilter::try_new(level)
+        .map_err(|error| StartError::one(format!("LOG_LEVEL: `{level}` is no log filter: {error}")))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match style {
+        LogStyle::Json => builder.json().flatten_event(true).try_init(),
+        LogStyle::Pretty => builder.compact().with_target(false).try_init(),
+    };
+    started.map_err(|error| StartError::one(format!("the log cannot start: {error}")))
+}
+
+fn greet(address: SocketAddr, chosen: &Chosen) {
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "waypost is ready");
+    let Some((setup, key)) = &chosen.environment else { return };
+    let mut lines = vec![format!("Waypost listens on http://{address}")];
+    if *setup {
+        lines.push("No configuration and no provider key: the built-in simulator answers.".to_owned());
+    }
+    if let Some(key) = key {
+        let model = if *setup { "sim/chat" } else { "<a model of your provider>" };
+        lines.push(format!("Key for your applications: {key}"));
+        lines.push(format!(
+            "Try it:\n  curl http://{address}/v1/chat/completions -H \"Authorization: Bearer {key}\" \\\n    -H \"Content-Type: application/json\" \\\n    -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello!\"}}]}}'"
+        ));
+    }
+    eprint_lines(&lines);
+}
+
+fn say(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+fn eprint_lines(lines: &[String]) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "\n{}\n", lines.join("\n"));
+}
