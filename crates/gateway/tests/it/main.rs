@@ -1,0 +1,4 @@
+//! The gateway's integration tests, one binary.
+
+mod edge;
+mod transport;
