@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use crate::Outcome;
-use crate::command::{cargo, command, root, run as run_it, target};
+use crate::command::{built, cargo, command, output, root, run as run_it, target};
 
 /// What cargo-fuzz passes as well, without a sanitiser: that part needs no nightly compiler.
 const INSTRUMENTED: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -28,7 +28,10 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
         _ => return Err(format!("the targets are {}", known.join(", "))),
     };
     let place = target().join("fuzz");
-    build(cargo(&["build"]).env("RUSTFLAGS", INSTRUMENTED), &place)?;
+    // For a named target the flags reach our code only, not the build scripts that run here.
+    let host = host()?;
+    build(cargo(&["build", "--release", "--target", &host]).env("RUSTFLAGS", INSTRUMENTED), &place)?;
+    let place = place.join(host);
     for name in names {
         let corpus = place.join("corpus").join(&name);
         std::fs::create_dir_all(&corpus).map_err(|error| format!("{}: {error}", corpus.display()))?;
@@ -42,16 +45,22 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
 
 /// Runs every target once over every seed, without instruments: a plain test.
 pub(crate) fn replay() -> Outcome {
-    let place = target().join("fuzz-replay");
-    build(&mut cargo(&["build"]), &place)?;
+    build(&mut cargo(&["build"]), &target())?;
     for name in targets()? {
-        run_it(command(place.join("release").join(name)).args(["-runs=0", LONGEST]).args(seeds()))?;
+        run_it(command(built("debug", &name)).args(["-runs=0", LONGEST]).args(seeds()))?;
     }
     Ok(())
 }
 
+/// The triple of this machine, as the compiler calls it.
+fn host() -> Outcome<String> {
+    let version = output(command("rustc").arg("-vV"))?;
+    let line = version.lines().find_map(|line| line.strip_prefix("host: "));
+    line.map(str::to_owned).ok_or_else(|| format!("rustc does not say its host: {version}"))
+}
+
 fn build(cargo: &mut Command, place: &std::path::Path) -> Outcome {
-    run_it(cargo.args(["--release", "--bins", "--manifest-path", "fuzz/Cargo.toml", "--target-dir"]).arg(place))
+    run_it(cargo.args(["--bins", "--manifest-path", "fuzz/Cargo.toml", "--target-dir"]).arg(place))
 }
 
 /// One target for each file.
