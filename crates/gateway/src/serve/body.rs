@@ -93,7 +93,8 @@ impl<B: Body<Data = Bytes> + Unpin> LimitedBody<B> {
         })
     }
 
-    async fn chunk(&mut self) -> Result<Option<Bytes>, BodyError> {
+    /// The next bytes; `None` at the end.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, BodyError> {
         poll_fn(|cx| self.poll_chunk(cx)).await
     }
 

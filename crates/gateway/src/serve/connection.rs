@@ -29,7 +29,11 @@ const MAX_DISCARDED: usize = 1024 * 1024;
 pub(super) async fn serve<H: Handler>(edge: Edge, stream: TcpStream, peer: Peer, handler: H) {
     let opened = Instant::now();
     let pulse = Arc::new(Pulse::new(opened));
-    poll_fn(|cx| Poll::Ready(pulse.attach(cx.waker()))).await;
+    poll_fn(|cx| {
+        pulse.attach(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
     let _registered = edge.register(&pulse);
     let limits = &edge.shared.limits;
 

@@ -92,8 +92,11 @@ impl Link {
 
     /// Looks whether the peer has closed meanwhile or sent what nobody asked for; costs a system call only if so.
     pub(super) async fn is_alive(&mut self) -> bool {
-        poll_fn(|cx| Poll::Ready(self.drive(cx))).await;
-        !self.closed && self.sender.is_ready()
+        poll_fn(|cx| {
+            self.drive(cx);
+            Poll::Ready(!self.closed && self.sender.is_ready())
+        })
+        .await
     }
 
     /// Whether the last exchange ended cleanly, so that another may follow.

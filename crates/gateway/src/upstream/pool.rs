@@ -110,7 +110,11 @@ impl HttpTransport {
     ) -> Result<Answer, Lost> {
         let (head, incoming) = lane.exchange(outgoing, &timeouts).await?.into_parts();
         let mut wire = Wire::new(incoming, lane, Arc::clone(&self.pool), origin, &timeouts);
-        poll_fn(|cx| Poll::Ready(wire.settle(cx))).await;
+        poll_fn(|cx| {
+            wire.settle(cx);
+            Poll::Ready(())
+        })
+        .await;
         Ok(Answer {
             status: head.status,
             headers: head.headers,

@@ -1,4 +1,14 @@
 //! The gateway's integration tests, one binary.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on must fail"
+)]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "scripted peers end with the test's runtime"
+)]
+
 mod edge;
 mod transport;
