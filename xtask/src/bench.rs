@@ -50,7 +50,8 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
     for streams in pace.streams {
         open_streams(&programs, *streams, &mut table)?;
     }
-    println!("{}", table.render());
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    println!("{}\n{cores} cores, {}", table.render(), nginx::version());
     Ok(())
 }
 

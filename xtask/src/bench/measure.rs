@@ -50,7 +50,6 @@ impl Measured {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Held {
     pub(super) held: u64,
-    pub(super) errors: u64,
     pub(super) kb_per_stream: f64,
     pub(super) resident_mb: f64,
     pub(super) micros_per_chunk: f64,

@@ -25,6 +25,12 @@ pub(super) fn required() -> Outcome {
         .to_owned())
 }
 
+/// What it calls itself, such as `nginx/1.22.1`; it says so on standard error.
+pub(super) fn version() -> String {
+    let said = Command::new("nginx").arg("-v").output().map(|output| output.stderr).unwrap_or_default();
+    String::from_utf8_lossy(&said).trim().trim_start_matches("nginx version: ").to_owned()
+}
+
 /// Starts it in the foreground with a config of its own.
 pub(super) fn start(place: &Path, routes: &[Route]) -> Outcome<Live> {
     for folder in ["logs", "temp"] {

@@ -104,7 +104,6 @@ impl Programs {
         let held = opened.get("held").copied().unwrap_or(0);
         Ok(Held {
             held,
-            errors: streams - held,
             kb_per_stream: resident.saturating_sub(before) as f64 / streams as f64,
             resident_mb: resident as f64 / 1024.0,
             micros_per_chunk: cpu as f64 / (held.max(1) * settle.as_secs()) as f64,

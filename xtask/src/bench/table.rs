@@ -21,6 +21,7 @@ enum Target {
     AboveNginx(f64),
     AboveDirect(f64),
     AtMost(f64),
+    AtLeast(f64),
 }
 
 impl Row {
@@ -71,6 +72,7 @@ impl Row {
             Target::AboveNginx(most) => waypost <= nginx + most,
             Target::AboveDirect(most) => waypost <= direct + most,
             Target::AtMost(most) => waypost <= most,
+            Target::AtLeast(least) => waypost >= least,
         })
     }
 
@@ -89,6 +91,7 @@ impl Row {
             Some(Target::AboveNginx(most)) => format!("<= nginx + {most}"),
             Some(Target::AboveDirect(most)) => format!("<= direct + {most}"),
             Some(Target::AtMost(most)) => format!("<= {most}"),
+            Some(Target::AtLeast(least)) => format!(">= {least}"),
         };
         let met = self.met().map_or("", |met| if met { "met" } else { "MISSED" });
         [self.name.clone(), figure(direct), figure(nginx), figure(waypost), ratio, target, met.to_owned()]
@@ -106,8 +109,7 @@ impl Table {
             (format!("KB per open stream, {streams} streams"), held.kb_per_stream, Some(Target::AtMost(30.0))),
             (format!("resident MB at {streams} streams"), held.resident_mb, None),
             (format!("CPU µs per event, {streams} streams at 1 event/s"), held.micros_per_chunk, None),
-            (format!("streams of {streams} that did not open"), held.errors as f64, Some(Target::AtMost(0.0))),
-            (format!("streams open of {streams}"), held.held as f64, None),
+            (format!("streams that opened, of {streams}"), held.held as f64, Some(Target::AtLeast(streams as f64))),
         ];
         for (name, figure, target) in rows {
             let place = self.0.iter().position(|row| row.name == name).unwrap_or_else(|| {
