@@ -10,7 +10,7 @@ use crate::command::{built, cargo, command, output, root, run as run_it, target,
 use crate::live::{Live, free_port};
 use crate::{Outcome, USAGE};
 
-const PYTHON_MISSING: &str = "the SDK suites need Python 3.10 or newer with `venv`. Install it, for example with \
+const PYTHON_MISSING: &str = "the SDK suites need Python 3.11 or newer with `venv`. Install it, for example with \
     `apt-get install python3 python3-venv` or `brew install python`";
 const NODE_MISSING: &str = "the SDK suites need Node 20 or newer with npm. Install it, for example with \
     `apt-get install nodejs npm` or `brew install node`";
@@ -63,8 +63,9 @@ pub(crate) fn required() -> Outcome {
 }
 
 fn python() -> Outcome<&'static str> {
-    const CHECK: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 10))";
-    let found = ["python3", "python"].into_iter().find(|name| works(name, &["-c", CHECK]));
+    const CHECK: &str = "import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))";
+    let names = ["python3", "python", "python3.14", "python3.13", "python3.12", "python3.11"];
+    let found = names.into_iter().find(|name| works(name, &["-c", CHECK]));
     found.ok_or_else(|| PYTHON_MISSING.to_owned())
 }
 
