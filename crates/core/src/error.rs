@@ -90,6 +90,12 @@ impl GatewayError {
             .blaming(Some("model"))
     }
 
+    /// The key is limited to some models, and the path has none.
+    pub fn model_needed() -> Self {
+        let message = "This API key is limited to certain models, so it may only be used where the request names one.";
+        Self::new(Kind::NotAllowed, Origin::Caller, message)
+    }
+
     /// No route serves the model. `nearest` are names the caller may have meant, best first.
     pub fn model_not_found(model: &str, nearest: &[&str]) -> Self {
         let mut message = format!("The model `{}` does not exist here.", shown(model));

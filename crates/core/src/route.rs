@@ -46,6 +46,8 @@ pub struct Attempt {
 pub fn plan(snapshot: &Snapshot, caller: &Caller, query: &Query<'_>, dice: &mut Dice) -> Result<Plan, GatewayError> {
     let tiers = match query.model {
         Some(model) => named(snapshot, caller, model)?,
+        // What such a request reaches cannot be told from it, so a key limited to some models must not.
+        None if caller.models.is_some() => return Err(GatewayError::model_needed()),
         None => vec![snapshot.default.iter().cloned().collect()],
     };
     let mut attempts = Vec::new();
@@ -224,5 +226,7 @@ mod tests {
         assert_eq!(error.kind(), Kind::NoDeployment);
         snapshot.default = Some(deployment("a", "openai", 1, 1, 1));
         assert!(plan(&snapshot, &caller(None), &query, &mut Dice::seeded(1)).is_ok());
+        let limited = plan(&snapshot, &caller(Some(&["gpt-*"])), &query, &mut Dice::seeded(1)).unwrap_err();
+        assert_eq!(limited.kind(), Kind::NotAllowed);
     }
 }

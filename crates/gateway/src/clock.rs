@@ -19,9 +19,7 @@ pub struct Alarm {
 impl Alarm {
     /// An alarm first set for `at`. Must be called inside a Tokio runtime with time enabled.
     pub fn new(at: Instant) -> Self {
-        Self {
-            sleep: Box::pin(sleep_until(at)),
-        }
+        Self { sleep: Box::pin(sleep_until(at)) }
     }
 
     /// Ready once `at` has passed; otherwise the task is woken at `at` or earlier.
@@ -56,16 +54,8 @@ mod tests {
 
         let early = Instant::now() + Duration::from_secs(60);
         let sooner = Instant::now() + Duration::from_secs(3);
-        assert!(
-            poll_fn(|cx| Poll::Ready(alarm.poll_until(cx, early)))
-                .await
-                .is_pending()
-        );
+        assert!(poll_fn(|cx| Poll::Ready(alarm.poll_until(cx, early))).await.is_pending());
         poll_fn(|cx| alarm.poll_until(cx, sooner)).await;
-        assert_eq!(
-            start.elapsed().as_secs(),
-            28,
-            "an earlier deadline is obeyed"
-        );
+        assert_eq!(start.elapsed().as_secs(), 28, "an earlier deadline is obeyed");
     }
 }

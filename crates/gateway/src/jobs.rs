@@ -42,15 +42,8 @@ impl Jobs {
         let mut live = self.shared.lock();
         let id = live.next;
         live.next += 1;
-        let entry = Entry {
-            shared: Arc::clone(&self.shared),
-            id,
-            name,
-        };
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the one place that spawns"
-        )]
+        let entry = Entry { shared: Arc::clone(&self.shared), id, name };
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
         let handle = tokio::spawn(async move {
             let _entry = entry;
             job.await;

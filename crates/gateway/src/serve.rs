@@ -45,9 +45,7 @@ pub struct Peer {
 /// answer is dropped where it stands.
 pub trait Handler: Clone + Send + Sync + 'static {
     /// The body of the answer; written frame by frame, each flushed at once.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-        + Send
-        + 'static;
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
     /// The work on one request.
     type Answering: Future<Output = Response<Self::Body>> + Send + 'static;
 
@@ -94,9 +92,7 @@ struct Open {
 impl Edge {
     /// An edge whose connections run as `jobs`.
     pub fn new(limits: Limits, jobs: Jobs) -> Self {
-        let permits = Arc::new(Semaphore::new(
-            limits.max_connections.min(Semaphore::MAX_PERMITS),
-        ));
+        let permits = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
         let http = http_settings(&limits, &jobs);
         let shared = Shared {
             limits,
@@ -107,9 +103,7 @@ impl Edge {
             changed: Notify::new(),
             draining: AtomicBool::new(false),
         };
-        Self {
-            shared: Arc::new(shared),
-        }
+        Self { shared: Arc::new(shared) }
     }
 
     /// The limits, for handlers that read bodies.
@@ -130,8 +124,7 @@ impl Edge {
             match accepted {
                 Ok((stream, addr, permit)) => {
                     failures = 0;
-                    let connection =
-                        connection::serve(self.clone(), stream, Peer { addr }, handler.clone());
+                    let connection = connection::serve(self.clone(), stream, Peer { addr }, handler.clone());
                     self.shared.jobs.spawn("connection", async move {
                         connection.await;
                         drop(permit);
@@ -156,11 +149,7 @@ impl Edge {
     pub fn begin_drain(&self) {
         self.shared.draining.store(true, Ordering::Release);
         self.shared.changed.notify_waiters();
-        self.shared
-            .open()
-            .connections
-            .values()
-            .for_each(|pulse| pulse.order_drain());
+        self.shared.open().connections.values().for_each(|pulse| pulse.order_drain());
     }
 
     /// Begins a drain and waits for its end. At `deadline` what is left is cut; answers how many connections that were.
@@ -171,9 +160,7 @@ impl Edge {
         }
         let cut = {
             let open = self.shared.open();
-            open.connections
-                .values()
-                .for_each(|pulse| pulse.order_cut());
+            open.connections.values().for_each(|pulse| pulse.order_cut());
             open.connections.len()
         };
         self.emptied().await;
@@ -222,10 +209,7 @@ impl Edge {
         if self.shared.draining.load(Ordering::Acquire) {
             pulse.order_drain();
         }
-        Registered {
-            shared: Arc::clone(&self.shared),
-            id,
-        }
+        Registered { shared: Arc::clone(&self.shared), id }
     }
 }
 
@@ -276,13 +260,8 @@ fn http_settings(limits: &Limits, jobs: &Jobs) -> auto::Builder<Jobs> {
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {
-    use io::ErrorKind::{
-        ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected,
-    };
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected
-    )
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected)
 }
 
 /// Out of file descriptors or memory: trying again at once would only spin.

@@ -37,8 +37,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// far side at once.
 pub trait Transport: Send + Sync {
     /// Sends `request` and resolves when the answer's head is there.
-    fn send(&self, request: Outgoing, timeouts: Timeouts)
-    -> BoxFuture<'_, Result<Answer, Failure>>;
+    fn send(&self, request: Outgoing, timeouts: Timeouts) -> BoxFuture<'_, Result<Answer, Failure>>;
 }
 
 /// One request to a target.
@@ -81,12 +80,7 @@ impl Timeouts {
     /// Connect in 5 s, a head in 60 s, at most 60 s of silence, over by `deadline`.
     pub fn until(deadline: Instant) -> Self {
         const MINUTE: Duration = Duration::from_secs(60);
-        Self {
-            connect: Duration::from_secs(5),
-            first_byte: MINUTE,
-            idle: MINUTE,
-            deadline,
-        }
+        Self { connect: Duration::from_secs(5), first_byte: MINUTE, idle: MINUTE, deadline }
     }
 }
 
@@ -116,10 +110,7 @@ impl Body for OutBody {
     type Data = Bytes;
     type Error = BoxError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.get_mut() {
             Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes))))),

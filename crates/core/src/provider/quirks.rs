@@ -23,7 +23,8 @@ pub struct Quirks {
 impl Quirks {
     /// The dialect as its inventor serves it today.
     pub const NONE: Self = Self {
-        drop: &[],
+        // Known to the newest models only, and refused by the others; a breakpoint is a hint.
+        drop: &["prompt_cache_breakpoint"],
         refuse: &[],
         rename: &[],
         stream_usage: StreamUsage::Asked,

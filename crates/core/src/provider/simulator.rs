@@ -9,7 +9,14 @@ pub(super) const PROVIDER: Provider = Provider {
     origin: Some("http://simulator.invalid"),
     credential_required: false,
     built_in: true,
-    endpoints: &[Endpoint::CHAT, Endpoint::openai(Operation::Embeddings, "/embeddings")],
+    endpoints: &[
+        Endpoint::CHAT,
+        Endpoint::RESPONSES,
+        Endpoint::MESSAGES,
+        Endpoint::COUNT_TOKENS,
+        Endpoint::openai(Operation::Completions, "/completions"),
+        Endpoint::openai(Operation::Embeddings, "/embeddings"),
+    ],
     quirks: Quirks::NONE,
     models: &["sim/*"],
     ..OPENAI_LIKE

@@ -170,7 +170,11 @@ impl Call {
             Operation::Chat => Some(self.face.dialect.codec()),
             Operation::Completions => Some(&completions::Completions),
             Operation::Embeddings => Some(&embeddings::Embeddings),
-            Operation::CountTokens | Operation::Images | Operation::Audio | Operation::Models | Operation::Passthrough => None,
+            Operation::CountTokens
+            | Operation::Images
+            | Operation::Audio
+            | Operation::Models
+            | Operation::Passthrough => None,
         }
     }
 }

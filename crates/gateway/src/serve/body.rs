@@ -129,11 +129,7 @@ impl<B: Body<Data = Bytes> + Unpin> LimitedBody<B> {
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let wait = self.wait.get_or_insert_with(|| {
             let now = Instant::now();
-            Wait {
-                started: now,
-                progress: now,
-                alarm: Alarm::new(now + self.idle),
-            }
+            Wait { started: now, progress: now, alarm: Alarm::new(now + self.idle) }
         });
         let earned = earned_time(self.seen, self.min_rate).max(self.grace);
         let deadline = (wait.progress + self.idle).min(wait.started + earned);
@@ -144,10 +140,7 @@ impl<B: Body<Data = Bytes> + Unpin> LimitedBody<B> {
 /// How long a sender of `seen` bytes may take before its average falls below `rate` bytes per second.
 fn earned_time(seen: u64, rate: u64) -> Duration {
     const LONGEST: u64 = 86_400_000;
-    let millis = seen
-        .saturating_mul(1000)
-        .checked_div(rate)
-        .unwrap_or(LONGEST);
+    let millis = seen.saturating_mul(1000).checked_div(rate).unwrap_or(LONGEST);
     Duration::from_millis(millis.min(LONGEST))
 }
 
@@ -155,13 +148,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for LimitedBody<B> {
     type Data = Bytes;
     type Error = BodyError;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.get_mut()
-            .poll_chunk(cx)
-            .map(|chunk| chunk.transpose().map(|chunk| chunk.map(Frame::data)))
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.get_mut().poll_chunk(cx).map(|chunk| chunk.transpose().map(|chunk| chunk.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -195,20 +183,14 @@ mod tests {
     fn time_is_earned_by_bytes_at_the_minimum_rate() {
         assert_eq!(earned_time(2048, 1024), Duration::from_secs(2));
         assert_eq!(earned_time(0, 1024), Duration::ZERO);
-        assert_eq!(
-            earned_time(1, 0),
-            Duration::from_secs(86_400),
-            "no rate asked for: a day"
-        );
+        assert_eq!(earned_time(1, 0), Duration::from_secs(86_400), "no rate asked for: a day");
         assert_eq!(earned_time(u64::MAX, 1), Duration::from_secs(86_400));
     }
 
     #[tokio::test]
     async fn a_body_in_one_piece_is_handed_on_without_a_copy() {
         let sent = Bytes::from(vec![7_u8; 4000]);
-        let read = read_body(Full::new(sent.clone()), &Limits::default())
-            .await
-            .unwrap();
+        let read = read_body(Full::new(sent.clone()), &Limits::default()).await.unwrap();
         assert_eq!(read.as_ptr(), sent.as_ptr());
     }
 }

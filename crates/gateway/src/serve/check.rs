@@ -29,10 +29,7 @@ pub enum Refusal {
 /// What hyper itself refuses never gets here: unreadable heads and conflicting framing (400), more than 100 header
 /// fields or a head above `max_head_bytes` (431). hyper answers those without a body and closes.
 pub fn check_head<B>(request: &Request<B>, limits: &Limits) -> Result<(), Refusal> {
-    let target = request
-        .uri()
-        .path_and_query()
-        .map_or(0, |target| target.as_str().len());
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > limits.max_uri_bytes {
         return Err(Refusal::UriTooLong);
     }
@@ -41,9 +38,7 @@ pub fn check_head<B>(request: &Request<B>, limits: &Limits) -> Result<(), Refusa
         (_, Some(_)) => Err(Refusal::BadRequest("more than one Host header")),
         (Some(host), None) if is_host(host.as_bytes()) => Ok(()),
         (Some(_), None) => Err(Refusal::BadRequest("malformed Host header")),
-        (None, None) if request.version() == Version::HTTP_11 => {
-            Err(Refusal::BadRequest("missing Host header"))
-        }
+        (None, None) if request.version() == Version::HTTP_11 => Err(Refusal::BadRequest("missing Host header")),
         (None, None) => Ok(()),
     }
 }
@@ -51,11 +46,7 @@ pub fn check_head<B>(request: &Request<B>, limits: &Limits) -> Result<(), Refusa
 /// Refuses a body in any content coding but `identity`.
 pub fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
     let plain = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-    if headers.get_all(CONTENT_ENCODING).iter().all(plain) {
-        Ok(())
-    } else {
-        Err(Refusal::UnsupportedEncoding)
-    }
+    if headers.get_all(CONTENT_ENCODING).iter().all(plain) { Ok(()) } else { Err(Refusal::UnsupportedEncoding) }
 }
 
 impl From<BodyError> for Refusal {
@@ -88,19 +79,10 @@ mod tests {
 
     #[test]
     fn http_1_1_needs_exactly_one_sound_host() {
-        assert_eq!(
-            verdict(Version::HTTP_11, &["a.example:3000"], "/v1/models"),
-            Ok(())
-        );
+        assert_eq!(verdict(Version::HTTP_11, &["a.example:3000"], "/v1/models"), Ok(()));
         assert_eq!(verdict(Version::HTTP_11, &["[::1]:3000"], "/"), Ok(()));
-        assert_eq!(
-            verdict(Version::HTTP_11, &[], "/"),
-            Err(Refusal::BadRequest("missing Host header"))
-        );
-        assert_eq!(
-            verdict(Version::HTTP_11, &["a", "a"], "/"),
-            Err(Refusal::BadRequest("more than one Host header"))
-        );
+        assert_eq!(verdict(Version::HTTP_11, &[], "/"), Err(Refusal::BadRequest("missing Host header")));
+        assert_eq!(verdict(Version::HTTP_11, &["a", "a"], "/"), Err(Refusal::BadRequest("more than one Host header")));
         for bad in ["", "a/b", "user@a", "a b", "a?x", "a,b"] {
             assert_eq!(
                 verdict(Version::HTTP_11, &[bad], "/"),
@@ -114,27 +96,14 @@ mod tests {
     fn older_and_newer_versions_may_leave_host_out_but_not_repeat_it() {
         assert_eq!(verdict(Version::HTTP_10, &[], "/"), Ok(()));
         assert_eq!(verdict(Version::HTTP_2, &[], "http://a/"), Ok(()));
-        assert_eq!(
-            verdict(Version::HTTP_2, &["a", "b"], "/"),
-            Err(Refusal::BadRequest("more than one Host header"))
-        );
+        assert_eq!(verdict(Version::HTTP_2, &["a", "b"], "/"), Err(Refusal::BadRequest("more than one Host header")));
     }
 
     #[test]
     fn a_target_is_refused_one_byte_above_the_limit() {
         let limit = Limits::default().max_uri_bytes;
-        assert_eq!(
-            verdict(
-                Version::HTTP_11,
-                &["a"],
-                &format!("/{}", "x".repeat(limit - 1))
-            ),
-            Ok(())
-        );
-        assert_eq!(
-            verdict(Version::HTTP_11, &["a"], &format!("/{}", "x".repeat(limit))),
-            Err(Refusal::UriTooLong)
-        );
+        assert_eq!(verdict(Version::HTTP_11, &["a"], &format!("/{}", "x".repeat(limit - 1))), Ok(()));
+        assert_eq!(verdict(Version::HTTP_11, &["a"], &format!("/{}", "x".repeat(limit))), Err(Refusal::UriTooLong));
     }
 
     #[test]
@@ -149,9 +118,6 @@ mod tests {
         assert_eq!(coded(&[]), Ok(()));
         assert_eq!(coded(&["Identity"]), Ok(()));
         assert_eq!(coded(&["gzip"]), Err(Refusal::UnsupportedEncoding));
-        assert_eq!(
-            coded(&["identity", "br"]),
-            Err(Refusal::UnsupportedEncoding)
-        );
+        assert_eq!(coded(&["identity", "br"]), Err(Refusal::UnsupportedEncoding));
     }
 }

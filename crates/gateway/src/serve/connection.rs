@@ -29,26 +29,17 @@ const MAX_DISCARDED: usize = 1024 * 1024;
 pub(super) async fn serve<H: Handler>(edge: Edge, stream: TcpStream, peer: Peer, handler: H) {
     let opened = Instant::now();
     let pulse = Arc::new(Pulse::new(opened));
-    poll_fn(|cx| Poll::Ready(pulse.attach(cx.waker()))).await;
+    poll_fn(|cx| {
+        pulse.attach(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
     let _registered = edge.register(&pulse);
     let limits = &edge.shared.limits;
 
-    let socket = Watched {
-        stream,
-        pulse: Arc::clone(&pulse),
-        sent_fin: false,
-        discarded: 0,
-    };
-    let reception = Reception {
-        handler,
-        peer,
-        pulse: Arc::clone(&pulse),
-    };
-    let mut http = pin!(
-        edge.shared
-            .http
-            .serve_connection_with_upgrades(TokioIo::new(socket), reception)
-    );
+    let socket = Watched { stream, pulse: Arc::clone(&pulse), sent_fin: false, discarded: 0 };
+    let reception = Reception { handler, peer, pulse: Arc::clone(&pulse) };
+    let mut http = pin!(edge.shared.http.serve_connection_with_upgrades(TokioIo::new(socket), reception));
     let mut alarm = Alarm::new(opened + limits.head_timeout);
     let mut told = false;
 
@@ -88,14 +79,8 @@ impl<H: Handler> hyper::service::Service<Request<Incoming>> for Reception<H> {
     type Future = Answering<H::Answering>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let ticket = Ticket::new(
-            Arc::clone(&self.pulse),
-            request.version() == Version::HTTP_2,
-        );
-        Answering {
-            answering: self.handler.handle(request, self.peer),
-            ticket: Some(ticket),
-        }
+        let ticket = Ticket::new(Arc::clone(&self.pulse), request.version() == Version::HTTP_2);
+        Answering { answering: self.handler.handle(request, self.peer), ticket: Some(ticket) }
     }
 }
 
@@ -130,10 +115,7 @@ impl<A: Future<Output = Response<B>>, B> Future for Answering<A> {
         let this = self.project();
         let answer = ready!(this.answering.poll(cx));
         let ticket = this.ticket.take();
-        Poll::Ready(Ok(answer.map(|body| Counted {
-            body,
-            _ticket: ticket,
-        })))
+        Poll::Ready(Ok(answer.map(|body| Counted { body, _ticket: ticket })))
     }
 }
 
@@ -149,10 +131,7 @@ impl<B: Body<Data = Bytes>> Body for Counted<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         self.project().body.poll_frame(cx)
     }
 
@@ -201,11 +180,7 @@ impl Watched {
 }
 
 impl AsyncRead for Watched {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.stream).poll_read(cx, buffer);
@@ -217,11 +192,7 @@ impl AsyncRead for Watched {
 }
 
 impl AsyncWrite for Watched {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
         this.note_write(&written);

@@ -102,10 +102,7 @@ impl Pulse {
     pub(super) fn deadline(&self, limits: &Limits) -> Option<Instant> {
         let write = self.write_since.after(self.opened, limits.write_timeout);
         let linger = self.linger_since.after(self.opened, LINGER);
-        [write, linger, self.read_deadline(limits)]
-            .into_iter()
-            .flatten()
-            .min()
+        [write, linger, self.read_deadline(limits)].into_iter().flatten().min()
     }
 
     fn read_deadline(&self, limits: &Limits) -> Option<Instant> {
@@ -147,11 +144,7 @@ impl Pulse {
 
     fn give(&self, order: u8) {
         self.order.fetch_max(order, Ordering::Release);
-        let waker = self
-            .waker
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(waker) = waker {
             waker.wake();
         }

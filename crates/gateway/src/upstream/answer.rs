@@ -34,22 +34,16 @@ enum Kind {
 impl AnswerBody {
     /// A body known whole.
     pub fn full(bytes: impl Into<Bytes>) -> Self {
-        Self {
-            kind: Kind::Full(bytes.into()),
-        }
+        Self { kind: Kind::Full(bytes.into()) }
     }
 
     /// A body from anywhere else, as scripted transports need it.
     pub fn from_body(body: impl Body<Data = Bytes, Error = Failure> + Send + 'static) -> Self {
-        Self {
-            kind: Kind::Other(Box::pin(body)),
-        }
+        Self { kind: Kind::Other(Box::pin(body)) }
     }
 
     pub(super) fn from_wire(wire: Box<Wire>) -> Self {
-        Self {
-            kind: Kind::Wire(wire),
-        }
+        Self { kind: Kind::Wire(wire) }
     }
 
     /// The next bytes, as they came; `None` is the clean end.
@@ -103,13 +97,8 @@ impl Body for AnswerBody {
     type Data = Bytes;
     type Error = Failure;
 
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
-        self.get_mut()
-            .poll_chunk(cx)
-            .map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
+        self.get_mut().poll_chunk(cx).map(|chunk| chunk.map(|chunk| chunk.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -152,16 +141,7 @@ impl Wire {
         timeouts: &Timeouts,
     ) -> Box<Self> {
         let Timeouts { idle, deadline, .. } = *timeouts;
-        Box::new(Self {
-            incoming,
-            lane: Some(lane),
-            over: false,
-            pool,
-            origin,
-            idle,
-            deadline,
-            waiting: None,
-        })
+        Box::new(Self { incoming, lane: Some(lane), over: false, pool, origin, idle, deadline, waiting: None })
     }
 
     /// Returns the connection if the body is already over, as a reader may never poll an empty one.
@@ -200,11 +180,7 @@ impl Wire {
         }
     }
 
-    fn deliver(
-        &mut self,
-        cx: &mut Context<'_>,
-        bytes: Bytes,
-    ) -> Poll<Option<Result<Bytes, Failure>>> {
+    fn deliver(&mut self, cx: &mut Context<'_>, bytes: Bytes) -> Poll<Option<Result<Bytes, Failure>>> {
         // Also here, not only while waiting: a slow reader never waits for the far side.
         if Instant::now() >= self.deadline {
             return self.fail(Failure::Deadline);
@@ -215,11 +191,8 @@ impl Wire {
 
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
         let silent = *self.waiting.get_or_insert_with(Instant::now) + self.idle;
-        let (at, failure) = if silent < self.deadline {
-            (silent, Failure::IdleTimeout)
-        } else {
-            (self.deadline, Failure::Deadline)
-        };
+        let (at, failure) =
+            if silent < self.deadline { (silent, Failure::IdleTimeout) } else { (self.deadline, Failure::Deadline) };
         let Some(lane) = &mut self.lane else {
             return self.fail(Failure::BodyCut);
         };

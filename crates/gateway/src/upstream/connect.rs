@@ -29,9 +29,7 @@ enum Stream {
 
 /// Connects to `origin`, handshake included, before `deadline`.
 pub(super) async fn connect(origin: &Origin, deadline: Instant) -> Result<Socket, Failure> {
-    timeout_at(deadline, connect_at_leisure(origin, deadline))
-        .await
-        .unwrap_or(Err(Failure::ConnectTimeout))
+    timeout_at(deadline, connect_at_leisure(origin, deadline)).await.unwrap_or(Err(Failure::ConnectTimeout))
 }
 
 async fn connect_at_leisure(origin: &Origin, deadline: Instant) -> Result<Socket, Failure> {
@@ -39,15 +37,8 @@ async fn connect_at_leisure(origin: &Origin, deadline: Instant) -> Result<Socket
     let stream = first_reachable(&addresses, deadline).await?;
     // Failing to set it makes the connection slow, not wrong.
     let _ = stream.set_nodelay(true);
-    let stream = if origin.secure {
-        encrypt(origin, stream).await?
-    } else {
-        Stream::Plain(stream)
-    };
-    Ok(Socket {
-        stream,
-        answered: Arc::default(),
-    })
+    let stream = if origin.secure { encrypt(origin, stream).await? } else { Stream::Plain(stream) };
+    Ok(Socket { stream, answered: Arc::default() })
 }
 
 async fn addresses(origin: &Origin) -> Result<Vec<SocketAddr>, Failure> {
@@ -61,10 +52,7 @@ async fn addresses(origin: &Origin) -> Result<Vec<SocketAddr>, Failure> {
 }
 
 /// Tries the addresses in the resolver's order; a silent one may use up its share of the time, not the others'.
-async fn first_reachable(
-    addresses: &[SocketAddr],
-    deadline: Instant,
-) -> Result<TcpStream, Failure> {
+async fn first_reachable(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, Failure> {
     let mut failure = Failure::Connect(ConnectFault::NoAddress);
     for (tried, address) in addresses.iter().enumerate() {
         let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
@@ -80,20 +68,13 @@ async fn first_reachable(
 }
 
 fn fault(error: &io::Error) -> ConnectFault {
-    if error.kind() == io::ErrorKind::ConnectionRefused {
-        ConnectFault::Refused
-    } else {
-        ConnectFault::Unreachable
-    }
+    if error.kind() == io::ErrorKind::ConnectionRefused { ConnectFault::Refused } else { ConnectFault::Unreachable }
 }
 
 async fn encrypt(origin: &Origin, stream: TcpStream) -> Result<Stream, Failure> {
     let config = origin.tls.config().ok_or(Failure::Tls)?;
     let name = ServerName::try_from(origin.host.to_string()).map_err(|_| Failure::Tls)?;
-    let stream = TlsConnector::from(config)
-        .connect(name, stream)
-        .await
-        .map_err(|_| Failure::Tls)?;
+    let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|_| Failure::Tls)?;
     Ok(Stream::Tls(Box::new(stream)))
 }
 
@@ -113,11 +94,7 @@ impl Socket {
 }
 
 impl AsyncRead for Socket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let read = match &mut this.stream {
@@ -132,11 +109,7 @@ impl AsyncRead for Socket {
 }
 
 impl AsyncWrite for Socket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.get_mut().stream {
             Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
             Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),

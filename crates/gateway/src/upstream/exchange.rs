@@ -74,13 +74,7 @@ impl Link {
             .await
             .map_err(|error| Failure::of_head(&error))?;
         let alarm = Alarm::new(timeouts.deadline);
-        Ok(Box::new(Self {
-            sender,
-            connection,
-            answered,
-            alarm,
-            closed: false,
-        }))
+        Ok(Box::new(Self { sender, connection, answered, alarm, closed: false }))
     }
 
     /// Lets the connection read and write.
@@ -92,8 +86,11 @@ impl Link {
 
     /// Looks whether the peer has closed meanwhile or sent what nobody asked for; costs a system call only if so.
     pub(super) async fn is_alive(&mut self) -> bool {
-        poll_fn(|cx| Poll::Ready(self.drive(cx))).await;
-        !self.closed && self.sender.is_ready()
+        poll_fn(|cx| {
+            self.drive(cx);
+            Poll::Ready(!self.closed && self.sender.is_ready())
+        })
+        .await
     }
 
     /// Whether the last exchange ended cleanly, so that another may follow.
@@ -104,11 +101,7 @@ impl Link {
         !self.closed && self.sender.is_ready()
     }
 
-    async fn exchange(
-        &mut self,
-        outgoing: Outgoing,
-        until: Until,
-    ) -> Result<Response<Incoming>, Lost> {
+    async fn exchange(&mut self, outgoing: Outgoing, until: Until) -> Result<Response<Incoming>, Lost> {
         self.answered.store(false, Ordering::Relaxed);
         let mut response = pin!(self.sender.try_send_request(http1_request(outgoing)));
         poll_fn(|cx| {
@@ -119,15 +112,10 @@ impl Link {
                 return Poll::Ready(outcome.map_err(|lost| {
                     let failure = Failure::of_head(lost.error());
                     let silent = !self.answered.load(Ordering::Relaxed);
-                    Lost {
-                        failure,
-                        unanswered: silent && failure == Failure::ClosedBeforeHead,
-                    }
+                    Lost { failure, unanswered: silent && failure == Failure::ClosedBeforeHead }
                 }));
             }
-            self.alarm
-                .poll_until(cx, until.at)
-                .map(|()| Err(until.lost()))
+            self.alarm.poll_until(cx, until.at).map(|()| Err(until.lost()))
         })
         .await
     }
@@ -150,10 +138,7 @@ impl Trunk {
             // Its exchanges learn of a broken connection by themselves.
             let _ = connection.await;
         });
-        Ok(Self {
-            sender,
-            streams: Arc::default(),
-        })
+        Ok(Self { sender, streams: Arc::default() })
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -170,19 +155,12 @@ impl Trunk {
             return None;
         }
         self.streams.fetch_add(1, Ordering::Relaxed);
-        Some(Box::new(Stream {
-            trunk: self.clone(),
-            alarm: Alarm::new(timeouts.deadline),
-        }))
+        Some(Box::new(Stream { trunk: self.clone(), alarm: Alarm::new(timeouts.deadline) }))
     }
 }
 
 impl Stream {
-    async fn exchange(
-        &mut self,
-        outgoing: Outgoing,
-        until: Until,
-    ) -> Result<Response<Incoming>, Lost> {
+    async fn exchange(&mut self, outgoing: Outgoing, until: Until) -> Result<Response<Incoming>, Lost> {
         let mut response = pin!(self.trunk.sender.try_send_request(http2_request(outgoing)));
         poll_fn(|cx| {
             if let Poll::Ready(outcome) = response.as_mut().poll(cx) {
@@ -191,9 +169,7 @@ impl Stream {
                     unanswered: lost.take_message().is_some() || lost.error().is_canceled(),
                 }));
             }
-            self.alarm
-                .poll_until(cx, until.at)
-                .map(|()| Err(until.lost()))
+            self.alarm.poll_until(cx, until.at).map(|()| Err(until.lost()))
         })
         .await
     }
@@ -218,10 +194,7 @@ impl Lane {
             Self::Stream(stream) => stream.exchange(outgoing, until).await?,
         };
         if is_doubtful(&response) {
-            return Err(Lost {
-                failure: Failure::BadHead,
-                unanswered: false,
-            });
+            return Err(Lost { failure: Failure::BadHead, unanswered: false });
         }
         Ok(response)
     }
@@ -252,56 +225,32 @@ impl Until {
     fn head(timeouts: &Timeouts) -> Self {
         let head = Instant::now() + timeouts.first_byte;
         if head < timeouts.deadline {
-            Self {
-                at: head,
-                failure: Failure::HeadTimeout,
-            }
+            Self { at: head, failure: Failure::HeadTimeout }
         } else {
-            Self {
-                at: timeouts.deadline,
-                failure: Failure::Deadline,
-            }
+            Self { at: timeouts.deadline, failure: Failure::Deadline }
         }
     }
 
     fn lost(self) -> Lost {
-        Lost {
-            failure: self.failure,
-            unanswered: false,
-        }
+        Lost { failure: self.failure, unanswered: false }
     }
 }
 
 fn http1_request(outgoing: Outgoing) -> Request<OutBody> {
-    let Outgoing {
-        method,
-        target,
-        mut headers,
-        body,
-    } = outgoing;
+    let Outgoing { method, target, mut headers, body } = outgoing;
     headers.insert(HOST, target.origin.host_header.clone());
     request(method, Uri::from(target.path), headers, body)
 }
 
 fn http2_request(outgoing: Outgoing) -> Request<OutBody> {
     let uri = outgoing.target.absolute();
-    let Outgoing {
-        method,
-        mut headers,
-        body,
-        ..
-    } = outgoing;
+    let Outgoing { method, mut headers, body, .. } = outgoing;
     headers.remove(HOST);
     request(method, uri, headers, body)
 }
 
 /// hyper derives the framing from the body alone, so nothing a caller sent can contradict it.
-fn request(
-    method: http::Method,
-    uri: Uri,
-    mut headers: http::HeaderMap,
-    body: OutBody,
-) -> Request<OutBody> {
+fn request(method: http::Method, uri: Uri, mut headers: http::HeaderMap, body: OutBody) -> Request<OutBody> {
     headers.remove(CONTENT_LENGTH);
     headers.remove(TRANSFER_ENCODING);
     let mut request = Request::new(body);

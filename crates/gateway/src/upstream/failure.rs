@@ -63,12 +63,9 @@ impl Failure {
 
     /// What an error inside the answer's body means.
     pub(super) fn of_body(error: &hyper::Error) -> Self {
-        let cause = std::error::Error::source(error)
-            .and_then(|source| source.downcast_ref::<std::io::Error>());
+        let cause = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
         match cause.map(std::io::Error::kind) {
-            Some(std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData) => {
-                Self::BadBody
-            }
+            Some(std::io::ErrorKind::InvalidInput | std::io::ErrorKind::InvalidData) => Self::BadBody,
             _ if error.is_user() => Self::RequestBody,
             _ => Self::BodyCut,
         }

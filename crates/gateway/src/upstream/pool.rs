@@ -26,10 +26,7 @@ pub struct PoolSettings {
 
 impl Default for PoolSettings {
     fn default() -> Self {
-        Self {
-            max_idle_per_origin: 512,
-            idle_for: Duration::from_secs(90),
-        }
+        Self { max_idle_per_origin: 512, idle_for: Duration::from_secs(90) }
     }
 }
 
@@ -57,14 +54,8 @@ struct Kept {
 impl HttpTransport {
     /// A transport with an empty pool; its sweeper and HTTP/2 connections run as `jobs`.
     pub fn new(settings: PoolSettings, jobs: Jobs) -> Self {
-        let pool = Arc::new(Pool {
-            settings,
-            origins: Mutex::default(),
-        });
-        jobs.spawn(
-            "pool sweeper",
-            sweep(Arc::downgrade(&pool), jobs.clone(), settings.idle_for / 3),
-        );
+        let pool = Arc::new(Pool { settings, origins: Mutex::default() });
+        jobs.spawn("pool sweeper", sweep(Arc::downgrade(&pool), jobs.clone(), settings.idle_for / 3));
         Self { pool, jobs }
     }
 
@@ -74,31 +65,18 @@ impl HttpTransport {
             return self.run_anew(origin, outgoing, timeouts).await;
         };
         let spare = again(&outgoing);
-        match self
-            .run_over(lane, Arc::clone(&origin), outgoing, timeouts)
-            .await
-        {
+        match self.run_over(lane, Arc::clone(&origin), outgoing, timeouts).await {
             Ok(answer) => Ok(answer),
-            Err(Lost {
-                failure,
-                unanswered,
-            }) => match spare {
+            Err(Lost { failure, unanswered }) => match spare {
                 Some(spare) if unanswered => self.run_anew(origin, spare, timeouts).await,
                 Some(_) | None => Err(failure),
             },
         }
     }
 
-    async fn run_anew(
-        &self,
-        origin: Arc<Origin>,
-        outgoing: Outgoing,
-        timeouts: Timeouts,
-    ) -> Result<Answer, Failure> {
+    async fn run_anew(&self, origin: Arc<Origin>, outgoing: Outgoing, timeouts: Timeouts) -> Result<Answer, Failure> {
         let lane = self.open(&origin, &timeouts).await?;
-        self.run_over(lane, origin, outgoing, timeouts)
-            .await
-            .map_err(|lost| lost.failure)
+        self.run_over(lane, origin, outgoing, timeouts).await.map_err(|lost| lost.failure)
     }
 
     async fn run_over(
@@ -110,12 +88,12 @@ impl HttpTransport {
     ) -> Result<Answer, Lost> {
         let (head, incoming) = lane.exchange(outgoing, &timeouts).await?.into_parts();
         let mut wire = Wire::new(incoming, lane, Arc::clone(&self.pool), origin, &timeouts);
-        poll_fn(|cx| Poll::Ready(wire.settle(cx))).await;
-        Ok(Answer {
-            status: head.status,
-            headers: head.headers,
-            body: AnswerBody::from_wire(wire),
+        poll_fn(|cx| {
+            wire.settle(cx);
+            Poll::Ready(())
         })
+        .await;
+        Ok(Answer { status: head.status, headers: head.headers, body: AnswerBody::from_wire(wire) })
     }
 
     async fn open(&self, origin: &Arc<Origin>, timeouts: &Timeouts) -> Result<Lane, Failure> {
@@ -137,11 +115,7 @@ impl HttpTransport {
 }
 
 impl Transport for HttpTransport {
-    fn send(
-        &self,
-        request: Outgoing,
-        timeouts: Timeouts,
-    ) -> BoxFuture<'_, Result<Answer, Failure>> {
+    fn send(&self, request: Outgoing, timeouts: Timeouts) -> BoxFuture<'_, Result<Answer, Failure>> {
         Box::pin(self.run(request, timeouts))
     }
 }
@@ -164,11 +138,7 @@ impl Pool {
     }
 
     fn take_stream(&self, origin: &Origin, timeouts: &Timeouts) -> Option<Box<Stream>> {
-        self.origins()
-            .get(origin)?
-            .trunks
-            .iter()
-            .find_map(|trunk| trunk.stream(timeouts))
+        self.origins().get(origin)?.trunks.iter().find_map(|trunk| trunk.stream(timeouts))
     }
 
     fn take_link(&self, origin: &Origin, now: Instant) -> Option<Box<Link>> {
@@ -186,20 +156,12 @@ impl Pool {
                 kept.links.push((now, link));
             }
         } else if self.settings.max_idle_per_origin > 0 {
-            origins
-                .entry(Arc::clone(origin))
-                .or_default()
-                .links
-                .push((now, link));
+            origins.entry(Arc::clone(origin)).or_default().links.push((now, link));
         }
     }
 
     fn share(&self, origin: &Arc<Origin>, trunk: Trunk) {
-        self.origins()
-            .entry(Arc::clone(origin))
-            .or_default()
-            .trunks
-            .push(trunk);
+        self.origins().entry(Arc::clone(origin)).or_default().trunks.push(trunk);
     }
 
     /// Closes what lay idle too long. An HTTP/2 connection goes when a sweep finds it without an exchange.
@@ -209,14 +171,9 @@ impl Pool {
         let mut swept = Vec::new();
         let mut origins = self.origins();
         origins.retain(|_, kept| {
-            let count = kept
-                .links
-                .iter()
-                .take_while(|(since, _)| old(since))
-                .count();
+            let count = kept.links.iter().take_while(|(since, _)| old(since)).count();
             swept.extend(kept.links.drain(..count));
-            kept.trunks
-                .retain(|trunk| !trunk.is_closed() && !trunk.is_unused());
+            kept.trunks.retain(|trunk| !trunk.is_closed() && !trunk.is_unused());
             !(kept.links.is_empty() && kept.trunks.is_empty())
         });
         drop(origins);

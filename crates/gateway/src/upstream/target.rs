@@ -37,14 +37,8 @@ impl Target {
     /// Parses an absolute URL, trusting the public certificate authorities.
     pub fn parse(url: &str) -> Result<Self, BadTarget> {
         let uri: Uri = url.parse().map_err(|_| BadTarget)?;
-        let path = uri
-            .path_and_query()
-            .cloned()
-            .unwrap_or_else(|| PathAndQuery::from_static("/"));
-        Ok(Self {
-            origin: Arc::new(Origin::of(&uri, TlsProfile::Public)?),
-            path,
-        })
+        let path = uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        Ok(Self { origin: Arc::new(Origin::of(&uri, TlsProfile::Public)?), path })
     }
 
     /// `path` (with its query, beginning with `/`) at an origin parsed earlier.
@@ -55,11 +49,7 @@ impl Target {
 
     pub(super) fn absolute(&self) -> Uri {
         let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(if self.origin.secure {
-            Scheme::HTTPS
-        } else {
-            Scheme::HTTP
-        });
+        parts.scheme = Some(if self.origin.secure { Scheme::HTTPS } else { Scheme::HTTP });
         parts.authority = Some(self.origin.authority.clone());
         parts.path_and_query = Some(self.path.clone());
         Uri::from_parts(parts).unwrap_or_else(|_| Uri::from(self.path.clone()))
@@ -79,29 +69,15 @@ impl Origin {
             _ => return Err(BadTarget),
         };
         let authority = uri.authority().ok_or(BadTarget)?;
-        let host = authority
-            .host()
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .to_ascii_lowercase();
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         if host.is_empty() || authority.as_str().contains('@') {
             return Err(BadTarget);
         }
-        let port = authority
-            .port_u16()
-            .unwrap_or(if secure { 443 } else { 80 });
+        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let host_header = HeaderValue::from_str(authority.as_str()).map_err(|_| BadTarget)?;
         static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         let hash = SEED.hash_one((secure, &host, port));
-        Ok(Self {
-            secure,
-            host: host.into(),
-            port,
-            tls,
-            authority: authority.clone(),
-            host_header,
-            hash,
-        })
+        Ok(Self { secure, host: host.into(), port, tls, authority: authority.clone(), host_header, hash })
     }
 }
 
@@ -126,12 +102,7 @@ impl Hash for Origin {
 
 impl fmt::Debug for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}://{}",
-            if self.secure { "https" } else { "http" },
-            self.authority
-        )
+        write!(f, "{}://{}", if self.secure { "https" } else { "http" }, self.authority)
     }
 }
 
@@ -150,32 +121,15 @@ mod tests {
     #[test]
     fn a_url_becomes_origin_and_path() {
         let target = Target::parse("https://API.example/v1/chat?x=1").unwrap();
-        assert_eq!(
-            (
-                &*target.origin.host,
-                target.origin.port,
-                target.origin.secure
-            ),
-            ("api.example", 443, true)
-        );
+        assert_eq!((&*target.origin.host, target.origin.port, target.origin.secure), ("api.example", 443, true));
         assert_eq!(target.path.as_str(), "/v1/chat?x=1");
         let v6 = Target::parse("http://[::1]:8080").unwrap();
-        assert_eq!(
-            (&*v6.origin.host, v6.origin.port, v6.path.as_str()),
-            ("::1", 8080, "/")
-        );
+        assert_eq!((&*v6.origin.host, v6.origin.port, v6.path.as_str()), ("::1", 8080, "/"));
     }
 
     #[test]
     fn urls_that_cannot_be_targets_are_refused() {
-        for url in [
-            "ftp://a/",
-            "/v1",
-            "http://",
-            "https://user:secret@a/",
-            "file:///etc/passwd",
-            "nonsense",
-        ] {
+        for url in ["ftp://a/", "/v1", "http://", "https://user:secret@a/", "file:///etc/passwd", "nonsense"] {
             assert_eq!(Target::parse(url).err(), Some(BadTarget), "{url}");
         }
     }

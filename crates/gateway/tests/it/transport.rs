@@ -12,8 +12,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 use waypost_gateway::jobs::Jobs;
 use waypost_gateway::upstream::{
-    Answer, ConnectFault, Failure, HttpTransport, Origin, OutBody, Outgoing, PoolSettings, Target,
-    Timeouts, TlsOptions, TlsProfile, Transport,
+    Answer, ConnectFault, Failure, HttpTransport, Origin, OutBody, Outgoing, PoolSettings, Target, Timeouts,
+    TlsOptions, TlsProfile, Transport,
 };
 
 const SHORT: Duration = Duration::from_millis(150);
@@ -26,12 +26,7 @@ fn transport() -> HttpTransport {
 }
 
 fn timeouts() -> Timeouts {
-    Timeouts {
-        connect: PATIENCE,
-        first_byte: PATIENCE,
-        idle: PATIENCE,
-        deadline: Instant::now() + PATIENCE,
-    }
+    Timeouts { connect: PATIENCE, first_byte: PATIENCE, idle: PATIENCE, deadline: Instant::now() + PATIENCE }
 }
 
 fn post(addr: SocketAddr) -> Outgoing {
@@ -40,20 +35,11 @@ fn post(addr: SocketAddr) -> Outgoing {
 
 fn to(target: Target) -> Outgoing {
     let body = OutBody::Full(Bytes::from_static(b"hello"));
-    Outgoing {
-        method: Method::POST,
-        target,
-        headers: HeaderMap::new(),
-        body,
-    }
+    Outgoing { method: Method::POST, target, headers: HeaderMap::new(), body }
 }
 
 /// Sends one request and reads the whole answer.
-async fn whole(
-    transport: &HttpTransport,
-    request: Outgoing,
-    timeouts: Timeouts,
-) -> Result<Bytes, Failure> {
+async fn whole(transport: &HttpTransport, request: Outgoing, timeouts: Timeouts) -> Result<Bytes, Failure> {
     let Answer { body, .. } = transport.send(request, timeouts).await?;
     body.collect(1 << 20).await
 }
@@ -102,23 +88,13 @@ async fn a_request_is_written_with_host_path_and_length() {
         seen
     };
     let mut outgoing = post(addr);
-    outgoing
-        .headers
-        .insert("content-length", "999".parse().unwrap());
-    outgoing
-        .headers
-        .insert("transfer-encoding", "chunked".parse().unwrap());
+    outgoing.headers.insert("content-length", "999".parse().unwrap());
+    outgoing.headers.insert("transfer-encoding", "chunked".parse().unwrap());
     let (seen, answer) = tokio::join!(seen, whole(&transport, outgoing, timeouts()));
     assert_eq!(answer.unwrap(), "ok");
-    assert!(
-        seen.starts_with("POST /v1/chat/completions?x=1 HTTP/1.1\r\n"),
-        "{seen}"
-    );
-    assert!(
-        seen.contains(&format!("host: {addr}\r\n")) && seen.contains("content-length: 5\r\n"),
-        "{seen}"
-    );
-    assert!(!seen.contains("999") && !seen.contains("chunked"), "{seen}");
+    assert!(seen.starts_with("POST /v1/chat/completions?x=1 HTTP/1.1\r\n"), "{seen}");
+    assert!(seen.contains(&format!("host: {addr}\r\n")) && seen.contains("content-length: 5\r\n"), "{seen}");
+    assert!(!seen.contains("content-length: 999") && !seen.contains("chunked"), "{seen}");
 }
 
 /// An upstream that serves every connection for as many requests as `per_connection`, and counts connections.
@@ -151,10 +127,7 @@ async fn a_hundred_requests_in_a_row_share_one_connection() {
         let (addr, connections) = counting(usize::MAX, answer).await;
         let transport = transport();
         for _ in 0..100 {
-            assert_eq!(
-                whole(&transport, post(addr), timeouts()).await.unwrap(),
-                "ok"
-            );
+            assert_eq!(whole(&transport, post(addr), timeouts()).await.unwrap(), "ok");
         }
         assert_eq!(connections.load(Ordering::SeqCst), 1);
     }
@@ -175,10 +148,7 @@ async fn a_kept_connection_closed_by_the_peer_on_the_next_request_is_replaced_wi
     let (addr, connections) = counting(1, OK).await;
     let transport = transport();
     for _ in 0..5 {
-        assert_eq!(
-            whole(&transport, post(addr), timeouts()).await.unwrap(),
-            "ok"
-        );
+        assert_eq!(whole(&transport, post(addr), timeouts()).await.unwrap(), "ok");
     }
     assert_eq!(connections.load(Ordering::SeqCst), 5);
 }
@@ -186,10 +156,7 @@ async fn a_kept_connection_closed_by_the_peer_on_the_next_request_is_replaced_wi
 #[tokio::test]
 async fn a_request_is_repeated_once_only_and_never_on_a_new_connection() {
     let (addr, connections) = counting(0, OK).await;
-    assert_eq!(
-        whole(&transport(), post(addr), timeouts()).await,
-        Err(Failure::ClosedBeforeHead)
-    );
+    assert_eq!(whole(&transport(), post(addr), timeouts()).await, Err(Failure::ClosedBeforeHead));
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
 
@@ -206,19 +173,10 @@ async fn a_request_is_not_repeated_once_a_byte_of_the_answer_came() {
         listener
     });
     let transport = transport();
-    assert_eq!(
-        whole(&transport, post(addr), timeouts()).await.unwrap(),
-        "ok"
-    );
-    assert_eq!(
-        whole(&transport, post(addr), timeouts()).await,
-        Err(Failure::ClosedBeforeHead)
-    );
+    assert_eq!(whole(&transport, post(addr), timeouts()).await.unwrap(), "ok");
+    assert_eq!(whole(&transport, post(addr), timeouts()).await, Err(Failure::ClosedBeforeHead));
     let listener = upstream.await.unwrap();
-    assert!(
-        timeout(SHORT, listener.accept()).await.is_err(),
-        "no second connection"
-    );
+    assert!(timeout(SHORT, listener.accept()).await.is_err(), "no second connection");
 }
 
 #[tokio::test]
@@ -235,10 +193,7 @@ async fn leftover_bytes_never_become_the_next_answer() {
     });
     let transport = transport();
     for _ in 0..3 {
-        assert_eq!(
-            whole(&transport, post(addr), timeouts()).await.unwrap(),
-            "ok"
-        );
+        assert_eq!(whole(&transport, post(addr), timeouts()).await.unwrap(), "ok");
     }
 }
 
@@ -249,19 +204,14 @@ async fn dropping_an_answer_midway_closes_the_connection() {
     let serve = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         request(&mut stream).await;
-        stream
-            .write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n")
-            .await
-            .unwrap();
+        stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n").await.unwrap();
         stream
     };
     let (mut stream, answer) = tokio::join!(serve, transport.send(post(addr), timeouts()));
     let mut body = answer.unwrap().body;
     assert_eq!(body.chunk().await.unwrap().unwrap(), "ok");
     drop(body);
-    let end = timeout(PATIENCE, stream.read(&mut [0; 1]))
-        .await
-        .expect("must be closed at once");
+    let end = timeout(PATIENCE, stream.read(&mut [0; 1])).await.expect("must be closed at once");
     assert_eq!(end.unwrap_or(0), 0);
 }
 
@@ -279,9 +229,7 @@ async fn dropping_a_request_before_its_answer_closes_the_connection() {
         stream = serve => stream,
         _ = send => panic!("no answer was sent"),
     };
-    let end = timeout(PATIENCE, stream.read(&mut [0; 1]))
-        .await
-        .expect("must be closed at once");
+    let end = timeout(PATIENCE, stream.read(&mut [0; 1])).await.expect("must be closed at once");
     assert_eq!(end.unwrap_or(0), 0);
 }
 
@@ -308,24 +256,10 @@ async fn a_connection_that_does_not_come_about_times_out() {
     while let Ok(stream) = timeout(SHORT, TcpStream::connect(addr)).await {
         queued.push(stream.unwrap());
     }
-    let result = whole(
-        &transport(),
-        post(addr),
-        Timeouts {
-            connect: SHORT,
-            ..timeouts()
-        },
-    )
-    .await;
+    let result = whole(&transport(), post(addr), Timeouts { connect: SHORT, ..timeouts() }).await;
     assert_eq!(result, Err(Failure::ConnectTimeout));
-    let over = Timeouts {
-        deadline: Instant::now() + SHORT,
-        ..timeouts()
-    };
-    assert_eq!(
-        whole(&transport(), post(addr), over).await,
-        Err(Failure::Deadline)
-    );
+    let over = Timeouts { deadline: Instant::now() + SHORT, ..timeouts() };
+    assert_eq!(whole(&transport(), post(addr), over).await, Err(Failure::Deadline));
 }
 
 /// An upstream that sends `begin`, then keeps the connection open in silence.
@@ -343,40 +277,14 @@ async fn stalling(begin: &'static [u8]) -> SocketAddr {
 #[tokio::test]
 async fn each_phase_has_its_own_timeout_and_the_deadline_is_above_them() {
     let head = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf";
-    let first_byte = Timeouts {
-        first_byte: SHORT,
-        ..timeouts()
-    };
-    assert_eq!(
-        whole(&transport(), post(stalling(b"").await), first_byte).await,
-        Err(Failure::HeadTimeout)
-    );
-    assert_eq!(
-        whole(
-            &transport(),
-            post(stalling(b"HTTP/1.1 2").await),
-            first_byte
-        )
-        .await,
-        Err(Failure::HeadTimeout)
-    );
-    let idle = Timeouts {
-        idle: SHORT,
-        ..timeouts()
-    };
-    assert_eq!(
-        whole(&transport(), post(stalling(head).await), idle).await,
-        Err(Failure::IdleTimeout)
-    );
+    let first_byte = Timeouts { first_byte: SHORT, ..timeouts() };
+    assert_eq!(whole(&transport(), post(stalling(b"").await), first_byte).await, Err(Failure::HeadTimeout));
+    assert_eq!(whole(&transport(), post(stalling(b"HTTP/1.1 2").await), first_byte).await, Err(Failure::HeadTimeout));
+    let idle = Timeouts { idle: SHORT, ..timeouts() };
+    assert_eq!(whole(&transport(), post(stalling(head).await), idle).await, Err(Failure::IdleTimeout));
     for begin in [&b""[..], head] {
-        let over = Timeouts {
-            deadline: Instant::now() + SHORT,
-            ..timeouts()
-        };
-        assert_eq!(
-            whole(&transport(), post(stalling(begin).await), over).await,
-            Err(Failure::Deadline)
-        );
+        let over = Timeouts { deadline: Instant::now() + SHORT, ..timeouts() };
+        assert_eq!(whole(&transport(), post(stalling(begin).await), over).await, Err(Failure::Deadline));
     }
 }
 
@@ -386,40 +294,22 @@ async fn a_dripping_body_ends_at_the_deadline() {
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         request(&mut stream).await;
-        let _ = stream
-            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
-            .await;
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n").await;
         while stream.write_all(b"x").await.is_ok() {
             tokio::time::sleep(SHORT / 20).await;
         }
     });
-    let over = Timeouts {
-        deadline: Instant::now() + SHORT * 2,
-        ..timeouts()
-    };
-    assert_eq!(
-        whole(&transport(), post(addr), over).await,
-        Err(Failure::Deadline)
-    );
+    let over = Timeouts { deadline: Instant::now() + SHORT * 2, ..timeouts() };
+    assert_eq!(whole(&transport(), post(addr), over).await, Err(Failure::Deadline));
 }
 
 #[tokio::test]
 async fn a_cut_body_is_never_a_clean_end() {
     let cut = Err(Failure::BodyCut);
-    assert_eq!(
-        outcome("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await,
-        cut
-    );
-    assert_eq!(
-        outcome("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nha").await,
-        cut
-    );
-    assert_eq!(
-        outcome("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n").await,
-        cut
-    );
-    let garbage =
-        outcome("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nhalf\r\n").await;
+    assert_eq!(outcome("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await, cut);
+    assert_eq!(outcome("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nha").await, cut);
+    assert_eq!(outcome("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n").await, cut);
+    let garbage = outcome("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nhalf\r\n").await;
     assert_eq!(garbage, Err(Failure::BadBody));
 }
 
@@ -427,25 +317,12 @@ async fn a_cut_body_is_never_a_clean_end() {
 async fn heads_that_break_http_are_refused() {
     let bad = Err(Failure::BadHead);
     assert_eq!(outcome("SSH-2.0-OpenSSH_9.6\r\n").await, bad);
-    assert_eq!(
-        outcome("HTTP/1.1 200 OK\r\nx: a\0b\r\ncontent-length: 0\r\n\r\n").await,
-        bad
-    );
-    assert_eq!(
-        outcome("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok").await,
-        bad
-    );
-    assert_eq!(
-        outcome("HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\nok").await,
-        bad
-    );
+    assert_eq!(outcome("HTTP/1.1 200 OK\r\nx: a\0b\r\ncontent-length: 0\r\n\r\n").await, bad);
+    assert_eq!(outcome("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nok").await, bad);
+    assert_eq!(outcome("HTTP/1.1 200 OK\r\ncontent-length: -2\r\n\r\nok").await, bad);
     let both = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
     assert_eq!(outcome(both).await, bad);
-    assert_eq!(
-        outcome("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n")
-            .await,
-        bad
-    );
+    assert_eq!(outcome("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n").await, bad);
 }
 
 #[tokio::test]
@@ -453,38 +330,21 @@ async fn heads_and_bodies_above_their_limits_are_refused() {
     let long = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "y".repeat(70_000));
     assert_eq!(outcome(long).await, Err(Failure::HeadTooLarge));
     let fields: String = (0..129).map(|n| format!("x-{n}: y\r\n")).collect();
-    assert_eq!(
-        outcome(format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).await,
-        Err(Failure::HeadTooLarge)
-    );
+    assert_eq!(outcome(format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).await, Err(Failure::HeadTooLarge));
 
     let declared = once("HTTP/1.1 200 OK\r\ncontent-length: 268435456\r\n\r\nx").await;
     let answer = transport().send(post(declared), timeouts()).await.unwrap();
-    assert_eq!(
-        answer.body.collect(1000).await,
-        Err(Failure::TooLarge { limit: 1000 })
-    );
+    assert_eq!(answer.body.collect(1000).await, Err(Failure::TooLarge { limit: 1000 }));
     let endless = [&b"HTTP/1.0 200 OK\r\n\r\n"[..], &[b'x'; 5000]].concat();
-    let answer = transport()
-        .send(post(once(endless).await), timeouts())
-        .await
-        .unwrap();
-    assert_eq!(
-        answer.body.collect(1000).await,
-        Err(Failure::TooLarge { limit: 1000 })
-    );
+    let answer = transport().send(post(once(endless).await), timeouts()).await.unwrap();
+    assert_eq!(answer.body.collect(1000).await, Err(Failure::TooLarge { limit: 1000 }));
 }
 
 #[tokio::test]
 async fn a_redirect_is_an_answer_like_any_other() {
-    let addr =
-        once("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n")
-            .await;
+    let addr = once("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n").await;
     let answer = transport().send(post(addr), timeouts()).await.unwrap();
-    assert_eq!(
-        (answer.status.as_u16(), &answer.headers["location"]),
-        (302, &"http://127.0.0.1:1/".parse().unwrap())
-    );
+    assert_eq!((answer.status.as_u16(), &answer.headers["location"]), (302, &"http://127.0.0.1:1/".parse().unwrap()));
 }
 
 mod tls {
@@ -497,9 +357,7 @@ mod tls {
     use super::*;
 
     /// An HTTPS upstream with a certificate of its own making; answers its address, the root, and a connection count.
-    async fn secure(
-        alpn: &'static [u8],
-    ) -> (SocketAddr, CertificateDer<'static>, Arc<AtomicUsize>) {
+    async fn secure(alpn: &'static [u8]) -> (SocketAddr, CertificateDer<'static>, Arc<AtomicUsize>) {
         let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
         let root = made.cert.der().clone();
         let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
@@ -522,13 +380,9 @@ mod tls {
                 };
                 count.fetch_add(1, Ordering::SeqCst);
                 tokio::spawn(async move {
-                    let answer =
-                        service_fn(|request: http::Request<hyper::body::Incoming>| async move {
-                            Ok::<_, Failure>(http::Response::new(Full::<Bytes>::from(format!(
-                                "{:?}",
-                                request.version()
-                            ))))
-                        });
+                    let answer = service_fn(|request: http::Request<hyper::body::Incoming>| async move {
+                        Ok::<_, Failure>(http::Response::new(Full::<Bytes>::from(format!("{:?}", request.version()))))
+                    });
                     let server = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
                     let _ = server.serve_connection(TokioIo::new(stream), answer).await;
                 });
@@ -543,11 +397,7 @@ mod tls {
     }
 
     fn trusting(root: &CertificateDer<'static>) -> TlsProfile {
-        TlsProfile::own(&TlsOptions {
-            extra_roots: vec![root.clone()],
-            verify: true,
-        })
-        .unwrap()
+        TlsProfile::own(&TlsOptions { extra_roots: vec![root.clone()], verify: true }).unwrap()
     }
 
     #[tokio::test]
@@ -557,12 +407,7 @@ mod tls {
             let target = target(addr, trusting(&root));
             let transport = transport();
             for _ in 0..20 {
-                assert_eq!(
-                    whole(&transport, to(target.clone()), timeouts())
-                        .await
-                        .unwrap(),
-                    version
-                );
+                assert_eq!(whole(&transport, to(target.clone()), timeouts()).await.unwrap(), version);
             }
             assert_eq!(connections.load(Ordering::SeqCst), 1, "{version}");
         }
@@ -571,24 +416,10 @@ mod tls {
     #[tokio::test]
     async fn a_certificate_from_an_unknown_authority_is_refused_unless_verification_is_off() {
         let (addr, _, _) = secure(b"http/1.1").await;
-        let strict = whole(
-            &transport(),
-            to(target(addr, TlsProfile::Public)),
-            timeouts(),
-        )
-        .await;
+        let strict = whole(&transport(), to(target(addr, TlsProfile::Public)), timeouts()).await;
         assert_eq!(strict, Err(Failure::Tls));
-        let lax = TlsProfile::own(&TlsOptions {
-            extra_roots: Vec::new(),
-            verify: false,
-        })
-        .unwrap();
-        assert_eq!(
-            whole(&transport(), to(target(addr, lax)), timeouts())
-                .await
-                .unwrap(),
-            "HTTP/1.1"
-        );
+        let lax = TlsProfile::own(&TlsOptions { extra_roots: Vec::new(), verify: false }).unwrap();
+        assert_eq!(whole(&transport(), to(target(addr, lax)), timeouts()).await.unwrap(), "HTTP/1.1");
     }
 
     #[tokio::test]
@@ -598,12 +429,7 @@ mod tls {
             let (mut stream, _) = listener.accept().await.unwrap();
             let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.6\r\n").await;
         });
-        let result = whole(
-            &transport(),
-            to(target(plain, TlsProfile::Public)),
-            timeouts(),
-        )
-        .await;
+        let result = whole(&transport(), to(target(plain, TlsProfile::Public)), timeouts()).await;
         assert_eq!(result, Err(Failure::Tls));
     }
 }
