@@ -10,6 +10,7 @@
 pub mod anthropic;
 pub mod chat;
 pub mod dialect;
+mod emulation;
 pub mod error;
 pub mod fields;
 pub mod loss;
