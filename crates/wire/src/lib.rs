@@ -13,6 +13,7 @@ pub mod dialect;
 mod emulation;
 pub mod error;
 pub mod fields;
+pub mod gemini;
 pub mod loss;
 pub mod openai_responses;
 pub mod peek;

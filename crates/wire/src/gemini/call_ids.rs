@@ -24,9 +24,7 @@ impl CallIds {
     /// The next id: `call_<answer>_<n>`. An answer without a name is told apart by the bytes of the piece the call is in,
     /// which hold the growing prompt's token count.
     pub(super) fn next(&mut self, piece: &[u8]) -> String {
-        let answer = self
-            .answer
-            .get_or_insert_with(|| format!("{:016x}", digest(piece)));
+        let answer = self.answer.get_or_insert_with(|| format!("{:016x}", digest(piece)));
         let id = format!("call_{answer}_{}", self.made);
         self.made = self.made.saturating_add(1);
         id

@@ -14,10 +14,7 @@ pub(super) fn decode(body: &[u8]) -> RemoteError {
 /// Reads the value of an `error` field. The finer code is the reason in `google.rpc.ErrorInfo`, or else the number.
 pub(super) fn read(error: &Value) -> RemoteError {
     if let Value::String(message) = error {
-        return RemoteError {
-            message: message.clone(),
-            ..RemoteError::default()
-        };
+        return RemoteError { message: message.clone(), ..RemoteError::default() };
     }
     let details = error.get("details").and_then(Value::as_array);
     let detail = |key: &str| details?.iter().find_map(|detail| detail.get(key));
@@ -26,9 +23,7 @@ pub(super) fn read(error: &Value) -> RemoteError {
         code: text(detail("reason").or_else(|| error.get("code"))),
         param: text(detail("fieldViolations").and_then(|list| list.get(0)?.get("field"))),
         message: text(error.get("message")).unwrap_or_default(),
-        retry_after_ms: detail("retryDelay")
-            .and_then(Value::as_str)
-            .and_then(milliseconds),
+        retry_after_ms: detail("retryDelay").and_then(Value::as_str).and_then(milliseconds),
     }
 }
 

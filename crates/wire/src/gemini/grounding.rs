@@ -85,11 +85,7 @@ impl Cited {
             (Some(start), Some(end)) if start < end => (Some(start), Some(end)),
             _ => (None, None),
         };
-        Citation {
-            start,
-            end,
-            ..self.citation
-        }
+        Citation { start, end, ..self.citation }
     }
 }
 
@@ -127,30 +123,19 @@ impl CitationMetadata<'_> {
             .map(|found| Cited {
                 part: 0,
                 bytes: (found.start_index, found.end_index),
-                citation: source(Some(Source {
-                    uri: found.uri,
-                    title: found.title,
-                })),
+                citation: source(Some(Source { uri: found.uri, title: found.title })),
             })
             .collect()
     }
 }
 
 fn cited(segment: Segment, citation: Citation) -> Cited {
-    Cited {
-        part: segment.part_index,
-        bytes: (segment.start_index, segment.end_index),
-        citation,
-    }
+    Cited { part: segment.part_index, bytes: (segment.start_index, segment.end_index), citation }
 }
 
 fn source(source: Option<Source<'_>>) -> Citation {
     let (url, title) = source.map_or((None, None), |source| (source.uri, source.title));
-    Citation {
-        url: url.map(Word::owned),
-        title: title.map(Word::owned),
-        ..Citation::default()
-    }
+    Citation { url: url.map(Word::owned), title: title.map(Word::owned), ..Citation::default() }
 }
 
 #[cfg(test)]

@@ -6,16 +6,12 @@ use serde_json::value::RawValue;
 use super::call_ids::CallIds;
 use super::piece::{Blob, FunctionCall, RawPart, Word, compact};
 use crate::Dialect;
-use crate::chat::{
-    Audio, Content, File, Image, Media, Part, Reasoning, Signature, Text, ToolCall, ToolKind,
-};
+use crate::chat::{Audio, Content, File, Image, Media, Part, Reasoning, Signature, Text, ToolCall, ToolKind};
+use crate::emulation::{Called, called, unwrap_custom};
 
 /// What the part says; `None` if it says nothing. `piece` is the JSON it stands in.
 pub(super) fn read(mut raw: RawPart<'_>, ids: &mut CallIds, piece: &[u8]) -> Option<Part> {
-    let signature = raw.thought_signature.take().map(|seal| Signature {
-        dialect: Dialect::Gemini,
-        seal: seal.owned(),
-    });
+    let signature = raw.thought_signature.take().map(|seal| Signature { dialect: Dialect::Gemini, seal: seal.owned() });
     let content = match opaque(&raw) {
         Some(opaque) => Some(opaque),
         None => plain(raw, ids, piece),
@@ -26,11 +22,7 @@ pub(super) fn read(mut raw: RawPart<'_>, ids: &mut CallIds, piece: &[u8]) -> Opt
         None if signature.is_some() => Content::Reasoning(Reasoning::default()),
         None => return None,
     };
-    Some(Part {
-        content,
-        cache: None,
-        signature,
-    })
+    Some(Part { content, cache: None, signature })
 }
 
 fn plain(raw: RawPart<'_>, ids: &mut CallIds, piece: &[u8]) -> Option<Content> {
@@ -46,27 +38,22 @@ fn plain(raw: RawPart<'_>, ids: &mut CallIds, piece: &[u8]) -> Option<Content> {
         return None;
     }
     Some(if thought {
-        Content::Reasoning(Reasoning {
-            text,
-            ..Reasoning::default()
-        })
+        Content::Reasoning(Reasoning { text, ..Reasoning::default() })
     } else {
-        Content::Text(Text {
-            text,
-            citations: Vec::new(),
-        })
+        Content::Text(Text { text, citations: Vec::new() })
     })
 }
 
 fn tool_call(call: FunctionCall<'_>, ids: &mut CallIds, piece: &[u8]) -> Content {
     let id = call.id.map(Word::owned).filter(|id| !id.is_empty());
-    Content::ToolCall(ToolCall {
-        id: id.unwrap_or_else(|| ids.next(piece)),
-        name: call.name.owned(),
-        arguments: call
-            .args
-            .map_or_else(|| "{}".to_owned(), |args| compact(args.get())),
-        kind: ToolKind::Function,
+    let id = id.unwrap_or_else(|| ids.next(piece));
+    let arguments = call.args.map_or_else(|| "{}".to_owned(), |args| compact(args.get()));
+    let name = call.name.owned();
+    Content::ToolCall(match called(&name) {
+        Called::Tool { name, kind: ToolKind::Custom } => {
+            ToolCall { id, name, arguments: unwrap_custom(&arguments), kind: ToolKind::Custom }
+        }
+        Called::Tool { .. } | Called::JsonResponse => ToolCall { id, name, arguments, kind: ToolKind::Function },
     })
 }
 
@@ -82,23 +69,14 @@ fn sketch(blob: Blob<'_>) -> Content {
 fn media(blob: Blob<'_>) -> Content {
     let (media_type, data) = (blob.mime_type.owned(), blob.data.owned());
     if let Some(format) = media_type.strip_prefix("audio/") {
-        return Content::Audio(Audio {
-            format: audio_format(format),
-            data,
-        });
+        return Content::Audio(Audio { format: audio_format(format), data });
     }
     let is_image = media_type.starts_with("image/");
     let source = Media::Base64 { media_type, data };
     if is_image {
-        Content::Image(Image {
-            source,
-            detail: None,
-        })
+        Content::Image(Image { source, detail: None })
     } else {
-        Content::File(File {
-            source,
-            filename: None,
-        })
+        Content::File(File { source, filename: None })
     }
 }
 
@@ -123,11 +101,7 @@ fn opaque(raw: &RawPart<'_>) -> Option<Content> {
         ("toolResponse", raw.tool_response),
     ];
     kinds.into_iter().find_map(|(kind, value)| {
-        Some(Content::Opaque {
-            dialect: Dialect::Gemini,
-            kind: kind.to_owned(),
-            value: document(value?),
-        })
+        Some(Content::Opaque { dialect: Dialect::Gemini, kind: kind.to_owned(), value: document(value?) })
     })
 }
 

@@ -116,24 +116,16 @@ pub(super) struct PromptFeedback<'a> {
 impl Piece<'_> {
     /// The prompt was refused before any candidate was made.
     pub(super) fn is_blocked(&self) -> bool {
-        self.prompt_feedback
-            .as_ref()
-            .is_some_and(|feedback| feedback.block_reason.is_some())
+        self.prompt_feedback.as_ref().is_some_and(|feedback| feedback.block_reason.is_some())
     }
 }
 
 /// Reads the object, or the objects of an array: errors come wrapped in one.
 pub(super) fn read(json: &[u8]) -> Result<Vec<Piece<'_>>, WireError> {
     let wrapped = json.trim_ascii_start().first() == Some(&b'[');
-    let pieces = if wrapped {
-        serde_json::from_slice(json)
-    } else {
-        serde_json::from_slice(json).map(|piece| vec![piece])
-    };
-    pieces.map_err(|error| WireError::Syntax {
-        at: error.column(),
-        message: "it is not a Gemini answer",
-    })
+    let pieces =
+        if wrapped { serde_json::from_slice(json) } else { serde_json::from_slice(json).map(|piece| vec![piece]) };
+    pieces.map_err(|error| WireError::Syntax { at: error.column(), message: "it is not a Gemini answer" })
 }
 
 /// What a `finishReason` means. `called` says whether the candidate made any function call in the whole answer, because
@@ -199,10 +191,7 @@ mod tests {
             "OTHER",
             "A_WORD_OF_TOMORROW",
         ] {
-            assert_eq!(
-                finish(failed, true),
-                FinishReason::Failed(failed.to_owned())
-            );
+            assert_eq!(finish(failed, true), FinishReason::Failed(failed.to_owned()));
         }
     }
 

@@ -2,6 +2,8 @@
 //! So a finish is held until the bytes end: only then is it known whether the candidate called a function, and some
 //! models repeat `STOP` in every piece. Without a finish for each candidate the stream is unfinished.
 
+use std::collections::BTreeMap;
+
 use super::call_ids::CallIds;
 use super::piece::{self, Candidate, Piece, Word};
 use super::{part, response};
@@ -19,7 +21,8 @@ pub(super) struct Decoder {
     /// The prompt was refused; counts only if no candidate came.
     blocked: bool,
     ids: CallIds,
-    candidates: Vec<Progress>,
+    /// By index.
+    candidates: BTreeMap<u32, Progress>,
 }
 
 /// What is remembered of one candidate.
@@ -67,8 +70,7 @@ impl Decoder {
             return;
         }
         self.blocked |= piece.is_blocked();
-        self.ids
-            .answer(piece.response_id.as_ref().map(|id| id.0.as_ref()));
+        self.ids.answer(piece.response_id.as_ref().map(|id| id.0.as_ref()));
         if !self.started {
             self.started = true;
             out.push(Event::Start {
@@ -86,7 +88,8 @@ impl Decoder {
     }
 
     fn candidate(&mut self, candidate: Candidate<'_>, json: &[u8], out: &mut Vec<Event>) {
-        let progress = progress(&mut self.candidates, candidate.index.unwrap_or(0));
+        let index = candidate.index.unwrap_or(0);
+        let progress = self.candidates.entry(index).or_insert_with(|| Progress { index, ..Progress::default() });
         let parts = candidate.content.and_then(|content| content.parts);
         for raw in parts.unwrap_or_default() {
             if let Some(part) = part::read(raw, &mut self.ids, json) {
@@ -99,14 +102,8 @@ impl Decoder {
             let citation = cited.within(&progress.text);
             progress.cite(citation, out);
         }
-        if let Some(value) = candidate
-            .logprobs_result
-            .and_then(|result| result.into_openai())
-        {
-            out.push(Event::Logprobs {
-                choice: progress.index,
-                value,
-            });
+        if let Some(value) = candidate.logprobs_result.and_then(|result| result.into_openai()) {
+            out.push(Event::Logprobs { choice: progress.index, value });
         }
         if let Some(word) = candidate.finish_reason {
             progress.finish = Some(word.owned());
@@ -116,10 +113,7 @@ impl Decoder {
     /// How each candidate ended; `None` if one did not, or if there was none.
     fn finishes(&self) -> Option<Vec<Event>> {
         if self.candidates.is_empty() && self.blocked {
-            return Some(vec![Event::Finish {
-                choice: 0,
-                reason: FinishReason::ContentFilter,
-            }]);
+            return Some(vec![Event::Finish { choice: 0, reason: FinishReason::ContentFilter }]);
         }
         let finish = |progress: &Progress| {
             Some(Event::Finish {
@@ -127,7 +121,7 @@ impl Decoder {
                 reason: piece::finish(progress.finish.as_deref()?, progress.calls > 0),
             })
         };
-        let finishes: Vec<Event> = self.candidates.iter().map(finish).collect::<Option<_>>()?;
+        let finishes: Vec<Event> = self.candidates.values().map(finish).collect::<Option<_>>()?;
         (!finishes.is_empty()).then_some(finishes)
     }
 }
@@ -138,16 +132,10 @@ impl Progress {
         match part.content {
             Content::Text(text) => {
                 self.text.push_str(&text.text);
-                out.push(Event::Text {
-                    choice,
-                    text: text.text,
-                });
+                out.push(Event::Text { choice, text: text.text });
             }
             Content::Reasoning(reasoning) if !reasoning.text.is_empty() => {
-                out.push(Event::Reasoning {
-                    choice,
-                    text: reasoning.text,
-                });
+                out.push(Event::Reasoning { choice, text: reasoning.text });
             }
             Content::ToolCall(call) => {
                 let number = self.calls;
@@ -160,32 +148,17 @@ impl Progress {
                     kind: call.kind,
                     signature: part.signature,
                 });
-                out.push(Event::ToolArguments {
-                    choice,
-                    call: number,
-                    text: call.arguments,
-                });
+                out.push(Event::ToolArguments { choice, call: number, text: call.arguments });
                 return;
             }
-            Content::Audio(audio) => out.push(Event::Audio {
-                choice,
-                data: audio.data,
-                transcript: String::new(),
-            }),
+            Content::Audio(audio) => out.push(Event::Audio { choice, data: audio.data, transcript: String::new() }),
             Content::Opaque { kind, .. } => out.push(Event::Opaque { kind }),
             // No event can carry bytes of these; saying so beats silence.
-            Content::Image(_) | Content::File(_) => out.push(Event::Opaque {
-                kind: "inlineData".to_owned(),
-            }),
+            Content::Image(_) | Content::File(_) => out.push(Event::Opaque { kind: "inlineData".to_owned() }),
             Content::Reasoning(_) | Content::Refusal(_) | Content::ToolResult(_) => {}
         }
         if let Some(signature) = part.signature {
-            out.push(Event::ReasoningSeal {
-                choice,
-                signature,
-                redacted: false,
-                id: None,
-            });
+            out.push(Event::ReasoningSeal { choice, signature, redacted: false, id: None });
         }
     }
 
@@ -195,25 +168,6 @@ impl Progress {
             return;
         }
         self.cited.push(citation.clone());
-        out.push(Event::Citation {
-            choice: self.index,
-            citation,
-        });
+        out.push(Event::Citation { choice: self.index, citation });
     }
 }
-
-/// What is known of the candidate with this index, new if nothing is.
-fn progress(candidates: &mut Vec<Progress>, index: u32) -> &mut Progress {
-    let known = candidates.iter().position(|one| one.index == index);
-    let at = known.unwrap_or_else(|| {
-        candidates.push(Progress {
-            index,
-            ..Progress::default()
-        });
-        candidates.len() - 1
-    });
-    &mut candidates[at]
-}
-
-#[cfg(test)]
-mod tests;
