@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Result, parts, put_object};
+use super::{Result, parts};
 use crate::chat::{Content, Message, Request, Role, ToolCall, ToolResult};
 use crate::dialect::{ThinkingStyle, Traits};
 use crate::error::WireError;
@@ -172,11 +172,8 @@ fn response(call: &ToolCall, result: &ToolResult, losses: &mut Losses) -> Result
             Map::from_iter([(key.to_owned(), said.into())])
         }
     };
-    // The API wants the field even when the tool had nothing to say.
     response.insert("response".to_owned(), object.into());
-    let mut part = Map::new();
-    put_object(&mut part, "functionResponse", response);
-    Ok(part.into())
+    Ok(json!({"functionResponse": response}))
 }
 
 /// The words of a result; its texts stand on lines of their own.
