@@ -9,10 +9,13 @@
 
 pub mod anthropic;
 pub mod chat;
+pub mod completions;
 pub mod dialect;
+pub mod embeddings;
 pub mod error;
 pub mod fields;
 pub mod loss;
+pub mod openai_chat;
 pub mod openai_responses;
 pub mod peek;
 pub mod scan;
