@@ -2,6 +2,7 @@
 //! an answer without a clean end becomes an error body. Tests are below.
 
 use bytes::Bytes;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::reasoning::{details, google_seal};
@@ -29,15 +30,9 @@ pub(super) fn encode(response: &Response, reply: &Reply, losses: &mut Losses) ->
         "model": reply.model,
         "choices": choices,
     });
-    if let Some(usage) = &response.usage {
-        body["usage"] = json!(Shown::from(usage));
-    }
-    if let Some(tier) = &response.service_tier {
-        body["service_tier"] = json!(tier);
-    }
-    if let Some(fingerprint) = &response.system_fingerprint {
-        body["system_fingerprint"] = json!(fingerprint);
-    }
+    add(&mut body, "usage", response.usage.as_ref().map(Shown::from));
+    add(&mut body, "service_tier", response.service_tier.as_ref());
+    add(&mut body, "system_fingerprint", response.system_fingerprint.as_ref());
     body.to_string().into()
 }
 
@@ -97,15 +92,20 @@ pub(super) fn annotation(citation: &Citation, offset: u64) -> Option<Value> {
         "title": citation.title.as_deref().unwrap_or(url),
         "url": url,
     });
-    if let Some(text) = &citation.cited_text {
-        cited["content"] = json!(text);
-    }
+    add(&mut cited, "content", citation.cited_text.as_ref());
     Some(json!({"type": "url_citation", "url_citation": cited}))
 }
 
 /// Google's seal over a call, where its own compatible API puts it.
 pub(super) fn extra_content(signature: Option<&Signature>) -> Option<Value> {
     google_seal(signature).map(|seal| json!({"google": {"thought_signature": seal}}))
+}
+
+/// Adds a field that is absent where there is nothing to say.
+pub(super) fn add(object: &mut Value, key: &str, value: Option<impl Serialize>) {
+    if let (Some(value), Some(object)) = (value, object.as_object_mut()) {
+        object.insert(key.to_owned(), json!(value));
+    }
 }
 
 fn encode_choice(choice: &Choice, reply: &Reply, losses: &mut Losses) -> Result<Value, String> {
@@ -208,9 +208,7 @@ impl<'a> Message<'a> {
                 json!({"id": id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}})
             }
         };
-        if let Some(extra) = extra_content(signature) {
-            written["extra_content"] = extra;
-        }
+        add(&mut written, "extra_content", extra_content(signature));
         self.calls.push(written);
     }
 

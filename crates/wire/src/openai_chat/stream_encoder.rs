@@ -9,7 +9,9 @@ use bytes::BytesMut;
 use serde_json::{Value, json};
 
 use self::frames::{CallDelta, Delta, Frames, NamedDelta};
-use super::encode_response::{Held, NO_END, annotation, call_id, completion_id, extra_content, failure, finish_word};
+use super::encode_response::{
+    Held, NO_END, add, annotation, call_id, completion_id, extra_content, failure, finish_word,
+};
 use super::{DONE, error, reasoning};
 use crate::chat::event::Event;
 use crate::chat::{Citation, FinishReason, Reasoning, Signature, ToolKind, Usage};
@@ -215,11 +217,8 @@ impl Encoder {
     fn audio(&mut self, choice: u32, data: &str, transcript: &str, out: &mut BytesMut) {
         self.progress(choice, out).end_block();
         let mut audio = json!({"id": format!("audio_{}", self.reply.id)});
-        for (key, said) in [("data", data), ("transcript", transcript)] {
-            if !said.is_empty() {
-                audio[key] = json!(said);
-            }
-        }
+        add(&mut audio, "data", Some(data).filter(|said| !said.is_empty()));
+        add(&mut audio, "transcript", Some(transcript).filter(|said| !said.is_empty()));
         self.frames.delta(choice, Delta { audio: Some(&audio), ..Delta::default() }, out);
     }
 

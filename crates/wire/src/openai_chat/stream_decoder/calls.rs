@@ -123,7 +123,7 @@ impl Calls {
             (Some(_), id) => !id.is_empty() && !open.id.is_empty() && id != open.id,
             (None, id) => id.is_empty() && open.announced,
         };
-        (!(other && !piece.name.is_empty())).then_some(at)
+        (!other || piece.name.is_empty()).then_some(at)
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Delta<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) annotations: Option<[&'a Value; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tool_calls: Option<[&'a CallDelta<'a>; 1]>,
+    pub(super) tool_calls: Option<[&'a CallDelta<'a>; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) reasoning_details: Option<&'a [Value]>,
     #[serde(skip_serializing_if = "Option::is_none")]
