@@ -9,12 +9,15 @@
 
 pub mod anthropic;
 pub mod chat;
+pub mod completions;
 pub mod dialect;
 mod emulation;
+pub mod embeddings;
 pub mod error;
 pub mod fields;
 pub mod gemini;
 pub mod loss;
+pub mod openai_chat;
 pub mod openai_responses;
 pub mod peek;
 pub mod scan;
