@@ -104,8 +104,19 @@ impl Writer<'_> {
 
     fn push(&mut self, role: &str, content: Value, message: &Message) {
         let mut json = said(role, content);
-        put(&mut json, "name", message.name.as_deref());
+        put(&mut json, "name", self.name(message));
         self.written.push(json.into());
+    }
+
+    /// The speaker's name, where the vendor takes it.
+    fn name<'m>(&mut self, message: &'m Message) -> Option<&'m str> {
+        const FIELD: &str = "messages[].name";
+        let name = message.name.as_deref()?;
+        if self.traits.drop.iter().any(|dropped| dropped == FIELD) {
+            self.losses.dropped(FIELD);
+            return None;
+        }
+        Some(name)
     }
 
     /// The assistant's turn: words in `content`, everything else in fields beside it.
@@ -115,7 +126,8 @@ impl Writer<'_> {
         for part in &message.parts {
             self.piece(part, &mut turn);
         }
-        self.written.push(turn.message(message.name.as_deref()).into());
+        let name = self.name(message);
+        self.written.push(turn.message(name).into());
     }
 
     fn piece<'p>(&mut self, part: &'p Part, turn: &mut Turn<'p>) {
