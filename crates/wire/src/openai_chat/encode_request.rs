@@ -164,7 +164,7 @@ fn effort_word(thinking: &Thinking, losses: &mut Losses) -> Option<&'static str>
             losses.emulated("thinking.budget_tokens");
             Some(match tokens {
                 ..=1024 => "low",
-                ..=8192 => "medium",
+                1025..=8192 => "medium",
                 _ => "high",
             })
         }

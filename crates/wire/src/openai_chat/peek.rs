@@ -158,7 +158,9 @@ pub(crate) fn model(scanner: &mut Scanner<'_>, peek: &mut Peek) -> Result<()> {
 pub(crate) fn stream_options(scanner: &mut Scanner<'_>, peek: &mut Peek) -> Result<()> {
     let start = scanner.offset();
     match scanner.kind()? {
-        Kind::Null => drop(scanner.skip()?),
+        Kind::Null => {
+            scanner.skip()?;
+        }
         Kind::Object => {
             let mut keys = KeysRead::default();
             scanner.object(|scanner, key| {

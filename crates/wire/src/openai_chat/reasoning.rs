@@ -100,8 +100,9 @@ struct Blocks {
 
 impl Blocks {
     fn close(&mut self, seal: Seal) {
-        // A withheld thought has no text; what is open was thought before it.
-        if seal.redacted && !self.open.is_empty() {
+        // A withheld thought has no text, nor has a seal over a call; what is open was thought before it.
+        let over_call = seal.signature.dialect == Dialect::Gemini && seal.id.is_some();
+        if (seal.redacted || over_call) && !self.open.is_empty() {
             self.closed.push(thought(std::mem::take(&mut self.open)));
         }
         let reasoning = Reasoning { text: std::mem::take(&mut self.open), redacted: seal.redacted, id: seal.id };
@@ -125,7 +126,7 @@ fn tell(parts: &mut Vec<Part>, plain: &str) {
     if silent.by_ref().any(|reasoning| !reasoning.text.is_empty()) {
         return;
     }
-    let unsaid = parts.iter_mut().find_map(|part| match &mut part.content {
+    let unsaid = parts.iter_mut().filter(|part| !is_over_call(part)).find_map(|part| match &mut part.content {
         Content::Reasoning(reasoning) if !reasoning.redacted => Some(reasoning),
         _ => None,
     });
@@ -152,11 +153,7 @@ pub(super) fn google_seal(signature: Option<&Signature>) -> Option<&str> {
 
 /// Moves Google's seals whose entry names a tool call onto that call (OpenRouter hands them out this way).
 pub(super) fn seal_calls(parts: &mut Vec<Part>) {
-    let is_stray = |part: &Part| {
-        matches!(&part.content, Content::Reasoning(it) if it.text.is_empty() && it.id.is_some())
-            && google_seal(part.signature.as_ref()).is_some()
-    };
-    let (strays, mut kept): (Vec<Part>, Vec<Part>) = parts.drain(..).partition(is_stray);
+    let (strays, mut kept): (Vec<Part>, Vec<Part>) = parts.drain(..).partition(is_over_call);
     for stray in strays {
         let Content::Reasoning(Reasoning { id: Some(id), .. }) = &stray.content else {
             continue;
@@ -170,6 +167,12 @@ pub(super) fn seal_calls(parts: &mut Vec<Part>) {
     *parts = kept;
 }
 
+/// Is this nothing but Google's seal over a call, with the call's id for its own?
+fn is_over_call(part: &Part) -> bool {
+    matches!(&part.content, Content::Reasoning(it) if it.text.is_empty() && it.id.is_some())
+        && google_seal(part.signature.as_ref()).is_some()
+}
+
 /// The entries of `reasoning_details` that say one block, numbered from `index`.
 pub(super) fn details(reasoning: &Reasoning, signature: Option<&Signature>, index: usize) -> Vec<Value> {
     let text = reasoning.text.as_str();
@@ -177,11 +180,16 @@ pub(super) fn details(reasoning: &Reasoning, signature: Option<&Signature>, inde
         return vec![json!({"type": TEXT, "text": text, "index": index})];
     };
     let encrypted = |format: &str| {
-        let mut detail = json!({"type": ENCRYPTED, "data": seal, "format": format, "index": index});
+        let mut detail = Map::from_iter([
+            ("type".to_owned(), ENCRYPTED.into()),
+            ("data".to_owned(), seal.as_str().into()),
+            ("format".to_owned(), format.into()),
+            ("index".to_owned(), index.into()),
+        ]);
         if let Some(id) = &reasoning.id {
-            detail["id"] = json!(id);
+            detail.insert("id".to_owned(), id.as_str().into());
         }
-        detail
+        Value::Object(detail)
     };
     let signed =
         |format: &str| json!({"type": TEXT, "text": text, "signature": seal, "format": format, "index": index});

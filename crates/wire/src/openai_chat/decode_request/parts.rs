@@ -90,7 +90,8 @@ fn thinking(part: &mut Fields) -> Result<Part> {
     }
     let mut part_read = thought(text);
     // Blocks of Anthropic's that a client put into a list are sealed; Mistral's are not.
-    part_read.signature = part.string("signature")?.map(|seal| Signature { dialect: Dialect::Anthropic, seal });
+    let seal = part.string("signature")?.filter(|seal| !seal.is_empty());
+    part_read.signature = seal.map(|seal| Signature { dialect: Dialect::Anthropic, seal });
     Ok(part_read)
 }
 

@@ -196,6 +196,19 @@ fn googles_seal_stays_on_its_call() {
 }
 
 #[test]
+fn googles_seal_among_the_thoughts_goes_to_the_call_it_names() {
+    let seal = json!({"type": "reasoning.encrypted", "data": "g1", "id": "c", "format": "google-gemini-v1"});
+    let told = json!({"type": "reasoning.text", "text": "plan", "format": "google-gemini-v1"});
+    for (details, plain) in [(json!([told, seal]), Value::Null), (json!([seal]), json!("plan"))] {
+        let request = conversation(json!([{"role": "assistant", "reasoning": plain, "reasoning_details": details,
+            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}]));
+        let signature = Some(Signature { dialect: Dialect::Gemini, seal: "g1".into() });
+        let call = Part { signature, ..call("c", "f", "{}", ToolKind::Function) };
+        assert_eq!(request.messages[0].parts, [reasoning("plan"), call], "{details}");
+    }
+}
+
+#[test]
 fn an_echoed_answer_keeps_its_sources_refusal_and_sound() {
     let request = conversation(json!([{"role": "assistant", "content": "x", "refusal": "no", "audio": {"id": "a1"},
         "annotations": [{"type": "url_citation", "url_citation": {"url": "https://a", "title": "A", "start_index": 0, "end_index": 1}}]}]));

@@ -68,10 +68,8 @@ fn answers(messages: &[Message], at: usize) -> Vec<(usize, usize, &ToolResult)> 
         }
         for (part_at, part) in message.parts.iter().enumerate() {
             match &part.content {
-                Content::ToolResult(result) if message.role == Role::Tool => {
-                    if open.remove(result.call_id.as_str()) {
-                        answers.push((result_at, part_at, result));
-                    }
+                Content::ToolResult(result) if message.role == Role::Tool && open.remove(result.call_id.as_str()) => {
+                    answers.push((result_at, part_at, result));
                 }
                 // A later call with the same id takes the results that follow it.
                 Content::ToolCall(call) => drop(open.remove(call.id.as_str())),
