@@ -20,7 +20,7 @@ mod yaml;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use channels::{Channel, Credential, Model, ModelEntry, Timeouts};
+pub use channels::{Channel, ChatDialect, Credential, Model, ModelEntry, Timeouts};
 pub use defaults::Defaults;
 pub use environment::{Environment, from_environment};
 pub use error::{ConfigError, Mark};

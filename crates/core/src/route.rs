@@ -87,8 +87,7 @@ fn named<'s>(snapshot: &'s Snapshot, caller: &Caller, model: &str) -> Result<Cow
 }
 
 fn endpoint(deployment: &Deployment, query: &Query<'_>) -> Option<&'static Endpoint> {
-    let channel = &deployment.channel;
-    channel.provider.endpoint(query.operation, query.dialect, channel.api_version.is_some())
+    deployment.channel.endpoint(query.operation, query.dialect)
 }
 
 fn nothing_fits(query: &Query<'_>) -> GatewayError {
@@ -121,6 +120,7 @@ mod tests {
             prefix: String::new(),
             credentials: (0..credentials).map(credential).collect(),
             api_version: None,
+            dialects: Vec::new(),
             headers: Vec::new(),
             timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
             verify_tls: true,

@@ -10,14 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
+use waypost_wire::Dialect;
 use waypost_wire::dialect::Traits;
 
 use crate::access::Caller;
 use crate::config::ConfigError;
 use crate::ids::{ChannelId, CredentialId, DeploymentId};
 use crate::nearest::nearest;
+use crate::operation::Operation;
 use crate::pattern::Pattern;
-use crate::provider::Provider;
+use crate::provider::{Endpoint, Provider};
 
 pub use compile::compile;
 
@@ -59,10 +61,22 @@ pub struct Channel {
     pub credentials: Vec<Credential>,
     /// The provider's `versioned_endpoints` apply.
     pub api_version: Option<String>,
+    /// The only chat dialects to speak, best first; empty if those of the provider.
+    pub dialects: Vec<Dialect>,
     /// Sent with every request, before the credential.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub timeouts: Timeouts,
     pub verify_tls: bool,
+}
+
+impl Channel {
+    /// What serves the operation for a caller of this dialect. Chat prefers the caller's own dialect and settles for the
+    /// channel's first; everything else is served in its dialect or not at all.
+    pub fn endpoint(&self, operation: Operation, dialect: Dialect) -> Option<&'static Endpoint> {
+        let limited = operation == Operation::Chat && !self.dialects.contains(&dialect);
+        let spoken = self.dialects.first().copied().filter(|_| limited).unwrap_or(dialect);
+        self.provider.endpoint(operation, spoken, self.api_version.is_some())
+    }
 }
 
 /// One secret of a channel, as the header it is sent in.

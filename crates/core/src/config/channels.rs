@@ -64,6 +64,10 @@ pub struct Channel {
     pub headers: BTreeMap<String, String>,
     /// Azure OpenAI: use the paths that take this version rather than `/openai/v1`.
     pub api_version: Option<String>,
+    /// The chat dialects to speak with the account, best first, if they are not all that the provider speaks. A caller's
+    /// own is taken if it is among them; else requests are translated to the first.
+    #[serde(default)]
+    pub dialects: Vec<ChatDialect>,
     /// Check the certificate of the address. Switch off only for a test on your own machine.
     #[serde(alias = "verify_ssl")]
     pub verify_tls: Option<bool>,
@@ -105,6 +109,27 @@ pub struct Model {
     #[serde(default, deserialize_with = "bounded_option::<_, _, 0, 1_000_000>")]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub weight: Option<u32>,
+}
+
+/// A chat dialect that upstreams speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ChatDialect {
+    OpenaiChat,
+    OpenaiResponses,
+    Anthropic,
+    Gemini,
+}
+
+impl From<ChatDialect> for waypost_wire::Dialect {
+    fn from(dialect: ChatDialect) -> Self {
+        match dialect {
+            ChatDialect::OpenaiChat => Self::OpenaiChat,
+            ChatDialect::OpenaiResponses => Self::OpenaiResponses,
+            ChatDialect::Anthropic => Self::Anthropic,
+            ChatDialect::Gemini => Self::Gemini,
+        }
+    }
 }
 
 /// How long to wait for what.
@@ -197,6 +222,7 @@ impl Channel {
             timeout: None,
             headers: BTreeMap::new(),
             api_version: None,
+            dialects: Vec::new(),
             verify_tls: None,
         }
     }

@@ -153,9 +153,7 @@ fn default(
 }
 
 fn passes_through(channel: &Channel) -> bool {
-    let versioned = channel.api_version.is_some();
-    !channel.credentials.is_empty()
-        && channel.provider.endpoint(Operation::Passthrough, Dialect::OpenaiChat, versioned).is_some()
+    !channel.credentials.is_empty() && channel.endpoint(Operation::Passthrough, Dialect::OpenaiChat).is_some()
 }
 
 #[cfg(test)]

@@ -6,10 +6,13 @@ use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue, USER_AGENT};
 
+use waypost_wire::Dialect;
+
 use super::Problems;
 use super::base_url::BaseUrl;
 use crate::config::{self, Config, ConfigError, Span};
 use crate::ids::{ChannelId, CredentialId};
+use crate::operation::Operation;
 use crate::provider::{self, Auth, Provider};
 use crate::secret::Secret;
 use crate::snapshot::{Channel, Credential, Timeouts};
@@ -56,6 +59,7 @@ pub(super) fn compile(
     let credentials = credentials(channel, provider, path, problems);
     let headers = headers(config, channel, provider, path, problems);
     api_version(channel, provider, path, problems);
+    let dialects = dialects(channel, provider, path, problems);
     let base = base?;
     let login = credentials.iter().any(|credential| credential.header.is_some());
     if login && !base.tls && !base.is_private() {
@@ -72,6 +76,7 @@ pub(super) fn compile(
         prefix: base.prefix.into(),
         credentials,
         api_version: channel.api_version.clone(),
+        dialects,
         headers,
         timeouts: timeouts(config, channel),
         verify_tls: channel.verify_tls.unwrap_or(config.defaults.verify_tls),
@@ -220,6 +225,27 @@ fn api_version(channel: &config::Channel, provider: &'static Provider, path: &st
                 .fix("remove `/v1` there, or `api_version` here"),
         );
     }
+}
+
+/// Those the channel lists; each has to be one the provider speaks.
+fn dialects(
+    channel: &config::Channel,
+    provider: &'static Provider,
+    path: &str,
+    problems: &mut Problems,
+) -> Vec<Dialect> {
+    let versioned = channel.api_version.is_some();
+    let spoken = |dialect| {
+        provider.endpoint(Operation::Chat, dialect, versioned).is_some_and(|endpoint| endpoint.dialect == dialect)
+    };
+    let listed: Vec<Dialect> = channel.dialects.iter().map(|dialect| Dialect::from(*dialect)).collect();
+    for (position, dialect) in listed.iter().enumerate().filter(|(_, dialect)| !spoken(**dialect)) {
+        let known: Vec<_> = Dialect::ALL.into_iter().filter(|dialect| spoken(*dialect)).map(Dialect::name).collect();
+        let complaint = format!("{} does not speak {}", provider.name, dialect.name());
+        let error = ConfigError::at(format!("{path}.dialects[{position}]"), complaint);
+        problems.error(error.fix(format!("use {}", known.join(" or "))));
+    }
+    listed
 }
 
 fn timeouts(config: &Config, channel: &config::Channel) -> Timeouts {

@@ -22,11 +22,38 @@ fn serving(snapshot: &Snapshot, model: &str) -> Vec<String> {
 
 fn url(snapshot: &Snapshot, channel: usize, model: &str) -> String {
     let channel = &snapshot.channels[channel];
-    let versioned = channel.api_version.is_some();
-    let endpoint = channel.provider.endpoint(Operation::Chat, Dialect::OpenaiChat, versioned).unwrap();
+    let endpoint = channel.endpoint(Operation::Chat, Dialect::OpenaiChat).unwrap();
     let version = channel.api_version.as_deref().unwrap_or_default();
     let place = Place { prefix: &channel.prefix, model, version, ..Place::default() };
     format!("{}{}", channel.origin, endpoint.path_and_query(&place).unwrap())
+}
+
+#[test]
+fn a_channel_limited_to_dialects_is_spoken_to_in_the_caller_s_or_the_first_of_them() {
+    let snapshot = snapshot(
+        "channels:
+  - {name: all, provider: openrouter, api_key: k}
+  - {name: some, provider: openrouter, api_key: k, dialects: [openai_responses, anthropic]}",
+    );
+    let spoken = |channel: usize, operation, dialect| {
+        snapshot.channels[channel].endpoint(operation, dialect).map(|endpoint| endpoint.dialect)
+    };
+    let (chat, responses, messages) = (Dialect::OpenaiChat, Dialect::OpenaiResponses, Dialect::Anthropic);
+    assert_eq!(spoken(0, Operation::Chat, chat), Some(chat));
+    assert_eq!(spoken(1, Operation::Chat, chat), Some(responses));
+    assert_eq!(spoken(1, Operation::Chat, responses), Some(responses));
+    assert_eq!(spoken(1, Operation::Chat, messages), Some(messages));
+    assert_eq!(spoken(1, Operation::Embeddings, chat), Some(chat));
+}
+
+#[test]
+fn a_dialect_the_provider_does_not_speak_is_refused_with_those_it_does() {
+    let errors =
+        compiled("channels: [{name: o, provider: openai, api_key: k, dialects: [openai_chat, gemini]}]").unwrap_err();
+    assert_eq!(
+        errors,
+        ["w.yaml:1:76: channels[0].dialects[1]: OpenAI does not speak gemini; use openai_chat or openai_responses"]
+    );
 }
 
 #[test]
