@@ -6,10 +6,11 @@ use std::process::{Command, Stdio};
 
 use crate::Outcome;
 
-/// The repository.
+/// The repository: the one `cargo xtask` was called in, which need not be where this was compiled.
 pub(crate) fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_owned()
+    let called = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let here = called.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).to_owned());
+    here.parent().map(Path::to_owned).unwrap_or(here)
 }
 
 /// Where cargo puts what it builds, and we what we install.
