@@ -2,6 +2,7 @@
 
 import json
 
+import openai
 import pytest
 from conftest import (
     City,
@@ -105,11 +106,20 @@ def test_an_inline_image_is_seen(oai, model):
     assert completion.choices[0].message.content == PICTURE
 
 
+@pytest.mark.parametrize("model", ["via-chat", "via-responses", "via-messages"])
 def test_an_image_by_address_is_seen(oai, model):
     image = {"type": "image_url", "image_url": {"url": IMAGE_URL}}
     content = [{"type": "text", "text": "What is this?"}, image]
     completion = oai.chat.completions.create(model=model, messages=[{"role": "user", "content": content}])
     assert completion.choices[0].message.content == PICTURE
+
+
+def test_an_image_by_address_is_refused_where_the_upstream_could_not_fetch_it(oai, seen):
+    content = [{"type": "image_url", "image_url": {"url": IMAGE_URL}}]
+    with pytest.raises(openai.BadRequestError) as refused:
+        oai.chat.completions.create(model="via-gemini", messages=[{"role": "user", "content": content}])
+    assert "image_url" in refused.value.param
+    assert seen.requests() == []
 
 
 def test_a_json_schema_is_parsed_into_its_class(oai, model):

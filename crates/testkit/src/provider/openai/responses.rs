@@ -195,6 +195,10 @@ const IMAGE: Take = take!("openai_responses/image");
 const JSON: Take = take!("openai_responses/json");
 const REASONING: Take = take!("openai_responses/reasoning");
 
+/// The beginning of a text, then `response.failed`.
+const BROKEN: &str =
+    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/openai_responses/error_in_stream.sse"));
+
 /// The recordings this API answers with.
 #[cfg(test)]
 pub(crate) const TAKES: &[Take] = &[PLAIN, CALL_ONE, CALLS, TOOL_ANSWER, IMAGE, JSON, REASONING];
@@ -221,7 +225,7 @@ fn chosen(ask: Ask, streamed: bool) -> Script {
     let take = match ask {
         Ask::Fail(status) => return failure(status),
         Ask::Break if streamed => {
-            return Script::stream(fixtures::events(fixtures::openai_responses::FAILED_STREAM));
+            return Script::stream(fixtures::events(BROKEN));
         }
         Ask::Cut if streamed => return cut(PLAIN.stream, 6),
         Ask::Break | Ask::Cut => return Script::cut_before_answer(),
