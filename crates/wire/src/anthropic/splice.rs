@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     fn renamed(json: &str) -> Option<String> {
-        let splice = AnswerSplice { model: Some("auto:fast"), hide_usage: true };
+        let splice = AnswerSplice { model: Some("auto:fast"), hide_usage: true, usage: None };
         answer(json.as_bytes(), &splice).map(|bytes| String::from_utf8(bytes.to_vec()).unwrap())
     }
 

@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     fn rename(json: &[u8]) -> Option<Bytes> {
-        answer(json, &AnswerSplice { model: Some("fast"), hide_usage: true })
+        answer(json, &AnswerSplice { model: Some("fast"), hide_usage: true, usage: None })
     }
 
     #[test]
