@@ -26,6 +26,8 @@ pub const PING: &[u8] = b"event: ping\ndata: {\"type\":\"ping\"}\n\n";
 pub(super) struct Encoder {
     reply: Reply,
     losses: Losses,
+    /// The upstream's id of the message.
+    id: Option<String>,
     started: bool,
     /// Index of the next block.
     next: u64,
@@ -92,10 +94,9 @@ impl StreamEncoder for Encoder {
         if is_over || !self.is_first_choice(event) {
             return;
         }
-        if let Event::Start { id, .. } = event {
-            return self.start(id.as_deref(), out);
-        }
         match event {
+            // The first frame counts the input, and an upstream that counts it at the start does so right behind this.
+            Event::Start { id, .. } => self.id = self.id.take().or_else(|| id.clone()),
             Event::Text { text, .. } => self.piece(Piece::Text(text.clone()), out),
             Event::Refusal { text, .. } => {
                 self.refused = true;
@@ -127,7 +128,7 @@ impl StreamEncoder for Encoder {
             Event::Finish { reason, .. } => self.finish = Some(reason.clone()),
             Event::Done => self.done(out),
             // Drawn by `error`, in our own words.
-            Event::Start { .. } | Event::Error(_) => {}
+            Event::Error(_) => {}
         }
     }
 
@@ -148,6 +149,7 @@ impl Encoder {
         Self {
             reply,
             losses: Losses::default(),
+            id: None,
             started: false,
             next: 0,
             open: Open::Nothing,
@@ -182,13 +184,13 @@ impl Encoder {
         choice == 0
     }
 
-    fn start(&mut self, id: Option<&str>, out: &mut BytesMut) {
+    fn start(&mut self, out: &mut BytesMut) {
         if self.started {
             return;
         }
         self.started = true;
         let start = json!({"type": "message_start", "message": {
-            "id": response::message_id(id, &self.reply),
+            "id": response::message_id(self.id.as_deref(), &self.reply),
             "type": "message",
             "role": "assistant",
             "model": self.reply.model,
@@ -203,7 +205,7 @@ impl Encoder {
 
     /// Says a piece now, or after what already waits.
     fn piece(&mut self, piece: Piece, out: &mut BytesMut) {
-        self.start(None, out);
+        self.start(out);
         if self.waiting.is_empty() && !self.is_inside_call() {
             self.say(piece, out);
         } else {
@@ -336,7 +338,7 @@ impl Encoder {
     /// Ends all blocks and says how the answer ended. Says nothing if no stop reason fits.
     fn sum_up(&mut self, out: &mut BytesMut) {
         let Some(finish) = self.finish.clone().filter(|_| !self.summed_up) else { return };
-        self.start(None, out);
+        self.start(out);
         while let Some(piece) = self.waiting.pop_front() {
             self.say(piece, out);
         }
