@@ -12,10 +12,11 @@ use super::finish::Stop;
 use super::{error, response, usage};
 use crate::Dialect;
 use crate::chat::event::Event;
-use crate::chat::{FinishReason, Signature, Usage};
+use crate::chat::{FinishReason, Signature, ToolKind, Usage};
 use crate::dialect::{Reply, StreamEncoder};
 use crate::error::Fault;
 use crate::loss::Losses;
+use crate::splice::quoted;
 use crate::sse;
 
 /// The frame that keeps a quiet stream alive; it may stand anywhere after the first frame.
@@ -35,6 +36,8 @@ pub(super) struct Encoder {
     /// What must wait for the open call to become whole, in order.
     waiting: VecDeque<Piece>,
     called: bool,
+    /// The calls whose input is free text.
+    custom: Vec<u32>,
     refused: bool,
     usage: Usage,
     finish: Option<FinishReason>,
@@ -110,10 +113,14 @@ impl StreamEncoder for Encoder {
             Event::ReasoningSeal { signature, redacted, .. } => {
                 self.piece(Piece::Seal { signature: signature.clone(), redacted: *redacted }, out);
             }
-            Event::ToolCall { call, id, name, .. } => {
+            Event::ToolCall { call, id, name, kind, .. } => {
                 let id = if id.is_empty() { format!("call_{}_{call}", self.reply.id) } else { block_id(id) };
-                let call = Piece::Call { call: *call, id, name: name.clone(), arguments: String::new() };
+                let call = Piece::Call { call: *call, id, name: name.clone(), arguments: self.opening(*call, *kind) };
                 self.piece(call, out);
+            }
+            Event::ToolArguments { call, text, .. } if self.custom.contains(call) => {
+                let literal = quoted(text);
+                self.arguments(*call, literal.get(1..literal.len() - 1).unwrap_or_default(), out);
             }
             Event::ToolArguments { call, text, .. } => self.arguments(*call, text, out),
             Event::Audio { .. } => self.losses.dropped("content[].audio"),
@@ -155,6 +162,7 @@ impl Encoder {
             open: Open::Nothing,
             waiting: VecDeque::new(),
             called: false,
+            custom: Vec::new(),
             refused: false,
             usage: Usage::default(),
             finish: None,
@@ -216,6 +224,17 @@ impl Encoder {
     /// A call whose arguments are not whole yet must not be closed: more may come.
     fn is_inside_call(&self) -> bool {
         matches!(&self.open, Open::Call { input, .. } if !input.is_whole())
+    }
+
+    /// How a call's input begins. Free text stands in an object here, as in a whole answer; [`Self::close`] ends it.
+    fn opening(&mut self, call: u32, kind: ToolKind) -> String {
+        match kind {
+            ToolKind::Function => String::new(),
+            ToolKind::Custom => {
+                self.custom.push(call);
+                "{\"input\":\"".to_owned()
+            }
+        }
     }
 
     fn wait(&mut self, piece: Piece) {
@@ -324,10 +343,14 @@ impl Encoder {
     }
 
     fn close(&mut self, out: &mut BytesMut) {
-        if !matches!(self.open, Open::Nothing) {
-            self.open = Open::Nothing;
-            self.stop_block(out);
+        match std::mem::take(&mut self.open) {
+            Open::Nothing => return,
+            Open::Call { call, .. } if self.custom.contains(&call) => {
+                delta(out, self.next, Delta::InputJson { partial_json: "\"}" });
+            }
+            Open::Call { .. } | Open::Text | Open::Thinking => {}
         }
+        self.stop_block(out);
     }
 
     fn stop_block(&mut self, out: &mut BytesMut) {
