@@ -149,7 +149,7 @@ pub(super) fn object(reply: &Reply, shown: &Shown<'_>) -> Value {
 }
 
 /// All details are required, so what the provider did not say is zero.
-fn usage(usage: &Usage) -> Value {
+pub(super) fn usage(usage: &Usage) -> Value {
     json!({
         "input_tokens": usage.input.unwrap_or(0),
         "input_tokens_details": {
