@@ -20,14 +20,14 @@ mod yaml;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use channels::{Channel, Credential, DialectName, Model, ModelEntry, Timeouts};
+pub use channels::{Channel, Credential, Model, ModelEntry, Timeouts};
 pub use defaults::Defaults;
 pub use environment::{Environment, from_environment};
 pub use error::{ConfigError, Mark};
 pub use expand::Lookup;
 pub use keys::Key;
 pub use mappings::ModelMappings;
-pub use retry::{Backoff, Retry};
+pub use retry::Retry;
 pub use server::Server;
 pub use values::Span;
 
@@ -70,23 +70,14 @@ pub enum Format {
 impl Format {
     /// JSON if the file's name says so, else YAML.
     pub fn of(file: &str) -> Self {
-        if file.to_ascii_lowercase().ends_with(".json") {
-            Self::Json
-        } else {
-            Self::Yaml
-        }
+        if file.to_ascii_lowercase().ends_with(".json") { Self::Json } else { Self::Yaml }
     }
 }
 
 impl Config {
     /// Reads a config. `file` is the name to show in errors. Reports every mistake of form it can find, in the order of
     /// the file where several are found.
-    pub fn parse(
-        text: &str,
-        format: Format,
-        file: &str,
-        lookup: Lookup<'_>,
-    ) -> Result<Self, Vec<ConfigError>> {
+    pub fn parse(text: &str, format: Format, file: &str, lookup: Lookup<'_>) -> Result<Self, Vec<ConfigError>> {
         let named = |mut errors: Vec<ConfigError>| {
             errors.sort_by_key(|error| error.mark);
             for error in &mut errors {
@@ -105,10 +96,7 @@ impl Config {
         let places = Places::of(&root);
         match read::read::<Self>(root) {
             Ok(mut config) if errors.is_empty() => {
-                config.origin = Origin {
-                    file: Some(file.to_owned()),
-                    places,
-                };
+                config.origin = Origin { file: Some(file.to_owned()), places };
                 Ok(config)
             }
             Ok(_) => Err(named(errors)),
@@ -135,21 +123,13 @@ impl Config {
 
 /// A file may hold everything under the one key `open_ai_http_proxy`, as bundles of that name do.
 fn unwrapped(root: Node) -> Node {
-    match root.value {
-        Value::Map(mut entries)
-            if entries.len() == 1
-                && entries
-                    .iter()
-                    .any(|entry| entry.key == "open_ai_http_proxy") =>
-        {
-            entries
-                .pop()
-                .map_or(Node::new(root.mark, Value::Map(Vec::new())), |entry| {
-                    entry.node
-                })
-        }
-        value => Node::new(root.mark, value),
+    if let Value::Map(entries) = &root.value
+        && let [entry] = entries.as_slice()
+        && entry.key == "open_ai_http_proxy"
+    {
+        return entry.node.clone();
     }
+    root
 }
 
 fn yes() -> bool {

@@ -81,21 +81,19 @@ impl GatewayError {
 
     /// The right key, but switched off.
     pub fn key_disabled() -> Self {
-        Self::new(
-            Kind::KeyDisabled,
-            Origin::Caller,
-            "This API key is disabled.",
-        )
+        Self::new(Kind::KeyDisabled, Origin::Caller, "This API key is disabled.")
     }
 
     /// The key may not use the model.
     pub fn not_allowed(model: &str) -> Self {
-        Self::new(
-            Kind::NotAllowed,
-            Origin::Caller,
-            format!("This API key may not use the model `{}`.", shown(model)),
-        )
-        .blaming(Some("model"))
+        Self::new(Kind::NotAllowed, Origin::Caller, format!("This API key may not use the model `{}`.", shown(model)))
+            .blaming(Some("model"))
+    }
+
+    /// The key is limited to some models, and the path has none.
+    pub fn model_needed() -> Self {
+        let message = "This API key is limited to certain models, so it may only be used where the request names one.";
+        Self::new(Kind::NotAllowed, Origin::Caller, message)
     }
 
     /// No route serves the model. `nearest` are names the caller may have meant, best first.
@@ -110,38 +108,22 @@ impl GatewayError {
 
     /// No such path.
     pub fn not_found(path: &str) -> Self {
-        Self::new(
-            Kind::NotFound,
-            Origin::Caller,
-            format!("There is nothing at `{}`.", shown(path)),
-        )
+        Self::new(Kind::NotFound, Origin::Caller, format!("There is nothing at `{}`.", shown(path)))
     }
 
     /// The path exists, the method does not.
     pub fn method_not_allowed(method: &str) -> Self {
-        Self::new(
-            Kind::MethodNotAllowed,
-            Origin::Caller,
-            format!("This path does not answer {}.", shown(method)),
-        )
+        Self::new(Kind::MethodNotAllowed, Origin::Caller, format!("This path does not answer {}.", shown(method)))
     }
 
     /// The caller sent its request too slowly.
     pub fn request_timeout() -> Self {
-        Self::new(
-            Kind::RequestTimeout,
-            Origin::Caller,
-            "The request did not arrive in time.",
-        )
+        Self::new(Kind::RequestTimeout, Origin::Caller, "The request did not arrive in time.")
     }
 
     /// The body is larger than `limit` bytes.
     pub fn too_large(limit: u64) -> Self {
-        Self::new(
-            Kind::TooLarge,
-            Origin::Caller,
-            format!("The body is larger than the {limit} bytes allowed."),
-        )
+        Self::new(Kind::TooLarge, Origin::Caller, format!("The body is larger than the {limit} bytes allowed."))
     }
 
     /// The request target is too long.
@@ -151,20 +133,12 @@ impl GatewayError {
 
     /// The body is compressed or otherwise coded.
     pub fn unsupported_encoding() -> Self {
-        Self::new(
-            Kind::UnsupportedEncoding,
-            Origin::Caller,
-            "The body's Content-Encoding is not accepted.",
-        )
+        Self::new(Kind::UnsupportedEncoding, Origin::Caller, "The body's Content-Encoding is not accepted.")
     }
 
     /// The request head is too large.
     pub fn header_too_large() -> Self {
-        Self::new(
-            Kind::HeaderTooLarge,
-            Origin::Caller,
-            "The request's headers are too large.",
-        )
+        Self::new(Kind::HeaderTooLarge, Origin::Caller, "The request's headers are too large.")
     }
 
     /// A limit of this gateway on the caller.
@@ -174,12 +148,8 @@ impl GatewayError {
 
     /// Every upstream that serves the model said 429. Not the caller's doing, but waiting is all that helps.
     pub fn upstream_limited(retry_after: Duration) -> Self {
-        Self::new(
-            Kind::RateLimited,
-            Origin::Upstream,
-            "The providers of this model are rate limited.",
-        )
-        .after(retry_after)
+        Self::new(Kind::RateLimited, Origin::Upstream, "The providers of this model are rate limited.")
+            .after(retry_after)
     }
 
     /// The caller's budget is spent.
@@ -189,37 +159,26 @@ impl GatewayError {
 
     /// Too much work at once.
     pub fn overloaded(retry_after: Duration) -> Self {
-        Self::new(
-            Kind::Overloaded,
-            Origin::Gateway,
-            "The gateway is at its limit of concurrent requests.",
-        )
-        .after(retry_after)
+        Self::new(Kind::Overloaded, Origin::Gateway, "The gateway is at its limit of concurrent requests.")
+            .after(retry_after)
     }
 
     /// The process is stopping.
     pub fn shutting_down() -> Self {
-        Self::new(
-            Kind::ShuttingDown,
-            Origin::Gateway,
-            "This gateway instance is shutting down.",
-        )
-        .after(Duration::from_secs(1))
+        Self::new(Kind::ShuttingDown, Origin::Gateway, "This gateway instance is shutting down.")
+            .after(Duration::from_secs(1))
     }
 
     /// The model is known, but no deployment can take the request. `why` completes the sentence.
     pub fn no_deployment(model: &str, why: &str) -> Self {
-        Self::new(
-            Kind::NoDeployment,
-            Origin::Gateway,
-            format!("No deployment of `{}` {why}.", shown(model)),
-        )
-        .after(Duration::from_secs(5))
+        Self::new(Kind::NoDeployment, Origin::Gateway, format!("No deployment of `{}` {why}.", shown(model)))
+            .after(Duration::from_secs(5))
     }
 
     /// The path has no model, and no channel is there for such requests.
     pub fn no_default_channel() -> Self {
-        let message = "No channel serves requests without a model. Set `default: true` on a channel that speaks OpenAI's API.";
+        let message =
+            "No channel serves requests without a model. Set `default: true` on a channel that speaks OpenAI's API.";
         Self::new(Kind::NoDeployment, Origin::Gateway, message)
     }
 
@@ -230,8 +189,7 @@ impl GatewayError {
         } else {
             shortened(remote.message.trim(), MAX_REMOTE_MESSAGE).to_owned()
         };
-        let mut error = Self::new(Kind::UpstreamRejected, Origin::Caller, message)
-            .blaming(remote.param.as_deref());
+        let mut error = Self::new(Kind::UpstreamRejected, Origin::Caller, message).blaming(remote.param.as_deref());
         error.0.status = (400..500).contains(&status).then_some(status);
         error.0.code = remote.code.clone().filter(|code| is_word(code));
         error
@@ -249,21 +207,12 @@ impl GatewayError {
 
     /// The answer broke off after it had begun.
     pub fn stream_broken() -> Self {
-        Self::new(
-            Kind::StreamBroken,
-            Origin::Upstream,
-            "The provider's stream broke off before it was complete.",
-        )
+        Self::new(Kind::StreamBroken, Origin::Upstream, "The provider's stream broke off before it was complete.")
     }
 
     /// A fault of ours. The cause is for the log; the caller learns only the request id.
     pub fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self::new(
-            Kind::Internal,
-            Origin::Gateway,
-            "The gateway failed to handle the request.",
-        )
-        .caused_by(source)
+        Self::new(Kind::Internal, Origin::Gateway, "The gateway failed to handle the request.").caused_by(source)
     }
 
     fn new(kind: Kind, origin: Origin, message: impl Into<String>) -> Self {
@@ -324,9 +273,7 @@ impl GatewayError {
     /// The value of `Retry-After`: whole seconds, 1 to 3600, rounded up.
     pub fn retry_after(&self) -> Option<u64> {
         let wait = self.0.retry_after?;
-        let seconds = wait
-            .as_secs()
-            .saturating_add(u64::from(wait.subsec_nanos() > 0));
+        let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
         Some(seconds.clamp(RETRY_AFTER.0, RETRY_AFTER.1))
     }
 
@@ -368,10 +315,7 @@ impl fmt::Display for GatewayError {
 
 impl Error for GatewayError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.0
-            .source
-            .as_deref()
-            .map(|source| source as &(dyn Error + 'static))
+        self.0.source.as_deref().map(|source| source as &(dyn Error + 'static))
     }
 }
 
@@ -380,9 +324,7 @@ impl From<WireError> for GatewayError {
     fn from(error: WireError) -> Self {
         let message = sentence(&error.to_string());
         match &error {
-            WireError::Syntax { .. } | WireError::Invalid { .. } => {
-                Self::invalid_request(message, error.param())
-            }
+            WireError::Syntax { .. } | WireError::Invalid { .. } => Self::invalid_request(message, error.param()),
             WireError::Unsupported { .. } => Self::unsupported(message, error.param()),
             WireError::Unfinished => Self::stream_broken(),
         }
@@ -403,16 +345,7 @@ fn sentence(text: &str) -> String {
 
 /// A caller's text as it may stand in a message: short, and without control characters.
 fn shown(text: &str) -> String {
-    shortened(text, 200)
-        .chars()
-        .map(|letter| {
-            if letter.is_control() {
-                '\u{fffd}'
-            } else {
-                letter
-            }
-        })
-        .collect()
+    shortened(text, 200).chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
 
 fn shortened(text: &str, max: usize) -> &str {
@@ -421,10 +354,7 @@ fn shortened(text: &str, max: usize) -> &str {
 
 /// A provider's code is passed on only if it looks like one.
 fn is_word(code: &str) -> bool {
-    (1..=64).contains(&code.len())
-        && code
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+    (1..=64).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
 #[cfg(test)]
@@ -438,14 +368,7 @@ mod tests {
 
     #[test]
     fn retry_after_is_whole_seconds_between_one_and_an_hour() {
-        for (millis, seconds) in [
-            (0, 1),
-            (200, 1),
-            (1000, 1),
-            (1001, 2),
-            (90_000, 90),
-            (u64::MAX, 3600),
-        ] {
+        for (millis, seconds) in [(0, 1), (200, 1), (1000, 1), (1001, 2), (90_000, 90), (u64::MAX, 3600)] {
             let error = GatewayError::upstream_limited(Duration::from_millis(millis));
             assert_eq!(error.retry_after(), Some(seconds), "{millis} ms");
         }
@@ -468,10 +391,7 @@ mod tests {
         assert_eq!(fault.param, Some("messages"));
         assert_eq!(error.origin(), Origin::Caller);
 
-        let odd = RemoteError {
-            code: Some("<b>no word</b>".to_owned()),
-            ..RemoteError::default()
-        };
+        let odd = RemoteError { code: Some("<b>no word</b>".to_owned()), ..RemoteError::default() };
         let error = GatewayError::upstream_rejected(413, &odd);
         assert_eq!(error.fault("req-1").openai_code, Some("upstream_rejected"));
         assert_eq!(error.fault("req-1").anthropic_type, "request_too_large");
@@ -493,10 +413,7 @@ mod tests {
     fn the_cause_of_an_internal_error_is_in_the_chain_and_not_in_the_face() {
         let error = GatewayError::internal("disk /dev/sda1 is full");
         assert!(!error.message().contains("sda1") && !error.to_string().contains("sda1"));
-        assert_eq!(
-            error.source().map(ToString::to_string).as_deref(),
-            Some("disk /dev/sda1 is full")
-        );
+        assert_eq!(error.source().map(ToString::to_string).as_deref(), Some("disk /dev/sda1 is full"));
     }
 
     #[test]
@@ -509,9 +426,6 @@ mod tests {
     #[test]
     fn near_names_are_offered() {
         let error = GatewayError::model_not_found("gpt4o", &["gpt-4o", "gpt-4"]);
-        assert_eq!(
-            error.message(),
-            "The model `gpt4o` does not exist here. Did you mean `gpt-4o` or `gpt-4`?"
-        );
+        assert_eq!(error.message(), "The model `gpt4o` does not exist here. Did you mean `gpt-4o` or `gpt-4`?");
     }
 }

@@ -91,10 +91,7 @@ mod tests {
     #[test]
     fn an_id_is_the_same_in_every_version() {
         // Stored by other parts of the product: a change here orphans their rows.
-        assert_eq!(
-            DeploymentId::of("main", "gpt-4o").to_string(),
-            "d6591056a93f9026"
-        );
+        assert_eq!(DeploymentId::of("main", "gpt-4o").to_string(), "d6591056a93f9026");
     }
 
     #[test]

@@ -5,13 +5,7 @@
 //! Tests are tables beside the code; there is nothing to mock.
 #![deny(clippy::indexing_slicing)]
 #![warn(clippy::wildcard_enum_match_arm, clippy::float_arithmetic)]
-#![cfg_attr(
-    test,
-    expect(
-        clippy::indexing_slicing,
-        reason = "a test that indexes wrongly fails, which is its job"
-    )
-)]
+#![cfg_attr(test, expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, which is its job"))]
 
 pub mod access;
 pub mod config;
@@ -25,6 +19,7 @@ pub mod provider;
 pub mod route;
 pub mod secret;
 pub mod snapshot;
+pub mod usage;
 pub mod verdict;
 
 pub use error::GatewayError;

@@ -3,11 +3,7 @@
 
 /// At most `count` candidates that are near to `word`, nearest first, equals in their given order.
 /// Near is up to one change for every three letters, ignoring case and the difference of `-`, `_`, `.` and nothing.
-pub fn nearest<'a>(
-    word: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-    count: usize,
-) -> Vec<&'a str> {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>, count: usize) -> Vec<&'a str> {
     let wanted = folded(word);
     let limit = wanted.len().div_ceil(3);
     let mut near: Vec<(usize, &str)> = Vec::new();
@@ -22,10 +18,7 @@ pub fn nearest<'a>(
         }
     }
     near.sort_by_key(|(distance, _)| *distance);
-    near.into_iter()
-        .take(count)
-        .map(|(_, candidate)| candidate)
-        .collect()
+    near.into_iter().take(count).map(|(_, candidate)| candidate).collect()
 }
 
 fn folded(word: &str) -> Vec<char> {
@@ -72,11 +65,7 @@ mod tests {
     #[test]
     fn distances_are_levenshteins() {
         let chars = |text: &str| text.chars().collect::<Vec<_>>();
-        for (a, b, expected) in [
-            ("kitten", "sitting", 3),
-            ("", "abc", 3),
-            ("flaw", "lawn", 2),
-        ] {
+        for (a, b, expected) in [("kitten", "sitting", 3), ("", "abc", 3), ("flaw", "lawn", 2)] {
             assert_eq!(distance(&chars(a), &chars(b)), expected);
             assert_eq!(distance(&chars(b), &chars(a)), expected);
         }

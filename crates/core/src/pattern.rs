@@ -68,11 +68,7 @@ mod tests {
             ("**", "x", true),
             ("a**c", "abc", true),
         ] {
-            assert_eq!(
-                Pattern::new(pattern).matches(name),
-                expected,
-                "{pattern} {name}"
-            );
+            assert_eq!(Pattern::new(pattern).matches(name), expected, "{pattern} {name}");
         }
     }
 

@@ -33,7 +33,7 @@ use waypost_wire::dialect::Traits;
 use crate::operation::Operation;
 use crate::secret::Secret;
 
-pub use all::{ALL, by_kind, detect};
+pub use all::{ALL, by_kind, detect, words};
 pub use endpoint::{Endpoint, Place};
 pub use quirks::Quirks;
 
@@ -88,22 +88,12 @@ impl Auth {
     /// The header that carries the credential, marked as sensitive. `None` if the text cannot stand in a header.
     pub fn header(self, credential: &Secret) -> Option<(HeaderName, HeaderValue)> {
         let (name, value) = match self {
-            Self::Bearer => (
-                AUTHORIZATION,
-                HeaderValue::from_str(&format!("Bearer {}", credential.expose())),
-            ),
-            Self::ApiKey => (
-                HeaderName::from_static("api-key"),
-                HeaderValue::from_str(credential.expose()),
-            ),
-            Self::XApiKey => (
-                HeaderName::from_static("x-api-key"),
-                HeaderValue::from_str(credential.expose()),
-            ),
-            Self::XGoogApiKey => (
-                HeaderName::from_static("x-goog-api-key"),
-                HeaderValue::from_str(credential.expose()),
-            ),
+            Self::Bearer => (AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {}", credential.expose()))),
+            Self::ApiKey => (HeaderName::from_static("api-key"), HeaderValue::from_str(credential.expose())),
+            Self::XApiKey => (HeaderName::from_static("x-api-key"), HeaderValue::from_str(credential.expose())),
+            Self::XGoogApiKey => {
+                (HeaderName::from_static("x-goog-api-key"), HeaderValue::from_str(credential.expose()))
+            }
         };
         let mut value = value.ok()?;
         value.set_sensitive(true);
@@ -133,28 +123,14 @@ pub(crate) const OPENAI_LIKE: Provider = Provider {
 impl Provider {
     /// What serves the operation for a caller of this dialect. Chat prefers the caller's own dialect (a relay) and
     /// settles for the provider's first (a translation); everything else is served in its dialect or not at all.
-    pub fn endpoint(
-        &self,
-        operation: Operation,
-        dialect: Dialect,
-        versioned: bool,
-    ) -> Option<&'static Endpoint> {
-        let endpoints = if versioned {
-            self.versioned_endpoints
-        } else {
-            self.endpoints
-        };
+    pub fn endpoint(&self, operation: Operation, dialect: Dialect, versioned: bool) -> Option<&'static Endpoint> {
+        let endpoints = if versioned { self.versioned_endpoints } else { self.endpoints };
         let exact = |operation| {
-            endpoints
-                .iter()
-                .find(|endpoint| endpoint.operation == operation && endpoint.dialect == dialect)
+            endpoints.iter().find(|endpoint| endpoint.operation == operation && endpoint.dialect == dialect)
         };
         match operation {
-            Operation::Chat => exact(Operation::Chat).or_else(|| {
-                endpoints
-                    .iter()
-                    .find(|endpoint| endpoint.operation == Operation::Chat)
-            }),
+            Operation::Chat => exact(Operation::Chat)
+                .or_else(|| endpoints.iter().find(|endpoint| endpoint.operation == Operation::Chat)),
             Operation::CountTokens => exact(Operation::CountTokens),
             Operation::Completions
             | Operation::Embeddings
@@ -201,22 +177,14 @@ mod tests {
     #[test]
     fn chat_prefers_the_callers_dialect_and_other_operations_never_change_it() {
         let openrouter = by_kind("openrouter").unwrap();
-        let chat = |dialect| {
-            openrouter
-                .endpoint(Operation::Chat, dialect, false)
-                .unwrap()
-                .dialect
-        };
+        let chat = |dialect| openrouter.endpoint(Operation::Chat, dialect, false).unwrap().dialect;
         assert_eq!(chat(Dialect::Anthropic), Dialect::Anthropic);
         assert_eq!(chat(Dialect::OpenaiResponses), Dialect::OpenaiResponses);
         assert_eq!(chat(Dialect::Gemini), Dialect::OpenaiChat);
 
         let anthropic = by_kind("anthropic").unwrap();
         let endpoint = |operation| anthropic.endpoint(operation, Dialect::OpenaiChat, false);
-        assert_eq!(
-            endpoint(Operation::Chat).unwrap().dialect,
-            Dialect::Anthropic
-        );
+        assert_eq!(endpoint(Operation::Chat).unwrap().dialect, Dialect::Anthropic);
         assert!(endpoint(Operation::Embeddings).is_none());
         assert!(endpoint(Operation::Passthrough).is_none());
     }

@@ -46,6 +46,8 @@ pub struct Attempt {
 pub fn plan(snapshot: &Snapshot, caller: &Caller, query: &Query<'_>, dice: &mut Dice) -> Result<Plan, GatewayError> {
     let tiers = match query.model {
         Some(model) => named(snapshot, caller, model)?,
+        // What such a request reaches cannot be told from it, so a key limited to some models must not.
+        None if caller.models.is_some() => return Err(GatewayError::model_needed()),
         None => vec![snapshot.default.iter().cloned().collect()],
     };
     let mut attempts = Vec::new();
@@ -73,6 +75,9 @@ fn named(snapshot: &Snapshot, caller: &Caller, model: &str) -> Result<Vec<Vec<Ar
         return Err(GatewayError::not_allowed(model));
     }
     let tiers = snapshot.deployments(model);
+    if tiers.is_empty() && snapshot.routes.contains_key(model) {
+        return Err(GatewayError::no_deployment(model, "is enabled"));
+    }
     if tiers.is_empty() {
         let mut nearest = snapshot.nearest(model);
         nearest.retain(|name| caller.may_use(name));
@@ -154,8 +159,11 @@ mod tests {
 
     #[test]
     fn tier_1_is_always_tried_first_and_every_deployment_is_in_the_order_003_04() {
-        let snapshot =
-            snapshot(vec![deployment("late", "openai", 2, 100, 1), deployment("a", "openai", 1, 1, 1), deployment("b", "groq", 1, 1, 1)]);
+        let snapshot = snapshot(vec![
+            deployment("late", "openai", 2, 100, 1),
+            deployment("a", "openai", 1, 1, 1),
+            deployment("b", "groq", 1, 1, 1),
+        ]);
         for seed in 0..50 {
             let order = order(&snapshot, seed);
             assert_eq!(order.len(), 3);
@@ -166,7 +174,8 @@ mod tests {
     #[test]
     fn within_a_tier_the_first_is_chosen_by_weight_003_07() {
         let snapshot = snapshot(vec![deployment("three", "openai", 1, 3, 1), deployment("one", "openai", 1, 1, 1)]);
-        let firsts = (0..4000).filter(|seed| order(&snapshot, *seed).first().is_some_and(|name| name == "three:0")).count();
+        let firsts =
+            (0..4000).filter(|seed| order(&snapshot, *seed).first().is_some_and(|name| name == "three:0")).count();
         assert!((2850..3150).contains(&firsts), "{firsts} of 4000");
     }
 
@@ -195,10 +204,18 @@ mod tests {
     #[test]
     fn unknown_and_forbidden_models_are_told_apart() {
         let snapshot = snapshot(vec![deployment("a", "openai", 1, 1, 1)]);
-        let kind = |model, caller: &Caller| plan(&snapshot, caller, &chat(model), &mut Dice::seeded(1)).map(drop).map_err(|error| error.kind());
+        let kind = |model, caller: &Caller| {
+            plan(&snapshot, caller, &chat(model), &mut Dice::seeded(1)).map(drop).map_err(|error| error.kind())
+        };
         assert_eq!(kind("nope", &caller(None)), Err(Kind::ModelNotFound));
         assert_eq!(kind("m", &caller(Some(&["gpt-*"]))), Err(Kind::NotAllowed));
         assert_eq!(kind("m", &caller(Some(&["m"]))), Ok(()));
+    }
+
+    #[test]
+    fn a_model_whose_channels_are_all_switched_off_is_known_but_unavailable_000_41() {
+        let error = plan(&snapshot(Vec::new()), &caller(None), &chat("m"), &mut Dice::seeded(1)).unwrap_err();
+        assert_eq!((error.kind(), error.status()), (Kind::NoDeployment, 503));
     }
 
     #[test]
@@ -209,5 +226,7 @@ mod tests {
         assert_eq!(error.kind(), Kind::NoDeployment);
         snapshot.default = Some(deployment("a", "openai", 1, 1, 1));
         assert!(plan(&snapshot, &caller(None), &query, &mut Dice::seeded(1)).is_ok());
+        let limited = plan(&snapshot, &caller(Some(&["gpt-*"])), &query, &mut Dice::seeded(1)).unwrap_err();
+        assert_eq!(limited.kind(), Kind::NotAllowed);
     }
 }

@@ -2,6 +2,8 @@
 //! Look-ups are one hash and allocate nothing (families of models aside). Knows no living state: health and counters are
 //! kept beside it, by id. Tests: `snapshot/compile.rs`.
 
+mod compile;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,10 +12,13 @@ use http::{HeaderName, HeaderValue};
 use waypost_wire::dialect::Traits;
 
 use crate::access::Caller;
+use crate::config::ConfigError;
 use crate::ids::{ChannelId, CredentialId, DeploymentId};
 use crate::nearest::nearest;
 use crate::pattern::Pattern;
 use crate::provider::Provider;
+
+pub use compile::compile;
 
 /// A compiled configuration.
 #[derive(Debug, Default)]
@@ -35,6 +40,8 @@ pub struct Snapshot {
     pub show_upstream_model: bool,
     /// What `/v1/models` lists, by name.
     pub models: Vec<ListedModel>,
+    /// What in the config works, but is worth telling its owner.
+    pub warnings: Vec<ConfigError>,
 }
 
 /// A configured account at a provider.

@@ -147,8 +147,13 @@ fn judge_words(remote: &RemoteError) -> Option<Verdict> {
     let tells = |phrase: &str| remote.message.contains(phrase);
     const DEAD: [&str; 5] =
         ["invalid_api_key", "API_KEY_INVALID", "account_deactivated", "authentication_error", "UNAUTHENTICATED"];
-    const SPENT: [&str; 5] =
-        ["insufficient_quota", "billing_error", "billing_hard_limit_reached", "insufficient_credits", "insufficient_balance"];
+    const SPENT: [&str; 5] = [
+        "insufficient_quota",
+        "billing_error",
+        "billing_hard_limit_reached",
+        "insufficient_credits",
+        "insufficient_balance",
+    ];
     if DEAD.iter().any(|word| said(word)) || tells("API key not valid") {
         let error = failed("The provider does not accept this gateway's credential.");
         return Some(credential(Class::CredentialDead, error));
@@ -187,10 +192,9 @@ fn judge_trouble(trouble: Trouble) -> Verdict {
             deployment(Class::Timeout, GatewayError::upstream_timeout("The provider did not answer in time."))
         }
         Trouble::Broken => deployment(Class::Network, failed("The provider's answer broke off.")),
-        Trouble::TooLarge => Verdict {
-            next: Next::Stop,
-            ..deployment(Class::Unreadable, failed("The provider's answer is too large."))
-        },
+        Trouble::TooLarge => {
+            Verdict { next: Next::Stop, ..deployment(Class::Unreadable, failed("The provider's answer is too large.")) }
+        }
         Trouble::CallerBody => Verdict {
             blame: Blame::Caller,
             next: Next::Stop,

@@ -113,7 +113,7 @@ impl App {
             return id.into();
         }
         let mut dice = self.dice();
-        format!("req_{:016x}{:016x}", dice.bits(), dice.bits()).into()
+        format!("req_{:016x}{:016x}", dice.throw(), dice.throw()).into()
     }
 
     /// Seconds since 1970.

@@ -24,8 +24,8 @@ use waypost_wire::dialect::Face;
 use self::body::Body;
 use self::router::{Endpoint, Route, route};
 use crate::app::App;
-use crate::pipeline::call::Inbound;
 use crate::pipeline;
+use crate::pipeline::call::Inbound;
 use crate::serve::{BodyError, Refusal, check_encoding, check_head};
 
 /// A request on its way in, with what every endpoint needs of it.

@@ -9,8 +9,6 @@ pub mod frames;
 pub mod meter;
 pub mod simulate;
 
-use std::sync::Arc;
-
 use http::Response;
 use waypost_core::access::{self, Caller};
 use waypost_core::error::{GatewayError, Kind};

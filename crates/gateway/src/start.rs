@@ -18,6 +18,7 @@ use crate::http;
 use crate::jobs::Jobs;
 use crate::records::{LogStyle, Records, write_access_log};
 use crate::serve::{Edge, Limits};
+use crate::simulator;
 use crate::upstream::{HttpTransport, PoolSettings};
 
 /// Files that are read if no other is named, in this order.
@@ -123,7 +124,8 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     }));
 
     let listener = listen(arguments, &settings.host, settings.port).await?;
-    let address = listener.local_addr().map_err(|error| StartError::one(format!("the listener has no address: {error}")))?;
+    let address =
+        listener.local_addr().map_err(|error| StartError::one(format!("the listener has no address: {error}")))?;
     greet(address, &chosen);
     let edge = Edge::new(limits, jobs.clone());
     let handler = {
@@ -160,7 +162,8 @@ fn choose(arguments: &Arguments) -> Result<Chosen, StartError> {
     let lookup = |name: &str| std::env::var(name).ok();
     let usual = || USUAL_FILES.iter().map(PathBuf::from).find(|file| file.is_file());
     let Some(file) = arguments.config.clone().or_else(usual) else {
-        let Environment { config, made_key, setup } = from_environment(&lookup, random()?);
+        let simulated: Vec<&str> = simulator::listing().iter().map(|listed| listed.name).collect();
+        let Environment { config, made_key, setup } = from_environment(&lookup, random()?, &simulated);
         let key = made_key.map(|key| key.expose().to_owned());
         return Ok(Chosen { config, file: None, environment: Some((setup, key)) });
     };
@@ -171,8 +174,9 @@ fn choose(arguments: &Arguments) -> Result<Chosen, StartError> {
 }
 
 fn read(file: &Path) -> Result<String, StartError> {
-    std::fs::read_to_string(file)
-        .map_err(|error| StartError::one(format!("{}: cannot be read: {error}; name another file with --config", file.display())))
+    std::fs::read_to_string(file).map_err(|error| {
+        StartError::one(format!("{}: cannot be read: {error}; name another file with --config", file.display()))
+    })
 }
 
 fn errors(errors: Vec<waypost_core::config::ConfigError>) -> StartError {

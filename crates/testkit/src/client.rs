@@ -25,12 +25,7 @@ pub struct Request {
 impl Request {
     /// A request without a body.
     pub fn new(method: &str, target: &str) -> Self {
-        Self {
-            method: method.to_owned(),
-            target: target.to_owned(),
-            headers: Headers::default(),
-            body: Bytes::new(),
-        }
+        Self { method: method.to_owned(), target: target.to_owned(), headers: Headers::default(), body: Bytes::new() }
     }
 
     /// `GET` that path and query.
@@ -40,9 +35,7 @@ impl Request {
 
     /// `POST` a JSON text, byte for byte, as `application/json`.
     pub fn post(target: &str, json: impl Into<Bytes>) -> Self {
-        Self::new("POST", target)
-            .header("content-type", "application/json")
-            .body(json)
+        Self::new("POST", target).header("content-type", "application/json").body(json)
     }
 
     /// Adds a header field.
@@ -69,11 +62,7 @@ impl Request {
 
     /// Sends it on a connection of its own and reads the head. Panics when none arrives.
     pub async fn open(&self, url: &str) -> Live {
-        Client::connect(url)
-            .await
-            .open(self)
-            .await
-            .expect("a head of an answer")
+        Client::connect(url).await.open(self).await.expect("a head of an answer")
     }
 
     /// The bytes of the request; `host` is what to call the server.
@@ -82,9 +71,7 @@ impl Request {
         if self.headers.get("host").is_none() {
             head.extend(["host: ", host, "\r\n"]);
         }
-        let told = ["content-length", "transfer-encoding"]
-            .iter()
-            .any(|name| self.headers.get(name).is_some());
+        let told = ["content-length", "transfer-encoding"].iter().any(|name| self.headers.get(name).is_some());
         let needed = self.method != "GET" || !self.body.is_empty();
         if needed && !told {
             head.push_str(&format!("content-length: {}\r\n", self.body.len()));
@@ -130,8 +117,7 @@ impl Answer {
 
     /// The body as JSON. Panics when it is not JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{error} in answer {:?}", self.body))
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in answer {:?}", self.body))
     }
 
     /// The events of the body.
@@ -151,9 +137,7 @@ pub struct Client {
 impl Client {
     /// Connects to `http://host:port` or `host:port`; whatever follows is ignored. Panics when refused.
     pub async fn connect(url: &str) -> Self {
-        Self::try_connect(url)
-            .await
-            .unwrap_or_else(|error| panic!("connecting to {url}: {error}"))
+        Self::try_connect(url).await.unwrap_or_else(|error| panic!("connecting to {url}: {error}"))
     }
 
     /// Connects, or tells why not.
@@ -162,11 +146,7 @@ impl Client {
         let host = rest.split('/').next().unwrap_or_default().to_owned();
         let stream = TcpStream::connect(&host).await?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            inbox: Inbox::default(),
-            host,
-        })
+        Ok(Self { stream, inbox: Inbox::default(), host })
     }
 
     /// Sends a request and reads the whole answer. Panics when no head of an answer arrives.
@@ -196,27 +176,14 @@ impl Client {
                 Err(error) => break Ended::Cut(error.kind()),
             }
         };
-        Ok(Answer {
-            status,
-            headers,
-            body: bytes.freeze(),
-            ended,
-        })
+        Ok(Answer { status, headers, body: bytes.freeze(), ended })
     }
 
     /// Sends a request and reads the head of the answer, or tells why none arrived.
     pub async fn open(mut self, request: &Request) -> io::Result<Live> {
         self.write(&request.to_bytes(&self.host)).await?;
         let (status, headers, body) = self.head().await?;
-        Ok(Live {
-            status,
-            headers,
-            client: self,
-            body,
-            ended: None,
-            reader: EventReader::default(),
-            events: vec![],
-        })
+        Ok(Live { status, headers, client: self, body, ended: None, reader: EventReader::default(), events: vec![] })
     }
 
     /// Every byte until the peer closes, as it stood on the wire; the error is how it ended if not with FIN.
@@ -238,22 +205,13 @@ impl Client {
 
     /// Resets the connection (RST).
     pub fn reset(self) {
-        self.stream
-            .set_zero_linger()
-            .expect("a TCP socket takes SO_LINGER");
+        self.stream.set_zero_linger().expect("a TCP socket takes SO_LINGER");
     }
 
     async fn head(&mut self) -> io::Result<(u16, Headers, Body)> {
-        let bytes = self
-            .inbox
-            .head(&mut self.stream)
-            .await?
-            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        let bytes = self.inbox.head(&mut self.stream).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
         let head = Head::parse(&bytes)?;
-        let status = head
-            .start
-            .strip_prefix("HTTP/1.1 ")
-            .and_then(|rest| rest.get(..3)?.parse().ok());
+        let status = head.start.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
         let status = status.ok_or_else(|| malformed("not an HTTP/1.1 status line", &head.start))?;
         let body = match head.body_length()? {
             BodyLength::Untold if matches!(status, 204 | 304) => Body::Counted(0),
@@ -274,11 +232,7 @@ enum Body {
 }
 
 impl Body {
-    async fn next(
-        &mut self,
-        inbox: &mut Inbox,
-        stream: &mut TcpStream,
-    ) -> io::Result<Option<Bytes>> {
+    async fn next(&mut self, inbox: &mut Inbox, stream: &mut TcpStream) -> io::Result<Option<Bytes>> {
         match self {
             Self::Counted(0) => Ok(None),
             Self::Counted(left) => {
@@ -331,16 +285,9 @@ impl Live {
         if self.ended.is_some() {
             return None;
         }
-        match self
-            .body
-            .next(&mut self.client.inbox, &mut self.client.stream)
-            .await
-        {
+        match self.body.next(&mut self.client.inbox, &mut self.client.stream).await {
             Ok(Some(what)) => {
-                return Some(Arrival {
-                    at: Instant::now(),
-                    what,
-                });
+                return Some(Arrival { at: Instant::now(), what });
             }
             Ok(None) => self.ended = Some(Ended::Whole),
             Err(error) => self.ended = Some(Ended::Cut(error.kind())),
@@ -352,12 +299,7 @@ impl Live {
     pub async fn next_event(&mut self) -> Option<Arrival<Event>> {
         while self.events.is_empty() {
             let Arrival { at, what } = self.next().await?;
-            self.events = self
-                .reader
-                .push(&what)
-                .into_iter()
-                .map(|what| Arrival { at, what })
-                .collect();
+            self.events = self.reader.push(&what).into_iter().map(|what| Arrival { at, what }).collect();
         }
         Some(self.events.remove(0))
     }

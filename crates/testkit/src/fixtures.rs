@@ -5,14 +5,8 @@ use bytes::Bytes;
 
 /// Cuts the raw text of an event stream into its events, blank lines kept. Joined again they are the text.
 pub fn events(raw: &str) -> Vec<Bytes> {
-    let blank = if raw.contains("\r\n\r\n") {
-        "\r\n\r\n"
-    } else {
-        "\n\n"
-    };
-    raw.split_inclusive(blank)
-        .map(|event| Bytes::copy_from_slice(event.as_bytes()))
-        .collect()
+    let blank = if raw.contains("\r\n\r\n") { "\r\n\r\n" } else { "\n\n" };
+    raw.split_inclusive(blank).map(|event| Bytes::copy_from_slice(event.as_bytes())).collect()
 }
 
 /// OpenAI `POST /v1/chat/completions` (API reference, "Chat").
@@ -30,8 +24,7 @@ pub mod openai_chat {
     /// A stream that says "Hello", then reports a `server_error`, without `[DONE]`.
     pub const ERROR_IN_STREAM: &str = include_str!("../fixtures/openai_chat/error_in_stream.sse");
     /// 400 `context_length_exceeded`.
-    pub const ERROR_400_CONTEXT: &str =
-        include_str!("../fixtures/openai_chat/error_400_context.json");
+    pub const ERROR_400_CONTEXT: &str = include_str!("../fixtures/openai_chat/error_400_context.json");
     /// 401 `invalid_api_key`.
     pub const ERROR_401: &str = include_str!("../fixtures/openai_chat/error_401.json");
     /// 404 `model_not_found`.
@@ -53,13 +46,11 @@ pub mod openai_responses {
     /// The answer of [`PLAIN`] streamed.
     pub const STREAM: &str = include_str!("../fixtures/openai_responses/stream.sse");
     /// The call of [`FUNCTION_CALL`] streamed.
-    pub const FUNCTION_CALL_STREAM: &str =
-        include_str!("../fixtures/openai_responses/function_call_stream.sse");
+    pub const FUNCTION_CALL_STREAM: &str = include_str!("../fixtures/openai_responses/function_call_stream.sse");
     /// A stream that ends in `response.failed` with `server_error`.
     pub const FAILED_STREAM: &str = include_str!("../fixtures/openai_responses/failed_stream.sse");
     /// 400 `previous_response_not_found`.
-    pub const ERROR_400_PREVIOUS: &str =
-        include_str!("../fixtures/openai_responses/error_400_previous.json");
+    pub const ERROR_400_PREVIOUS: &str = include_str!("../fixtures/openai_responses/error_400_previous.json");
 }
 
 /// OpenAI endpoints beside chat and responses.
@@ -115,8 +106,7 @@ pub mod gemini {
     /// "Hello! The café opens at 9 ☕." streamed, tokens as in [`PLAIN`].
     pub const STREAM: &str = include_str!("../fixtures/gemini/stream.sse");
     /// The calls of [`FUNCTION_CALL`] streamed, `STOP` in a later piece without a call.
-    pub const FUNCTION_CALL_STREAM: &str =
-        include_str!("../fixtures/gemini/function_call_stream.sse");
+    pub const FUNCTION_CALL_STREAM: &str = include_str!("../fixtures/gemini/function_call_stream.sse");
     /// A 200 without candidates: the prompt was blocked.
     pub const BLOCKED: &str = include_str!("../fixtures/gemini/blocked.json");
     /// 400 `INVALID_ARGUMENT` that means a bad key.
@@ -187,29 +177,18 @@ mod tests {
     /// The JSON of each event, the end mark left out.
     fn json_of(raw: &str) -> Vec<Value> {
         let events = sse::parse(raw.as_bytes());
-        events
-            .iter()
-            .filter(|event| event.data != "[DONE]")
-            .map(Event::json)
-            .collect()
+        events.iter().filter(|event| event.data != "[DONE]").map(Event::json).collect()
     }
 
     /// The texts at that place in each event, joined.
     fn joined(raw: &str, pointer: &str) -> String {
-        json_of(raw)
-            .iter()
-            .filter_map(|event| event.pointer(pointer)?.as_str().map(str::to_owned))
-            .collect()
+        json_of(raw).iter().filter_map(|event| event.pointer(pointer)?.as_str().map(str::to_owned)).collect()
     }
 
     /// The texts at that place in the events of which another place has that value.
     fn joined_where(raw: &str, at: &str, is: u64, pointer: &str) -> Value {
-        let events = json_of(raw)
-            .into_iter()
-            .filter(|event| event.pointer(at).and_then(Value::as_u64) == Some(is));
-        let text: String = events
-            .filter_map(|event| event.pointer(pointer)?.as_str().map(str::to_owned))
-            .collect();
+        let events = json_of(raw).into_iter().filter(|event| event.pointer(at).and_then(Value::as_u64) == Some(is));
+        let text: String = events.filter_map(|event| event.pointer(pointer)?.as_str().map(str::to_owned)).collect();
         serde_json::from_str(&text).unwrap()
     }
 
@@ -230,10 +209,7 @@ mod tests {
             let frames = events(raw);
             assert_eq!(frames.concat(), raw.as_bytes());
             assert_eq!(frames.len(), sse::parse(raw.as_bytes()).len());
-            assert!(
-                frames.iter().all(|frame| sse::parse(frame).len() == 1),
-                "{raw}"
-            );
+            assert!(frames.iter().all(|frame| sse::parse(frame).len() == 1), "{raw}");
             assert!(json_of(raw).iter().all(Value::is_object));
         }
     }
@@ -251,29 +227,17 @@ mod tests {
 
     #[test]
     fn every_dialect_streams_the_same_sentence() {
-        assert_eq!(
-            joined(openai_chat::STREAM, "/choices/0/delta/content"),
-            SAID
-        );
-        assert_eq!(
-            joined(openai_chat::STREAM_USAGE, "/choices/0/delta/content"),
-            SAID
-        );
+        assert_eq!(joined(openai_chat::STREAM, "/choices/0/delta/content"), SAID);
+        assert_eq!(joined(openai_chat::STREAM_USAGE, "/choices/0/delta/content"), SAID);
         assert_eq!(joined(openai_responses::STREAM, "/delta"), SAID);
         assert_eq!(joined(anthropic::STREAM, "/delta/text"), SAID);
-        assert_eq!(
-            joined(gemini::STREAM, "/candidates/0/content/parts/0/text"),
-            SAID
-        );
+        assert_eq!(joined(gemini::STREAM, "/candidates/0/content/parts/0/text"), SAID);
     }
 
     #[test]
     fn streamed_tool_arguments_join_to_those_of_the_whole_answer() {
         let call = "/choices/0/delta/tool_calls/0";
-        let (weather, time) = (
-            serde_json::json!({"city": "Paris"}),
-            serde_json::json!({"zone": "Europe/Paris"}),
-        );
+        let (weather, time) = (serde_json::json!({"city": "Paris"}), serde_json::json!({"zone": "Europe/Paris"}));
         for (index, expected) in [(0, &weather), (1, &time)] {
             let streamed = joined_where(
                 openai_chat::TOOLS_STREAM,
@@ -282,73 +246,40 @@ mod tests {
                 &format!("{call}/function/arguments"),
             );
             assert_eq!(&streamed, expected);
-            let streamed = joined_where(
-                anthropic::TOOL_USE_STREAM,
-                "/index",
-                index + 1,
-                "/delta/partial_json",
-            );
+            let streamed = joined_where(anthropic::TOOL_USE_STREAM, "/index", index + 1, "/delta/partial_json");
             assert_eq!(&streamed, expected);
         }
         assert_eq!(parsed(anthropic::TOOL_USE)["content"][2]["input"], time);
-        assert_eq!(
-            parsed(&joined(openai_responses::FUNCTION_CALL_STREAM, "/delta")),
-            weather
-        );
+        assert_eq!(parsed(&joined(openai_responses::FUNCTION_CALL_STREAM, "/delta")), weather);
     }
 
     #[test]
     fn streamed_thinking_joins_to_the_whole_block() {
         let whole = parsed(anthropic::THINKING);
-        assert_eq!(
-            joined(anthropic::THINKING_STREAM, "/delta/thinking"),
-            whole["content"][0]["thinking"]
-        );
-        assert_eq!(
-            joined(anthropic::THINKING_STREAM, "/delta/signature"),
-            whole["content"][0]["signature"]
-        );
+        assert_eq!(joined(anthropic::THINKING_STREAM, "/delta/thinking"), whole["content"][0]["thinking"]);
+        assert_eq!(joined(anthropic::THINKING_STREAM, "/delta/signature"), whole["content"][0]["signature"]);
     }
 
     #[test]
     fn token_counts_add_up() {
-        let sum = |usage: &Value, parts: &[&str]| {
-            parts
-                .iter()
-                .filter_map(|part| usage[*part].as_u64())
-                .sum::<u64>()
-        };
+        let sum = |usage: &Value, parts: &[&str]| parts.iter().filter_map(|part| usage[*part].as_u64()).sum::<u64>();
         for document in [openai_chat::PLAIN, openai_chat::TOOLS, openai::COMPLETION] {
             let usage = &parsed(document)["usage"];
-            assert_eq!(
-                usage["total_tokens"],
-                sum(usage, &["prompt_tokens", "completion_tokens"])
-            );
+            assert_eq!(usage["total_tokens"], sum(usage, &["prompt_tokens", "completion_tokens"]));
         }
         for document in [gemini::PLAIN, gemini::FUNCTION_CALL] {
             let usage = &parsed(document)["usageMetadata"];
-            let parts = [
-                "promptTokenCount",
-                "candidatesTokenCount",
-                "thoughtsTokenCount",
-            ];
+            let parts = ["promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount"];
             assert_eq!(usage["totalTokenCount"], sum(usage, &parts));
         }
         let last = json_of(openai_chat::STREAM_USAGE).pop().unwrap();
         assert_eq!(last["choices"], Value::Array(vec![]));
-        assert_eq!(
-            last["usage"]["total_tokens"],
-            sum(&last["usage"], &["prompt_tokens", "completion_tokens"])
-        );
+        assert_eq!(last["usage"]["total_tokens"], sum(&last["usage"], &["prompt_tokens", "completion_tokens"]));
     }
 
     #[test]
     fn responses_events_are_numbered_without_a_gap() {
-        for raw in [
-            openai_responses::STREAM,
-            openai_responses::FUNCTION_CALL_STREAM,
-            openai_responses::FAILED_STREAM,
-        ] {
+        for raw in [openai_responses::STREAM, openai_responses::FUNCTION_CALL_STREAM, openai_responses::FAILED_STREAM] {
             for (place, event) in json_of(raw).iter().enumerate() {
                 assert_eq!(event["sequence_number"], place);
             }

@@ -16,10 +16,7 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     /// The bytes before the next blank line; `None` when the peer left without starting a message.
-    pub(crate) async fn head(
-        &mut self,
-        from: &mut (impl AsyncRead + Unpin),
-    ) -> io::Result<Option<Bytes>> {
+    pub(crate) async fn head(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Bytes>> {
         loop {
             if let Some(end) = memchr::memmem::find(&self.buffer, b"\r\n\r\n") {
                 let head = self.buffer.split_to(end).freeze();
@@ -27,21 +24,13 @@ impl Inbox {
                 return Ok(Some(head));
             }
             if self.fill(from).await? == 0 {
-                return if self.buffer.is_empty() {
-                    Ok(None)
-                } else {
-                    Err(cut_short())
-                };
+                return if self.buffer.is_empty() { Ok(None) } else { Err(cut_short()) };
             }
         }
     }
 
     /// Exactly that many bytes.
-    pub(crate) async fn exactly(
-        &mut self,
-        length: usize,
-        from: &mut (impl AsyncRead + Unpin),
-    ) -> io::Result<Bytes> {
+    pub(crate) async fn exactly(&mut self, length: usize, from: &mut (impl AsyncRead + Unpin)) -> io::Result<Bytes> {
         while self.buffer.len() < length {
             self.more(from).await?;
         }
@@ -49,11 +38,7 @@ impl Inbox {
     }
 
     /// At least one byte and at most that many, as soon as there are any.
-    pub(crate) async fn up_to(
-        &mut self,
-        most: usize,
-        from: &mut (impl AsyncRead + Unpin),
-    ) -> io::Result<Bytes> {
+    pub(crate) async fn up_to(&mut self, most: usize, from: &mut (impl AsyncRead + Unpin)) -> io::Result<Bytes> {
         if self.buffer.is_empty() {
             self.more(from).await?;
         }
@@ -61,10 +46,7 @@ impl Inbox {
     }
 
     /// The payload of the next chunk; `None` after the last chunk and its trailers.
-    pub(crate) async fn chunk(
-        &mut self,
-        from: &mut (impl AsyncRead + Unpin),
-    ) -> io::Result<Option<Bytes>> {
+    pub(crate) async fn chunk(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Bytes>> {
         loop {
             match Chunk::at_start_of(&self.buffer)? {
                 Chunk::Unfinished => self.more(from).await?,
@@ -86,11 +68,7 @@ impl Inbox {
     }
 
     async fn more(&mut self, from: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
-        if self.fill(from).await? == 0 {
-            Err(cut_short())
-        } else {
-            Ok(())
-        }
+        if self.fill(from).await? == 0 { Err(cut_short()) } else { Ok(()) }
     }
 }
 
@@ -108,14 +86,11 @@ impl Chunk {
         };
         let text = String::from_utf8_lossy(&buffer[..end]);
         let digits = text.split(';').next().unwrap_or_default().trim();
-        let size = usize::from_str_radix(digits, 16)
-            .map_err(|_| malformed("a chunk size that is no number", &text))?;
+        let size = usize::from_str_radix(digits, 16).map_err(|_| malformed("a chunk size that is no number", &text))?;
         if size == 0 {
             // The blank line after the trailers; without any, it follows the size at once.
             let blank = memchr::memmem::find(&buffer[end..], b"\r\n\r\n");
-            return Ok(blank.map_or(Self::Unfinished, |found| Self::Last {
-                ends: end + found + 4,
-            }));
+            return Ok(blank.map_or(Self::Unfinished, |found| Self::Last { ends: end + found + 4 }));
         }
         let starts = end + 2;
         let ends = starts.saturating_add(size);
@@ -128,10 +103,7 @@ impl Chunk {
 }
 
 fn cut_short() -> io::Error {
-    io::Error::new(
-        io::ErrorKind::UnexpectedEof,
-        "the peer left in the middle of a message",
-    )
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the peer left in the middle of a message")
 }
 
 #[cfg(test)]
@@ -147,15 +119,9 @@ mod tests {
         let mut wire: &[u8] = b"GET /a HTTP/1.1\r\na: b\r\n\r\nhelloGET /b HTTP/1.1\r\n\r\n";
         let mut inbox = Inbox::default();
 
-        assert_eq!(
-            inbox.head(&mut wire).await.unwrap().unwrap(),
-            "GET /a HTTP/1.1\r\na: b"
-        );
+        assert_eq!(inbox.head(&mut wire).await.unwrap().unwrap(), "GET /a HTTP/1.1\r\na: b");
         assert_eq!(inbox.exactly(5, &mut wire).await.unwrap(), "hello");
-        assert_eq!(
-            inbox.head(&mut wire).await.unwrap().unwrap(),
-            "GET /b HTTP/1.1"
-        );
+        assert_eq!(inbox.head(&mut wire).await.unwrap().unwrap(), "GET /b HTTP/1.1");
         assert_eq!(inbox.head(&mut wire).await.unwrap(), None);
     }
 
@@ -186,25 +152,10 @@ mod tests {
     #[tokio::test]
     async fn a_message_cut_anywhere_is_an_error() {
         for wire in ["GET / HT", "GET / HTTP/1.1\r\n"] {
-            assert!(
-                Inbox::default().head(&mut wire.as_bytes()).await.is_err(),
-                "{wire:?}"
-            );
+            assert!(Inbox::default().head(&mut wire.as_bytes()).await.is_err(), "{wire:?}");
         }
-        for wire in [
-            "",
-            "5",
-            "5\r\nhel",
-            "5\r\nhello",
-            "5\r\nhello\r",
-            "0\r\n",
-            "5\r\nhello!\r\n",
-            "x\r\n",
-        ] {
-            assert!(
-                Inbox::default().chunk(&mut wire.as_bytes()).await.is_err(),
-                "{wire:?}"
-            );
+        for wire in ["", "5", "5\r\nhel", "5\r\nhello", "5\r\nhello\r", "0\r\n", "5\r\nhello!\r\n", "x\r\n"] {
+            assert!(Inbox::default().chunk(&mut wire.as_bytes()).await.is_err(), "{wire:?}");
         }
         assert!(Inbox::default().exactly(3, &mut &b"ab"[..]).await.is_err());
     }

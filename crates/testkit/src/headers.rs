@@ -10,23 +10,17 @@ pub struct Headers(Vec<(String, String)>);
 impl Headers {
     /// The value of the first field of that name, in any case.
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// The values of every field of that name, in order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        self.iter()
-            .filter(move |(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value)
+        self.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
     /// Name and value of every field, in order, case kept.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     pub(crate) fn push(&mut self, name: &str, value: &str) {
@@ -63,9 +57,7 @@ impl Head {
         let start = lines.next().unwrap_or_default().to_owned();
         let mut headers = Headers::default();
         for line in lines {
-            let (name, value) = line
-                .split_once(':')
-                .ok_or_else(|| malformed("a header line without a colon", line))?;
+            let (name, value) = line.split_once(':').ok_or_else(|| malformed("a header line without a colon", line))?;
             headers.push(name, value.trim_matches([' ', '\t']));
         }
         Ok(Self { start, headers })
@@ -99,10 +91,7 @@ mod tests {
         let head = Head::parse(b"GET / HTTP/1.1\r\nX-B: 2\r\nx-a:1\r\nx-b:  3 ").unwrap();
 
         assert_eq!(head.start, "GET / HTTP/1.1");
-        assert_eq!(
-            head.headers.iter().collect::<Vec<_>>(),
-            [("X-B", "2"), ("x-a", "1"), ("x-b", "3")]
-        );
+        assert_eq!(head.headers.iter().collect::<Vec<_>>(), [("X-B", "2"), ("x-a", "1"), ("x-b", "3")]);
         assert_eq!(head.headers.all("x-B").collect::<Vec<_>>(), ["2", "3"]);
         assert_eq!(head.headers.get("absent"), None);
     }
@@ -116,15 +105,7 @@ mod tests {
     #[test]
     fn nonsense_in_a_head_is_told_apart_from_absence() {
         assert!(Head::parse(b"x\r\nno colon").is_err());
-        assert!(
-            Head::parse(b"x\r\ncontent-length: many")
-                .unwrap()
-                .body_length()
-                .is_err()
-        );
-        assert_eq!(
-            Head::parse(b"x").unwrap().body_length().unwrap(),
-            BodyLength::Untold
-        );
+        assert!(Head::parse(b"x\r\ncontent-length: many").unwrap().body_length().is_err());
+        assert_eq!(Head::parse(b"x").unwrap().body_length().unwrap(), BodyLength::Untold);
     }
 }

@@ -19,11 +19,7 @@ pub(crate) enum After {
 }
 
 /// Plays the script, unless the peer leaves first, which is an error.
-pub(crate) async fn attend(
-    script: &Script,
-    inbox: &mut Inbox,
-    stream: &mut TcpStream,
-) -> io::Result<After> {
+pub(crate) async fn attend(script: &Script, inbox: &mut Inbox, stream: &mut TcpStream) -> io::Result<After> {
     let (mut reader, writer) = stream.split();
     tokio::select! {
         // The order decides what counts as abandoned: a script that was played to its end was not.
@@ -45,16 +41,8 @@ async fn departure(inbox: &mut Inbox, reader: &mut (impl AsyncRead + Unpin)) -> 
 }
 
 async fn play(script: &Script, writer: WriteHalf<'_>) -> io::Result<After> {
-    let mut pen = Pen {
-        writer,
-        pause: script.trickle,
-    };
-    let breaks_at = |point| {
-        script
-            .breaks
-            .filter(|found| found.at == point)
-            .map(|found| found.how)
-    };
+    let mut pen = Pen { writer, pause: script.trickle };
+    let breaks_at = |point| script.breaks.filter(|found| found.at == point).map(|found| found.how);
     pause(script.delay).await;
     if let Some(how) = breaks_at(Point::BeforeHead) {
         return Ok(break_off(how).await);
@@ -81,11 +69,7 @@ async fn play(script: &Script, writer: WriteHalf<'_>) -> io::Result<After> {
         return Ok(break_off(how).await);
     }
     pen.write(&script.end()).await?;
-    Ok(if script.closes {
-        After::Close
-    } else {
-        After::NextRequest
-    })
+    Ok(if script.closes { After::Close } else { After::NextRequest })
 }
 
 async fn break_off(how: How) -> After {

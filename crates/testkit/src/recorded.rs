@@ -61,8 +61,7 @@ pub(crate) async fn read(
     };
     let head = Head::parse(&head)?;
     let mut words = head.start.split(' ');
-    let (Some(method), Some(target), Some("HTTP/1.1"), None) =
-        (words.next(), words.next(), words.next(), words.next())
+    let (Some(method), Some(target), Some("HTTP/1.1"), None) = (words.next(), words.next(), words.next(), words.next())
     else {
         return Err(malformed("not an HTTP/1.1 request line", &head.start));
     };
@@ -95,17 +94,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_chunked_request_body_is_put_together() {
-        let mut wire: &[u8] = b"POST /v1/files?a=b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"a\r\n4\r\n\":1}\r\n0\r\n\r\n";
+        let mut wire: &[u8] =
+            b"POST /v1/files?a=b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{\"a\r\n4\r\n\":1}\r\n0\r\n\r\n";
 
-        let recorded = read(&mut Inbox::default(), &mut wire, 7)
-            .await
-            .unwrap()
-            .unwrap();
+        let recorded = read(&mut Inbox::default(), &mut wire, 7).await.unwrap().unwrap();
 
-        assert_eq!(
-            (recorded.method.as_str(), recorded.path()),
-            ("POST", "/v1/files")
-        );
+        assert_eq!((recorded.method.as_str(), recorded.path()), ("POST", "/v1/files"));
         assert_eq!(recorded.path_and_query, "/v1/files?a=b");
         assert_eq!(recorded.json(), serde_json::json!({"a": 1}));
         assert_eq!(recorded.connection, 7);
@@ -113,17 +107,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_request_is_refused() {
-        for wire in [
-            "hello\r\n\r\n",
-            "GET / HTTP/1.0\r\n\r\n",
-            "GET  / HTTP/1.1\r\n\r\n",
-        ] {
-            assert!(
-                read(&mut Inbox::default(), &mut wire.as_bytes(), 0)
-                    .await
-                    .is_err(),
-                "{wire:?}"
-            );
+        for wire in ["hello\r\n\r\n", "GET / HTTP/1.0\r\n\r\n", "GET  / HTTP/1.1\r\n\r\n"] {
+            assert!(read(&mut Inbox::default(), &mut wire.as_bytes(), 0).await.is_err(), "{wire:?}");
         }
     }
 }

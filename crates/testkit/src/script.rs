@@ -86,11 +86,7 @@ impl Gate {
     }
 
     pub(crate) async fn wait(&self) {
-        self.0
-            .acquire()
-            .await
-            .expect("a gate is never closed for good")
-            .forget();
+        self.0.acquire().await.expect("a gate is never closed for good").forget();
     }
 }
 
@@ -99,35 +95,20 @@ impl Script {
     pub fn reply(status: u16, body: impl Into<Bytes>) -> Self {
         let body = body.into();
         let pieces = if body.is_empty() { vec![] } else { vec![body] };
-        Self {
-            status,
-            framing: Framing::Length { off_by: 0 },
-            pieces,
-            ..Self::silent()
-        }
+        Self { status, framing: Framing::Length { off_by: 0 }, pieces, ..Self::silent() }
     }
 
     /// A chunked 200, one chunk and one write for each piece; `text/event-stream` unless a header says otherwise.
     /// Panics on an empty piece, which would end a chunked body.
     pub fn stream(pieces: impl IntoIterator<Item = impl Into<Bytes>>) -> Self {
         let pieces: Vec<Bytes> = pieces.into_iter().map(Into::into).collect();
-        assert!(
-            pieces.iter().all(|piece| !piece.is_empty()),
-            "a piece of a stream is empty"
-        );
-        Self {
-            framing: Framing::Chunks,
-            pieces,
-            ..Self::silent()
-        }
+        assert!(pieces.iter().all(|piece| !piece.is_empty()), "a piece of a stream is empty");
+        Self { framing: Framing::Chunks, pieces, ..Self::silent() }
     }
 
     /// Exactly these bytes, head and all, right or wrong. The connection stays open unless the script closes it.
     pub fn raw(bytes: impl Into<Bytes>) -> Self {
-        Self {
-            pieces: vec![bytes.into()],
-            ..Self::silent()
-        }
+        Self { pieces: vec![bytes.into()], ..Self::silent() }
     }
 
     /// Takes the request and closes (FIN).
@@ -201,10 +182,7 @@ impl Script {
     pub fn split_every(mut self, length: usize) -> Self {
         let body: BytesMut = self.pieces.iter().flatten().copied().collect();
         let body = body.freeze();
-        self.pieces = body
-            .chunks(length)
-            .map(|piece| body.slice_ref(piece))
-            .collect();
+        self.pieces = body.chunks(length).map(|piece| body.slice_ref(piece)).collect();
         self
     }
 
@@ -231,14 +209,8 @@ impl Script {
     /// Announces a `content-length` that is so many bytes too long (or too short, when negative). The connection stays
     /// open unless the script closes it. Panics on a script that is not a reply.
     pub fn wrong_length(mut self, off_by: isize) -> Self {
-        assert!(
-            matches!(self.framing, Framing::Length { .. }),
-            "only a reply announces a length"
-        );
-        assert!(
-            self.length().checked_add_signed(off_by).is_some(),
-            "an announced length cannot be negative"
-        );
+        assert!(matches!(self.framing, Framing::Length { .. }), "only a reply announces a length");
+        assert!(self.length().checked_add_signed(off_by).is_some(), "an announced length cannot be negative");
         self.framing = Framing::Length { off_by };
         self
     }
@@ -268,10 +240,9 @@ impl Script {
     /// The script, unless it breaks off after more pieces than it has.
     pub(crate) fn checked(self) -> Result<Self, String> {
         match self.breaks.map(|found| found.at) {
-            Some(Point::AfterPieces(after)) if after > self.pieces.len() => Err(format!(
-                "a script of {} pieces cannot break off after {after}",
-                self.pieces.len()
-            )),
+            Some(Point::AfterPieces(after)) if after > self.pieces.len() => {
+                Err(format!("a script of {} pieces cannot break off after {after}", self.pieces.len()))
+            }
             _ => Ok(self),
         }
     }
@@ -321,11 +292,7 @@ impl Script {
 
     /// What ends the answer after its last piece.
     pub(crate) fn end(&self) -> Bytes {
-        let last: &[u8] = if matches!(self.framing, Framing::Chunks) {
-            b"0\r\n\r\n"
-        } else {
-            b""
-        };
+        let last: &[u8] = if matches!(self.framing, Framing::Chunks) { b"0\r\n\r\n" } else { b"" };
         [last, &self.leftover].concat().into()
     }
 }

@@ -60,23 +60,12 @@ impl Upstream {
     }
 
     async fn listen(choice: Choice, scripts: VecDeque<Script>) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .expect("a free loopback port");
-        let address = listener
-            .local_addr()
-            .expect("a bound listener has an address");
-        let log = watch::Sender::new(Log {
-            scripts,
-            ..Log::default()
-        });
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free loopback port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let log = watch::Sender::new(Log { scripts, ..Log::default() });
         let shared = Arc::new(Shared { choice, log });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Self {
-            address,
-            shared,
-            accepting,
-        }
+        Self { address, shared, accepting }
     }
 
     /// `http://127.0.0.1:<port>`, without a slash at the end.
@@ -101,13 +90,7 @@ impl Upstream {
 
     /// The latest request. Panics when there was none.
     pub fn last(&self) -> Recorded {
-        self.shared
-            .log
-            .borrow()
-            .requests
-            .last()
-            .cloned()
-            .expect("the upstream received a request")
+        self.shared.log.borrow().requests.last().cloned().expect("the upstream received a request")
     }
 
     /// How many TCP connections it accepted.
@@ -128,8 +111,7 @@ impl Upstream {
 
     /// Waits until that many requests were abandoned by their peer, and gives all there are. Panics after ten seconds.
     pub async fn wait_aborted(&self, count: usize) -> Vec<Abandoned> {
-        self.wait("abandoned", count, |log| log.abandoned.len())
-            .await;
+        self.wait("abandoned", count, |log| log.abandoned.len()).await;
         self.abandoned()
     }
 
@@ -150,16 +132,8 @@ impl Drop for Upstream {
             return;
         }
         let log = self.shared.log.borrow();
-        assert!(
-            log.faults.is_empty(),
-            "the scripted upstream met what it was not scripted for: {:#?}",
-            log.faults
-        );
-        assert!(
-            log.scripts.is_empty(),
-            "scripted reply unused: {} of them are left",
-            log.scripts.len()
-        );
+        assert!(log.faults.is_empty(), "the scripted upstream met what it was not scripted for: {:#?}", log.faults);
+        assert!(log.scripts.is_empty(), "scripted reply unused: {} of them are left", log.scripts.len());
     }
 }
 
@@ -171,18 +145,13 @@ impl ClosedPort {
     /// Takes a free port and does not listen on it.
     pub fn take() -> Self {
         let socket = TcpSocket::new_v4().expect("a socket");
-        socket
-            .bind((Ipv4Addr::LOCALHOST, 0).into())
-            .expect("a free loopback port");
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free loopback port");
         Self(socket)
     }
 
     /// `http://127.0.0.1:<port>`, without a slash at the end.
     pub fn url(&self) -> String {
-        format!(
-            "http://{}",
-            self.0.local_addr().expect("a bound socket has an address")
-        )
+        format!("http://{}", self.0.local_addr().expect("a bound socket has an address"))
     }
 }
 
@@ -193,9 +162,7 @@ struct Shared {
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("log", &self.log)
-            .finish_non_exhaustive()
+        f.debug_struct("Shared").field("log", &self.log).finish_non_exhaustive()
     }
 }
 
@@ -233,19 +200,11 @@ impl Shared {
         };
         let mut found = None;
         self.log.send_modify(|log| {
-            let chosen = chosen.unwrap_or_else(|| {
-                log.scripts
-                    .pop_front()
-                    .ok_or_else(|| "no script is left".to_owned())
-            });
+            let chosen =
+                chosen.unwrap_or_else(|| log.scripts.pop_front().ok_or_else(|| "no script is left".to_owned()));
             let script = chosen.and_then(Script::checked).unwrap_or_else(|fault| {
-                log.faults.push(format!(
-                    "{fault}, for {} {}",
-                    request.method, request.path_and_query
-                ));
-                Script::reply(501, fault)
-                    .header("content-type", "text/plain")
-                    .close_after()
+                log.faults.push(format!("{fault}, for {} {}", request.method, request.path_and_query));
+                Script::reply(501, fault).header("content-type", "text/plain").close_after()
             });
             found = Some((log.requests.len(), script));
             log.requests.push(request);
@@ -254,10 +213,7 @@ impl Shared {
     }
 
     fn abandoned(&self, request: usize) {
-        let abandoned = Abandoned {
-            request,
-            at: Instant::now(),
-        };
+        let abandoned = Abandoned { request, at: Instant::now() };
         self.log.send_modify(|log| log.abandoned.push(abandoned));
     }
 
@@ -286,9 +242,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 fn choose_safely(choose: &Chooser, request: &Recorded) -> Result<Script, String> {
     catch_unwind(AssertUnwindSafe(|| choose(request))).map_err(|panicked| {
         let text = panicked.downcast_ref::<String>().map(String::as_str);
-        let text = text
-            .or(panicked.downcast_ref::<&str>().copied())
-            .unwrap_or("no message");
+        let text = text.or(panicked.downcast_ref::<&str>().copied()).unwrap_or("no message");
         format!("the chooser panicked: {text}")
     })
 }
@@ -296,9 +250,7 @@ fn choose_safely(choose: &Chooser, request: &Recorded) -> Result<Script, String>
 /// Serves one connection until either side is done with it.
 async fn converse(shared: Arc<Shared>, number: usize, mut stream: TcpStream) {
     // Without this the kernel would join the pieces a script sends apart.
-    stream
-        .set_nodelay(true)
-        .expect("a TCP socket takes TCP_NODELAY");
+    stream.set_nodelay(true).expect("a TCP socket takes TCP_NODELAY");
     let mut inbox = Inbox::default();
     loop {
         let request = match recorded::read(&mut inbox, &mut stream, number).await {
@@ -315,9 +267,7 @@ async fn converse(shared: Arc<Shared>, number: usize, mut stream: TcpStream) {
             Ok(After::NextRequest) => {}
             Ok(After::Close) => return,
             Ok(After::Reset) => {
-                return stream
-                    .set_zero_linger()
-                    .expect("a TCP socket takes SO_LINGER");
+                return stream.set_zero_linger().expect("a TCP socket takes SO_LINGER");
             }
             Err(_) => return shared.abandoned(place),
         }

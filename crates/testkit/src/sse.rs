@@ -15,8 +15,7 @@ pub struct Event {
 impl Event {
     /// The data as JSON. Panics when it is not JSON.
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.data)
-            .unwrap_or_else(|error| panic!("{error} in event data {:?}", self.data))
+        serde_json::from_str(&self.data).unwrap_or_else(|error| panic!("{error} in event data {:?}", self.data))
     }
 }
 
@@ -44,8 +43,7 @@ impl EventReader {
                 self.line.push(byte);
                 continue;
             }
-            let line = String::from_utf8(std::mem::take(&mut self.line))
-                .expect("an event stream is UTF-8");
+            let line = String::from_utf8(std::mem::take(&mut self.line)).expect("an event stream is UTF-8");
             events.extend(self.take(line.strip_suffix('\r').unwrap_or(&line)));
         }
         events
@@ -78,27 +76,18 @@ impl EventReader {
 mod tests {
     use super::*;
 
-    const BODY: &str = ": hi\r\n\r\nevent: a\r\ndata:1\r\ndata:  2\r\nid: 7\r\n\r\nevent: lost\n\ndata: \u{1F600}\n\ndata: cut";
+    const BODY: &str =
+        ": hi\r\n\r\nevent: a\r\ndata:1\r\ndata:  2\r\nid: 7\r\n\r\nevent: lost\n\ndata: \u{1F600}\n\ndata: cut";
 
     #[test]
     fn events_are_the_same_wherever_the_bytes_are_cut() {
         let expected = [
-            Event {
-                event: Some("a".to_owned()),
-                data: "1\n 2".to_owned(),
-            },
-            Event {
-                event: None,
-                data: "\u{1F600}".to_owned(),
-            },
+            Event { event: Some("a".to_owned()), data: "1\n 2".to_owned() },
+            Event { event: None, data: "\u{1F600}".to_owned() },
         ];
         for size in 1..=BODY.len() {
             let mut reader = EventReader::default();
-            let events: Vec<Event> = BODY
-                .as_bytes()
-                .chunks(size)
-                .flat_map(|piece| reader.push(piece))
-                .collect();
+            let events: Vec<Event> = BODY.as_bytes().chunks(size).flat_map(|piece| reader.push(piece)).collect();
             assert_eq!(events, expected, "pieces of {size}");
             assert!(reader.in_the_middle());
         }

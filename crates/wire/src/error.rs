@@ -63,6 +63,8 @@ pub struct RemoteError {
     pub param: Option<String>,
     /// The provider's sentence; empty if it gave none.
     pub message: String,
+    /// How long the body asks to wait, in milliseconds (Gemini's `RetryInfo`). Headers are not read here.
+    pub retry_after_ms: Option<u64>,
 }
 
 /// An error of ours, ready to be drawn in any dialect. Built from core's table, drawn by [`crate::dialect::ClientDialect::encode_error`].

@@ -40,18 +40,11 @@ pub struct Channel {
     /// provider is known for and those that `model_mappings.providers` names for it.
     pub models: Option<Vec<ModelEntry>>,
     /// Lower tiers are tried first, 1 to 10. `priority` is another name for it.
-    #[serde(
-        alias = "priority",
-        default = "first_tier",
-        deserialize_with = "bounded::<_, _, 1, 10>"
-    )]
+    #[serde(alias = "priority", default = "first_tier", deserialize_with = "bounded::<_, _, 1, 10>")]
     #[schemars(range(min = 1, max = 10))]
     pub tier: u8,
     /// The share of requests within a tier, relative to the other weights there. 0: only when nothing else is left.
-    #[serde(
-        default = "usual_weight",
-        deserialize_with = "bounded::<_, _, 0, 1_000_000>"
-    )]
+    #[serde(default = "usual_weight", deserialize_with = "bounded::<_, _, 0, 1_000_000>")]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub weight: u32,
     /// A disabled channel gets no requests.
@@ -71,8 +64,6 @@ pub struct Channel {
     pub headers: BTreeMap<String, String>,
     /// Azure OpenAI: use the paths that take this version rather than `/openai/v1`.
     pub api_version: Option<String>,
-    /// The chat dialects the account speaks, best first, if they are not the provider's usual ones.
-    pub dialects: Option<Vec<DialectName>>,
     /// Check the certificate of the address. Switch off only for a test on your own machine.
     #[serde(alias = "verify_ssl")]
     pub verify_tls: Option<bool>,
@@ -103,19 +94,11 @@ pub struct Model {
     /// The name the provider knows, if it is another one. Comes before `model_mappings`.
     pub upstream: Option<String>,
     /// The most tokens the model can write; larger caps are lowered to it when a request is translated.
-    #[serde(
-        alias = "max_tokens",
-        default,
-        deserialize_with = "bounded_option::<_, _, 1, 100_000_000>"
-    )]
+    #[serde(alias = "max_tokens", default, deserialize_with = "bounded_option::<_, _, 1, 100_000_000>")]
     #[schemars(range(min = 1, max = 100_000_000))]
     pub max_output_tokens: Option<u64>,
     /// The tier for this model, if it is not the channel's.
-    #[serde(
-        alias = "priority",
-        default,
-        deserialize_with = "bounded_option::<_, _, 1, 10>"
-    )]
+    #[serde(alias = "priority", default, deserialize_with = "bounded_option::<_, _, 1, 10>")]
     #[schemars(range(min = 1, max = 10))]
     pub tier: Option<u8>,
     /// The weight for this model, if it is not the channel's.
@@ -138,37 +121,10 @@ pub struct Timeouts {
     pub total: Option<Span>,
 }
 
-/// A chat dialect an upstream can speak.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DialectName {
-    OpenaiChat,
-    OpenaiResponses,
-    Anthropic,
-    Gemini,
-}
-
-impl From<DialectName> for waypost_wire::Dialect {
-    fn from(name: DialectName) -> Self {
-        match name {
-            DialectName::OpenaiChat => Self::OpenaiChat,
-            DialectName::OpenaiResponses => Self::OpenaiResponses,
-            DialectName::Anthropic => Self::Anthropic,
-            DialectName::Gemini => Self::Gemini,
-        }
-    }
-}
-
 impl ModelEntry {
     /// A model with nothing set but its name.
     pub fn named(name: impl Into<String>) -> Self {
-        Self(Model {
-            name: name.into(),
-            upstream: None,
-            max_output_tokens: None,
-            tier: None,
-            weight: None,
-        })
+        Self(Model { name: name.into(), upstream: None, max_output_tokens: None, tier: None, weight: None })
     }
 }
 
@@ -241,7 +197,6 @@ impl Channel {
             timeout: None,
             headers: BTreeMap::new(),
             api_version: None,
-            dialects: None,
             verify_tls: None,
         }
     }

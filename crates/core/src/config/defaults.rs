@@ -25,12 +25,6 @@ pub struct Defaults {
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self {
-            timeouts: Timeouts::default(),
-            timeout: None,
-            connect_timeout: None,
-            user_agent: None,
-            verify_tls: true,
-        }
+        Self { timeouts: Timeouts::default(), timeout: None, connect_timeout: None, user_agent: None, verify_tls: true }
     }
 }

@@ -25,13 +25,7 @@ pub struct ConfigError {
 
 impl ConfigError {
     pub(crate) fn at(path: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            file: None,
-            mark: None,
-            path: path.into(),
-            reason: reason.into(),
-            fix: None,
-        }
+        Self { file: None, mark: None, path: path.into(), reason: reason.into(), fix: None }
     }
 
     #[must_use]

@@ -27,10 +27,7 @@ fn visit(node: &mut Node, path: &str, lookup: Lookup<'_>, errors: &mut Vec<Confi
                     *text = new;
                 }
                 Err((reason, fix)) => {
-                    errors.push(ConfigError {
-                        mark: Some(node.mark),
-                        ..ConfigError::at(path, reason).fix(fix)
-                    });
+                    errors.push(ConfigError { mark: Some(node.mark), ..ConfigError::at(path, reason).fix(fix) });
                     node.skipped = true;
                 }
             }
@@ -78,10 +75,7 @@ fn value_of(variable: &str, lookup: Lookup<'_>) -> Result<String, (String, Strin
         None => (variable, None),
     };
     if !is_name(name) {
-        return Err((
-            format!("`{name}` is not the name of a variable"),
-            "use letters, digits and `_`".to_owned(),
-        ));
+        return Err((format!("`{name}` is not the name of a variable"), "use letters, digits and `_`".to_owned()));
     }
     match (lookup(name), default) {
         (Some(value), None) => Ok(value),
@@ -95,12 +89,8 @@ fn value_of(variable: &str, lookup: Lookup<'_>) -> Result<String, (String, Strin
 }
 
 fn is_name(name: &str) -> bool {
-    name.bytes()
-        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-        && name
-            .bytes()
-            .next()
-            .is_some_and(|first| !first.is_ascii_digit())
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
 #[cfg(test)]

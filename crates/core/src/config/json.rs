@@ -16,24 +16,16 @@ pub(super) fn parse(text: &str) -> Result<Node, ConfigError> {
         };
         let reason = match &error {
             WireError::Syntax { message, .. } => format!("not valid JSON: {message}"),
-            WireError::Invalid { .. } | WireError::Unsupported { .. } | WireError::Unfinished => {
-                error.to_string()
-            }
+            WireError::Invalid { .. } | WireError::Unsupported { .. } | WireError::Unfinished => error.to_string(),
         };
-        ConfigError {
-            mark: Some(lines.mark(at)),
-            ..ConfigError::at("", reason)
-        }
+        ConfigError { mark: Some(lines.mark(at)), ..ConfigError::at("", reason) }
     })
 }
 
 fn value(scanner: &mut Scanner<'_>, lines: &Lines<'_>) -> Result<Node, WireError> {
     let kind = scanner.kind()?;
     let mark = lines.mark(scanner.offset());
-    let scalar = |text: &str, plain| Value::Scalar {
-        text: text.to_owned(),
-        plain,
-    };
+    let scalar = |text: &str, plain| Value::Scalar { text: text.to_owned(), plain };
     let value = match kind {
         Kind::Object => Value::Map(entries(scanner, lines)?),
         Kind::Array => {
@@ -60,17 +52,10 @@ fn entries(scanner: &mut Scanner<'_>, lines: &Lines<'_>) -> Result<Vec<Entry>, W
     scanner.object(|scanner, key| {
         let at = scanner.offset();
         if entries.iter().any(|entry| entry.key == key) {
-            return Err(WireError::Syntax {
-                at,
-                message: "the key before this value was given already",
-            });
+            return Err(WireError::Syntax { at, message: "the key before this value was given already" });
         }
         let node = value(scanner, lines)?;
-        entries.push(Entry {
-            key: key.to_owned(),
-            mark: node.mark,
-            node,
-        });
+        entries.push(Entry { key: key.to_owned(), mark: node.mark, node });
         Ok(())
     })?;
     Ok(entries)
@@ -85,23 +70,13 @@ struct Lines<'t> {
 impl<'t> Lines<'t> {
     fn of(text: &'t str) -> Self {
         let after = text.match_indices('\n').map(|(at, _)| at + 1);
-        Self {
-            text,
-            starts: std::iter::once(0).chain(after).collect(),
-        }
+        Self { text, starts: std::iter::once(0).chain(after).collect() }
     }
 
     fn mark(&self, at: usize) -> Mark {
         let line = self.starts.partition_point(|start| *start <= at);
-        let start = line
-            .checked_sub(1)
-            .and_then(|line| self.starts.get(line))
-            .copied()
-            .unwrap_or_default();
-        let column = self
-            .text
-            .get(start..at)
-            .map_or(at - start, |text| text.chars().count());
+        let start = line.checked_sub(1).and_then(|line| self.starts.get(line)).copied().unwrap_or_default();
+        let column = self.text.get(start..at).map_or(at - start, |text| text.chars().count());
         Mark {
             line: u32::try_from(line).unwrap_or(u32::MAX),
             column: u32::try_from(column).unwrap_or(u32::MAX).saturating_add(1),
@@ -116,12 +91,8 @@ mod tests {
     #[test]
     fn places_are_kept_and_mistakes_are_shown_where_they_are() {
         let node = parse("{\n  \"a\": [1,\n    \"x\"]\n}").unwrap();
-        let Value::Map(entries) = &node.value else {
-            unreachable!("an object")
-        };
-        let Value::List(items) = &entries[0].node.value else {
-            unreachable!("an array")
-        };
+        let Value::Map(entries) = &node.value else { unreachable!("an object") };
+        let Value::List(items) = &entries[0].node.value else { unreachable!("an array") };
         assert_eq!(items[1].mark, Mark { line: 3, column: 5 });
 
         let error = parse("{\"a\": 1,\n \"a\": 2}").unwrap_err();

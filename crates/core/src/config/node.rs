@@ -36,30 +36,22 @@ pub(super) type Step = usize;
 
 impl Node {
     pub(super) fn new(mark: Mark, value: Value) -> Self {
-        Self {
-            mark,
-            value,
-            skipped: false,
-        }
+        Self { mark, value, skipped: false }
     }
 
     pub(super) fn is_null(&self) -> bool {
         match &self.value {
-            Value::Scalar { text, plain } => {
-                *plain && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL")
-            }
+            Value::Scalar { text, plain } => *plain && matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"),
             Value::List(_) | Value::Map(_) => false,
         }
     }
 
     pub(super) fn descend(&mut self, steps: &[Step]) -> Option<&mut Self> {
-        steps
-            .iter()
-            .try_fold(self, |node, step| match &mut node.value {
-                Value::List(items) => items.get_mut(*step),
-                Value::Map(entries) => entries.get_mut(*step).map(|entry| &mut entry.node),
-                Value::Scalar { .. } => None,
-            })
+        steps.iter().try_fold(self, |node, step| match &mut node.value {
+            Value::List(items) => items.get_mut(*step),
+            Value::Map(entries) => entries.get_mut(*step).map(|entry| &mut entry.node),
+            Value::Scalar { .. } => None,
+        })
     }
 }
 
@@ -76,7 +68,8 @@ impl Places {
 
     /// The place of the key, or of the nearest key around it.
     pub(super) fn find(&self, path: &str) -> Option<Mark> {
-        let mut path = path;
+        let path = snake_case(path);
+        let mut path = path.as_str();
         loop {
             if let Some(mark) = self.0.get(path) {
                 return Some(*mark);
@@ -109,11 +102,7 @@ impl Places {
 }
 
 pub(super) fn joined(path: &str, key: &str) -> String {
-    if path.is_empty() {
-        key.to_owned()
-    } else {
-        format!("{path}.{key}")
-    }
+    if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }
 
 /// `maxRPS` and `max-rps` are `max_rps`.
@@ -125,11 +114,7 @@ pub(super) fn snake_case(key: &str) -> String {
             snake.push('_');
         }
         after_lower = letter.is_ascii_lowercase() || letter.is_ascii_digit();
-        snake.push(if letter == '-' {
-            '_'
-        } else {
-            letter.to_ascii_lowercase()
-        });
+        snake.push(if letter == '-' { '_' } else { letter.to_ascii_lowercase() });
     }
     snake
 }

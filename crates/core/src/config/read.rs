@@ -7,8 +7,8 @@ use std::fmt;
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Expected, MapAccess,
-    SeqAccess, Unexpected, VariantAccess, Visitor,
+    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Expected, MapAccess, SeqAccess, Unexpected,
+    VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
@@ -33,10 +33,7 @@ pub(super) fn read<T: DeserializeOwned>(mut root: Node) -> Result<T, Vec<ConfigE
             return Err(errors);
         };
         // What is missing only because it was wrong itself, or misspelt, has been reported.
-        if !problem
-            .missing
-            .is_some_and(|field| was_skipped(node, field))
-        {
+        if !problem.missing.is_some_and(|field| was_skipped(node, field)) {
             errors.push(problem.into_error(node.mark));
         }
         node.skipped = true;
@@ -48,9 +45,9 @@ pub(super) fn read<T: DeserializeOwned>(mut root: Node) -> Result<T, Vec<ConfigE
 
 fn was_skipped(node: &Node, field: &str) -> bool {
     match &node.value {
-        Value::Map(entries) => entries.iter().any(|entry| {
-            entry.node.skipped && !nearest(&snake_case(&entry.key), [field], 1).is_empty()
-        }),
+        Value::Map(entries) => {
+            entries.iter().any(|entry| entry.node.skipped && !nearest(&snake_case(&entry.key), [field], 1).is_empty())
+        }
         Value::List(_) | Value::Scalar { .. } => false,
     }
 }
@@ -74,33 +71,18 @@ struct Problem {
 
 impl Problem {
     fn into_error(self, around: Mark) -> ConfigError {
-        let path = self.keys.iter().rev().fold(String::new(), |path, key| {
-            if key.starts_with('[') {
-                path + key
-            } else {
-                joined(&path, key)
-            }
-        });
-        ConfigError {
-            file: None,
-            mark: self.mark.or(Some(around)),
-            path,
-            reason: self.reason,
-            fix: self.fix,
-        }
+        let path = self
+            .keys
+            .iter()
+            .rev()
+            .fold(String::new(), |path, key| if key.starts_with('[') { path + key } else { joined(&path, key) });
+        ConfigError { file: None, mark: self.mark.or(Some(around)), path, reason: self.reason, fix: self.fix }
     }
 }
 
 impl ReadError {
     fn new(reason: String) -> Self {
-        Self(Box::new(Problem {
-            reason,
-            fix: None,
-            missing: None,
-            mark: None,
-            keys: Vec::new(),
-            steps: Vec::new(),
-        }))
+        Self(Box::new(Problem { reason, fix: None, missing: None, mark: None, keys: Vec::new(), steps: Vec::new() }))
     }
 
     fn within(mut self, step: Step, key: String, mark: Mark) -> Self {
@@ -130,9 +112,7 @@ impl de::Error for ReadError {
 
     fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         match found {
-            Unexpected::Unsigned(number) => {
-                Self::new(format!("expected {expected}, found {number}"))
-            }
+            Unexpected::Unsigned(number) => Self::new(format!("expected {expected}, found {number}")),
             Unexpected::Signed(number) => Self::new(format!("expected {expected}, found {number}")),
             Unexpected::Bool(_)
             | Unexpected::Float(_)
@@ -178,9 +158,7 @@ impl de::Error for ReadError {
 }
 
 fn suggestion(word: &str, known: &[&str]) -> Option<String> {
-    nearest(word, known.iter().copied(), 1)
-        .first()
-        .map(|name| format!("did you mean `{name}`?"))
+    nearest(word, known.iter().copied(), 1).first().map(|name| format!("did you mean `{name}`?"))
 }
 
 /// Types only: a text in the wrong place may well be a secret.
@@ -230,21 +208,13 @@ impl<'n> Reader<'n> {
         }
     }
 
-    fn map<'de, V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, ReadError> {
+    fn map<'de, V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, ReadError> {
         let entries: &'n [Entry] = match &self.node.value {
             Value::Map(entries) => entries,
             Value::Scalar { .. } if self.node.is_null() => &[],
             Value::Scalar { .. } | Value::List(_) => return self.deserialize_any(visitor),
         };
-        visitor.visit_map(Entries {
-            entries,
-            at: 0,
-            fields,
-        })
+        visitor.visit_map(Entries { entries, at: 0, fields })
     }
 }
 
@@ -257,16 +227,10 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             Value::Scalar { text, plain: true } if truth(text).is_some() => {
                 visitor.visit_bool(truth(text) == Some(true))
             }
-            Value::Scalar { text, plain: true } if looks_like_a_number(text) => {
-                self.number(visitor)
-            }
+            Value::Scalar { text, plain: true } if looks_like_a_number(text) => self.number(visitor),
             Value::Scalar { text, .. } => visitor.visit_str(text),
             Value::List(items) => visitor.visit_seq(Items { items, at: 0 }),
-            Value::Map(entries) => visitor.visit_map(Entries {
-                entries,
-                at: 0,
-                fields: &[],
-            }),
+            Value::Map(entries) => visitor.visit_map(Entries { entries, at: 0, fields: &[] }),
         }
     }
 
@@ -283,19 +247,11 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        if self.node.is_null() {
-            visitor.visit_none()
-        } else {
-            visitor.visit_some(self)
-        }
+        if self.node.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        if self.node.is_null() {
-            visitor.visit_seq(Items { items: &[], at: 0 })
-        } else {
-            self.deserialize_any(visitor)
-        }
+        if self.node.is_null() { visitor.visit_seq(Items { items: &[], at: 0 }) } else { self.deserialize_any(visitor) }
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
@@ -363,8 +319,7 @@ fn truth(text: &str) -> Option<bool> {
 
 fn looks_like_a_number(text: &str) -> bool {
     let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    digits.starts_with(|first: char| first.is_ascii_digit() || first == '.')
-        && digits.parse::<f64>().is_ok()
+    digits.starts_with(|first: char| first.is_ascii_digit() || first == '.') && digits.parse::<f64>().is_ok()
 }
 
 struct Items<'n> {
@@ -375,10 +330,7 @@ struct Items<'n> {
 impl<'de> SeqAccess<'de> for Items<'_> {
     type Error = ReadError;
 
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, ReadError> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadError> {
         loop {
             let step = self.at;
             let Some(node) = self.items.get(step) else {
@@ -419,10 +371,7 @@ impl Entries<'_> {
 impl<'de> MapAccess<'de> for Entries<'_> {
     type Error = ReadError;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, ReadError> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
         loop {
             let step = self.at;
             let Some(entry) = self.entries.get(step) else {
@@ -478,11 +427,7 @@ impl<'de> VariantAccess<'de> for Word<'_> {
         Err(ReadError::new("expected one word".to_owned()))
     }
 
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        _: &'static [&'static str],
-        _: V,
-    ) -> Result<V::Value, ReadError> {
+    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], _: V) -> Result<V::Value, ReadError> {
         Err(ReadError::new("expected one word".to_owned()))
     }
 }

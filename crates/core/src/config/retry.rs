@@ -1,11 +1,11 @@
-//! How often, and after what, a request is tried again.
+//! How often a request is tried.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::values::{Span, bounded_option};
+use super::values::bounded_option;
 
-/// How often, and after what, a request is tried again. Once an answer has begun to reach the caller, nothing is.
+/// How often a request is tried. Once an answer has begun to reach the caller, nothing is tried again.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Retry {
@@ -19,35 +19,11 @@ pub struct Retry {
     #[serde(deserialize_with = "bounded_option::<_, _, 0, 10>")]
     #[schemars(range(min = 0, max = 10))]
     pub max_retries: Option<u32>,
-    /// The upstream statuses after which another deployment is tried. The gateway's own judgement unless set: every
-    /// status that another deployment may answer better. Trouble with credentials and connections always moves on.
-    pub retry_on: Option<Vec<u16>>,
-    /// How the wait before trying the same deployment again grows.
-    pub strategy: Backoff,
-    /// The first such wait.
-    pub backoff: Span,
-}
-
-/// How waits grow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Backoff {
-    /// Each wait is twice the one before.
-    Exponential,
-    /// All waits are the same.
-    Constant,
 }
 
 impl Default for Retry {
     fn default() -> Self {
-        Self {
-            enabled: true,
-            max_attempts: None,
-            max_retries: None,
-            retry_on: None,
-            strategy: Backoff::Exponential,
-            backoff: Span(std::time::Duration::from_millis(500)),
-        }
+        Self { enabled: true, max_attempts: None, max_retries: None }
     }
 }
 

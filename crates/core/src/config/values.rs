@@ -53,10 +53,7 @@ fn millis(text: &str) -> Option<u64> {
         "h" => 3_600_000,
         _ => return None,
     };
-    let (whole, fraction) = digits
-        .trim_end()
-        .split_once('.')
-        .unwrap_or((digits.trim_end(), "0"));
+    let (whole, fraction) = digits.trim_end().split_once('.').unwrap_or((digits.trim_end(), "0"));
     let whole = whole.parse::<u64>().ok()?.checked_mul(unit)?;
     let scale = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
     let part = fraction.parse::<u64>().ok()?.checked_mul(unit)? / scale;
@@ -80,22 +77,17 @@ impl JsonSchema for Span {
 }
 
 /// A whole number from `MIN` to `MAX`; for `deserialize_with`.
-pub(super) fn bounded<'de, D, N, const MIN: u64, const MAX: u64>(
-    deserializer: D,
-) -> Result<N, D::Error>
+pub(super) fn bounded<'de, D, N, const MIN: u64, const MAX: u64>(deserializer: D) -> Result<N, D::Error>
 where
     D: Deserializer<'de>,
     N: TryFrom<u64>,
 {
     let number = deserializer.deserialize_u64(Bounded::<MIN, MAX>)?;
-    N::try_from(number)
-        .map_err(|_| D::Error::invalid_value(Unexpected::Unsigned(number), &Bounded::<MIN, MAX>))
+    N::try_from(number).map_err(|_| D::Error::invalid_value(Unexpected::Unsigned(number), &Bounded::<MIN, MAX>))
 }
 
 /// As [`bounded`], for a setting that may be absent.
-pub(super) fn bounded_option<'de, D, N, const MIN: u64, const MAX: u64>(
-    deserializer: D,
-) -> Result<Option<N>, D::Error>
+pub(super) fn bounded_option<'de, D, N, const MIN: u64, const MAX: u64>(deserializer: D) -> Result<Option<N>, D::Error>
 where
     D: Deserializer<'de>,
     N: TryFrom<u64>,

@@ -19,17 +19,11 @@ const MAX_ALIASED: usize = 100_000;
 pub(super) fn parse(text: &str) -> Result<Node, ConfigError> {
     let mut builder = Builder::default();
     for event in Parser::new_from_str(text) {
-        let (event, span) = event.map_err(|error| {
-            wrong(
-                mark(error.marker()),
-                format!("not valid YAML: {}", error.info()),
-            )
-        })?;
+        let (event, span) =
+            event.map_err(|error| wrong(mark(error.marker()), format!("not valid YAML: {}", error.info())))?;
         builder.take(event, mark(&span.start))?;
     }
-    Ok(builder
-        .root
-        .unwrap_or(Node::new(START, Value::Map(Vec::new()))))
+    Ok(builder.root.unwrap_or(Node::new(START, Value::Map(Vec::new()))))
 }
 
 const START: Mark = Mark { line: 1, column: 1 };
@@ -62,8 +56,7 @@ impl Builder {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return Err(wrong(at, "a second document begins here")
-                        .fix("keep everything in one document"));
+                    return Err(wrong(at, "a second document begins here").fix("keep everything in one document"));
                 }
                 Ok(())
             }
@@ -71,10 +64,7 @@ impl Builder {
             Event::Scalar(text, style, anchor, tag) => {
                 let is_text = tagged_as_text(tag.as_ref(), at)?;
                 let plain = style == ScalarStyle::Plain && !is_text;
-                let value = Value::Scalar {
-                    text: text.into_owned(),
-                    plain,
-                };
+                let value = Value::Scalar { text: text.into_owned(), plain };
                 self.place(Node::new(at, value), anchor)
             }
             Event::SequenceStart(anchor, tag) => {
@@ -93,11 +83,7 @@ impl Builder {
         if self.open.len() >= MAX_DEPTH {
             return Err(wrong(mark, "lists and maps nest too deep"));
         }
-        self.open.push(Open {
-            mark,
-            anchor,
-            content,
-        });
+        self.open.push(Open { mark, anchor, content });
         Ok(())
     }
 
@@ -145,10 +131,7 @@ fn key(node: Node, entries: &[Entry]) -> Result<(String, Mark), ConfigError> {
     let mark = node.mark;
     match node.value {
         Value::Scalar { text, .. } => match entries.iter().find(|entry| entry.key == text) {
-            Some(first) => Err(wrong(
-                mark,
-                format!("`{text}` is given twice, first on line {}", first.mark.line),
-            )),
+            Some(first) => Err(wrong(mark, format!("`{text}` is given twice, first on line {}", first.mark.line))),
             None => Ok((text, mark)),
         },
         Value::List(_) | Value::Map(_) => Err(wrong(mark, "a key must be a word")),
@@ -197,17 +180,11 @@ fn size(node: &Node) -> usize {
 
 fn mark(marker: &Marker) -> Mark {
     let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-    Mark {
-        line: number(marker.line()),
-        column: number(marker.col()).saturating_add(1),
-    }
+    Mark { line: number(marker.line()), column: number(marker.col()).saturating_add(1) }
 }
 
 fn wrong(mark: Mark, reason: impl Into<String>) -> ConfigError {
-    ConfigError {
-        mark: Some(mark),
-        ..ConfigError::at("", reason)
-    }
+    ConfigError { mark: Some(mark), ..ConfigError::at("", reason) }
 }
 
 #[cfg(test)]
@@ -223,20 +200,16 @@ mod tests {
             Value::Scalar { text, plain: true } => text.clone(),
             Value::Scalar { text, plain: false } => format!("{text:?}"),
             Value::List(items) => format!("{:?}", items.iter().map(render).collect::<Vec<_>>()),
-            Value::Map(entries) => entries
-                .iter()
-                .map(|entry| format!("{}={};", entry.key, render(&entry.node)))
-                .collect(),
+            Value::Map(entries) => {
+                entries.iter().map(|entry| format!("{}={};", entry.key, render(&entry.node))).collect()
+            }
         }
     }
 
     #[test]
     fn aliases_and_merge_keys_are_written_out() {
         let text = "base: &b {x: 1, y: 2}\none: {<<: *b, y: 3}\ntwo: *b\n";
-        assert_eq!(
-            render(&parse(text).unwrap()),
-            "base=x=1;y=2;;one=y=3;x=1;;two=x=1;y=2;;"
-        );
+        assert_eq!(render(&parse(text).unwrap()), "base=x=1;y=2;;one=y=3;x=1;;two=x=1;y=2;;");
     }
 
     #[test]

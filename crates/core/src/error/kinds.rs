@@ -227,13 +227,7 @@ impl Kind {
 }
 
 /// What a kind without a row would look like; a test proves that there is none.
-const UNLISTED: Row = row(
-    Kind::Internal,
-    (500, "internal"),
-    (SERVER, None),
-    ("api_error", "INTERNAL"),
-    "",
-);
+const UNLISTED: Row = row(Kind::Internal, (500, "internal"), (SERVER, None), ("api_error", "INTERNAL"), "");
 
 const fn row(
     kind: Kind,
@@ -242,17 +236,7 @@ const fn row(
     (anthropic_type, gemini_status): (&'static str, &'static str),
     help: &'static str,
 ) -> Row {
-    Row {
-        kind,
-        status,
-        openai_type,
-        openai_code,
-        anthropic_type,
-        gemini_status,
-        label,
-        should_retry: None,
-        help,
-    }
+    Row { kind, status, openai_type, openai_code, anthropic_type, gemini_status, label, should_retry: None, help }
 }
 
 #[cfg(test)]

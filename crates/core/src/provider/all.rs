@@ -27,9 +27,12 @@ pub static ALL: &[&Provider] = &[
 /// The provider of this kind or alias; hyphens equal underscores.
 pub fn by_kind(word: &str) -> Option<&'static Provider> {
     let word = word.replace('-', "_");
-    ALL.iter()
-        .copied()
-        .find(|provider| provider.kind == word || provider.aliases.contains(&word.as_str()))
+    ALL.iter().copied().find(|provider| provider.kind == word || provider.aliases.contains(&word.as_str()))
+}
+
+/// Every word that names a provider: kinds and their aliases.
+pub fn words() -> impl Iterator<Item = &'static str> {
+    ALL.iter().flat_map(|provider| provider.aliases.iter().chain([&provider.kind]).copied())
 }
 
 /// The provider of an account, told from its host, else from how its key begins, else by the fact that it has an
@@ -57,21 +60,14 @@ fn by_authority(authority: &str) -> Option<&'static Provider> {
             host == *hint
         }
     };
-    ALL.iter()
-        .copied()
-        .find(|provider| provider.hosts.iter().any(&fits))
+    ALL.iter().copied().find(|provider| provider.hosts.iter().any(&fits))
 }
 
 /// The longest beginning wins. A bare `sk-` says OpenAI only where no address says otherwise: half the world uses it.
 fn by_key(key: &str, at_home: bool) -> Option<&'static Provider> {
     ALL.iter()
         .copied()
-        .flat_map(|provider| {
-            provider
-                .key_prefixes
-                .iter()
-                .map(move |prefix| (prefix, provider))
-        })
+        .flat_map(|provider| provider.key_prefixes.iter().map(move |prefix| (prefix, provider)))
         .filter(|(prefix, _)| key.starts_with(**prefix) && (at_home || prefix.len() > 3))
         .max_by_key(|(prefix, _)| prefix.len())
         .map(|(_, provider)| provider)
@@ -96,9 +92,7 @@ mod tests {
                 assert_eq!(by_kind(word).unwrap().kind, provider.kind);
             }
             assert!(
-                provider
-                    .endpoint(Operation::Chat, Dialect::OpenaiChat, false)
-                    .is_some(),
+                provider.endpoint(Operation::Chat, Dialect::OpenaiChat, false).is_some(),
                 "{} cannot chat",
                 provider.kind
             );
@@ -137,28 +131,16 @@ mod tests {
             (None, Some("gsk_x"), Some("groq")),
             (None, Some("AIzaSyX"), Some("gemini")),
             (None, Some("xai-x"), Some("xai")),
-            (
-                Some("relay.example"),
-                Some("sk-x"),
-                Some("openai_compatible"),
-            ),
+            (Some("relay.example"), Some("sk-x"), Some("openai_compatible")),
             (Some("relay.example"), Some("sk-ant-x"), Some("anthropic")),
             (Some("relay.example"), None, Some("openai_compatible")),
-            (
-                Some("evil-api.openai.com.example"),
-                None,
-                Some("openai_compatible"),
-            ),
+            (Some("evil-api.openai.com.example"), None, Some("openai_compatible")),
             (Some("[::1]:8080"), None, Some("openai_compatible")),
             (None, Some("whatever"), None),
             (None, None, None),
         ];
         for (authority, key, kind) in cases {
-            assert_eq!(
-                detect(authority, key).map(|provider| provider.kind),
-                kind,
-                "{authority:?} {key:?}"
-            );
+            assert_eq!(detect(authority, key).map(|provider| provider.kind), kind, "{authority:?} {key:?}");
         }
     }
 }

@@ -15,11 +15,7 @@ pub(super) const PROVIDER: Provider = Provider {
     auth: Auth::XApiKey,
     endpoints: &[
         Endpoint::new(Operation::Chat, Dialect::Anthropic, "/v1/messages"),
-        Endpoint::new(
-            Operation::CountTokens,
-            Dialect::Anthropic,
-            "/v1/messages/count_tokens",
-        ),
+        Endpoint::new(Operation::CountTokens, Dialect::Anthropic, "/v1/messages/count_tokens"),
         Endpoint::new(Operation::Passthrough, Dialect::Anthropic, "/v1{path}"),
     ],
     headers: &[("anthropic-version", "2023-06-01")],

@@ -14,50 +14,19 @@ pub(super) const PROVIDER: Provider = Provider {
     auth: Auth::ApiKey,
     endpoints: &[
         Endpoint::openai(Operation::Chat, "/openai/v1/chat/completions"),
-        Endpoint::new(
-            Operation::Chat,
-            Dialect::OpenaiResponses,
-            "/openai/v1/responses",
-        ),
+        Endpoint::new(Operation::Chat, Dialect::OpenaiResponses, "/openai/v1/responses"),
         Endpoint::openai(Operation::Passthrough, "/openai/v1{path}"),
     ],
     versioned_endpoints: &[
-        Endpoint::openai(
-            Operation::Chat,
-            "/openai/deployments/{model}/chat/completions?api-version={version}",
-        ),
-        Endpoint::new(
-            Operation::Chat,
-            Dialect::OpenaiResponses,
-            "/openai/responses?api-version={version}",
-        ),
-        Endpoint::openai(
-            Operation::Completions,
-            "/openai/deployments/{model}/completions?api-version={version}",
-        ),
-        Endpoint::openai(
-            Operation::Embeddings,
-            "/openai/deployments/{model}/embeddings?api-version={version}",
-        ),
-        Endpoint::openai(
-            Operation::Images,
-            "/openai/deployments/{model}{path}?api-version={version}",
-        ),
-        Endpoint::openai(
-            Operation::Audio,
-            "/openai/deployments/{model}{path}?api-version={version}",
-        ),
-        Endpoint::openai(
-            Operation::Passthrough,
-            "/openai{path}?api-version={version}",
-        ),
+        Endpoint::openai(Operation::Chat, "/openai/deployments/{model}/chat/completions?api-version={version}"),
+        Endpoint::new(Operation::Chat, Dialect::OpenaiResponses, "/openai/responses?api-version={version}"),
+        Endpoint::openai(Operation::Completions, "/openai/deployments/{model}/completions?api-version={version}"),
+        Endpoint::openai(Operation::Embeddings, "/openai/deployments/{model}/embeddings?api-version={version}"),
+        Endpoint::openai(Operation::Images, "/openai/deployments/{model}{path}?api-version={version}"),
+        Endpoint::openai(Operation::Audio, "/openai/deployments/{model}{path}?api-version={version}"),
+        Endpoint::openai(Operation::Passthrough, "/openai{path}?api-version={version}"),
     ],
     quirks: Quirks::NONE,
-    hosts: &[
-        ".openai.azure.com",
-        ".openai.azure.us",
-        ".cognitiveservices.azure.com",
-        ".services.ai.azure.com",
-    ],
+    hosts: &[".openai.azure.com", ".openai.azure.us", ".cognitiveservices.azure.com", ".services.ai.azure.com"],
     ..OPENAI_LIKE
 };

@@ -7,15 +7,8 @@ pub(super) const PROVIDER: Provider = Provider {
     name: "DeepSeek",
     origin: Some("https://api.deepseek.com"),
     prefix: "",
-    endpoints: &[
-        Endpoint::CHAT,
-        Endpoint::messages_at("/anthropic/v1/messages"),
-        Endpoint::ANYTHING,
-    ],
-    quirks: Quirks {
-        reasoning_content: true,
-        ..Quirks::COMPATIBLE
-    },
+    endpoints: &[Endpoint::CHAT, Endpoint::messages_at("/anthropic/v1/messages"), Endpoint::ANYTHING],
+    quirks: Quirks { reasoning_content: true, ..Quirks::COMPATIBLE },
     models: &["deepseek-*"],
     hosts: &["api.deepseek.com"],
     ..OPENAI_LIKE

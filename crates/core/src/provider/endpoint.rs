@@ -40,22 +40,12 @@ impl Endpoint {
     pub const CHAT: Self = Self::openai(Operation::Chat, "/chat/completions");
     pub const RESPONSES: Self = Self::new(Operation::Chat, Dialect::OpenaiResponses, "/responses");
     pub const MESSAGES: Self = Self::new(Operation::Chat, Dialect::Anthropic, "/messages");
-    pub const COUNT_TOKENS: Self = Self::new(
-        Operation::CountTokens,
-        Dialect::Anthropic,
-        "/messages/count_tokens",
-    );
+    pub const COUNT_TOKENS: Self = Self::new(Operation::CountTokens, Dialect::Anthropic, "/messages/count_tokens");
     /// Every path of OpenAI's API that has no line of its own.
     pub const ANYTHING: Self = Self::openai(Operation::Passthrough, "{path}");
 
     pub const fn new(operation: Operation, dialect: Dialect, path: &'static str) -> Self {
-        Self {
-            operation,
-            dialect,
-            path,
-            stream_path: None,
-            from_root: false,
-        }
+        Self { operation, dialect, path, stream_path: None, from_root: false }
     }
 
     pub const fn openai(operation: Operation, path: &'static str) -> Self {
@@ -64,10 +54,7 @@ impl Endpoint {
 
     /// Anthropic's Messages at a path of its own, beside the vendor's main API.
     pub const fn messages_at(path: &'static str) -> Self {
-        Self {
-            from_root: true,
-            ..Self::new(Operation::Chat, Dialect::Anthropic, path)
-        }
+        Self { from_root: true, ..Self::new(Operation::Chat, Dialect::Anthropic, path) }
     }
 
     /// The path and query to request. `None` if the caller's words cannot safely stand in a path.
@@ -137,10 +124,8 @@ fn push_segment(out: &mut String, text: &str) -> Option<()> {
 
 /// A caller's path is relayed only if it is absolute, plain and stays below its prefix, however it is decoded.
 fn clean_path(path: &str) -> Option<&str> {
-    let plain = path.starts_with('/')
-        && path
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && !b"\\?#{}\"<>`^|".contains(&byte));
+    let plain =
+        path.starts_with('/') && path.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\?#{}\"<>`^|".contains(&byte));
     let climbs = path.split('/').any(|segment| {
         let decoded = segment.to_ascii_lowercase().replace("%2e", ".");
         let name = decoded.split(';').next().unwrap_or_default();
@@ -155,9 +140,7 @@ fn hides_a_slash(decoded: &str) -> bool {
 }
 
 fn is_query(query: &str) -> bool {
-    query
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() && byte != b'#')
+    query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#')
 }
 
 #[cfg(test)]
@@ -181,17 +164,10 @@ mod tests {
             (azure, "/openai", "/openai/v1/chat/completions"),
             (azure, "/openai/v1", "/openai/v1/chat/completions"),
             (Endpoint::CHAT, "/v1", "/v1/chat/completions"),
-            (
-                Endpoint::messages_at("/anthropic/v1/messages"),
-                "/v1",
-                "/anthropic/v1/messages",
-            ),
+            (Endpoint::messages_at("/anthropic/v1/messages"), "/v1", "/anthropic/v1/messages"),
         ];
         for (endpoint, prefix, expected) in cases {
-            let place = Place {
-                prefix,
-                ..Place::default()
-            };
+            let place = Place { prefix, ..Place::default() };
             assert_eq!(path(endpoint, &place).as_deref(), Some(expected));
         }
     }
@@ -199,24 +175,12 @@ mod tests {
     #[test]
     fn a_model_name_cannot_leave_its_segment() {
         let endpoint = Endpoint::openai(Operation::Chat, "/d/{model}/chat?api-version={version}");
-        let named = |model| {
-            path(
-                endpoint,
-                &Place {
-                    model,
-                    version: "2024-10-21",
-                    ..Place::default()
-                },
-            )
-        };
+        let named = |model| path(endpoint, &Place { model, version: "2024-10-21", ..Place::default() });
         assert_eq!(
             named("a/../b?c#d é").as_deref(),
             Some("/d/a%2F..%2Fb%3Fc%23d%20%C3%A9/chat?api-version=2024-10-21")
         );
-        assert_eq!(
-            named("qwen3:8b").as_deref(),
-            Some("/d/qwen3:8b/chat?api-version=2024-10-21")
-        );
+        assert_eq!(named("qwen3:8b").as_deref(), Some("/d/qwen3:8b/chat?api-version=2024-10-21"));
         assert_eq!((named(".."), named("."), named("")), (None, None, None));
     }
 
@@ -226,35 +190,17 @@ mod tests {
             stream_path: Some("/m:stream?alt=sse"),
             ..Endpoint::new(Operation::Chat, Dialect::Gemini, "/m:once")
         };
-        let place = Place {
-            stream: true,
-            query: Some("beta=true"),
-            ..Place::default()
-        };
-        assert_eq!(
-            path(endpoint, &place).as_deref(),
-            Some("/m:stream?alt=sse&beta=true")
-        );
-        let place = Place {
-            stream: false,
-            ..place
-        };
+        let place = Place { stream: true, query: Some("beta=true"), ..Place::default() };
+        assert_eq!(path(endpoint, &place).as_deref(), Some("/m:stream?alt=sse&beta=true"));
+        let place = Place { stream: false, ..place };
         assert_eq!(path(endpoint, &place).as_deref(), Some("/m:once?beta=true"));
     }
 
     #[test]
     fn a_relayed_path_stays_below_its_prefix() {
-        let relayed = |path: &str| {
-            Endpoint::ANYTHING.path_and_query(&Place {
-                prefix: "/v1",
-                path,
-                ..Place::default()
-            })
-        };
-        assert_eq!(
-            relayed("/models/ft:gpt-4o%2Fx").as_deref(),
-            Some("/v1/models/ft:gpt-4o%2Fx")
-        );
+        let relayed =
+            |path: &str| Endpoint::ANYTHING.path_and_query(&Place { prefix: "/v1", path, ..Place::default() });
+        assert_eq!(relayed("/models/ft:gpt-4o%2Fx").as_deref(), Some("/v1/models/ft:gpt-4o%2Fx"));
         for bad in [
             "files",
             "/../admin",

@@ -14,11 +14,7 @@ pub(super) const PROVIDER: Provider = Provider {
     auth: Auth::XGoogApiKey,
     endpoints: &[Endpoint {
         stream_path: Some("/models/{model}:streamGenerateContent?alt=sse"),
-        ..Endpoint::new(
-            Operation::Chat,
-            Dialect::Gemini,
-            "/models/{model}:generateContent",
-        )
+        ..Endpoint::new(Operation::Chat, Dialect::Gemini, "/models/{model}:generateContent")
     }],
     quirks: Quirks::NONE,
     models: &["gemini-*", "gemma-*"],

@@ -9,15 +9,7 @@ pub(super) const PROVIDER: Provider = Provider {
     name: "Mistral",
     origin: Some("https://api.mistral.ai"),
     quirks: Quirks {
-        drop: &[
-            "user",
-            "store",
-            "metadata",
-            "service_tier",
-            "safety_identifier",
-            "prompt_cache_key",
-            "verbosity",
-        ],
+        drop: &["user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "verbosity"],
         refuse: &["logprobs", "top_logprobs", "logit_bias"],
         rename: &[("seed", "random_seed")],
         stream_usage: StreamUsage::Always,

@@ -46,48 +46,27 @@ const FAMILIES: &[Family] = &[
     family("gemini-2.5", Some(65_536), Some(Budget)),
     family("gemini-3", Some(65_536), Some(Adaptive)),
     // xAI: reasoning models refuse these.
-    Family {
-        drop: &["presence_penalty", "frequency_penalty"],
-        refuse: &["stop"],
-        ..family("grok-4", None, None)
-    },
+    Family { drop: &["presence_penalty", "frequency_penalty"], refuse: &["stop"], ..family("grok-4", None, None) },
 ];
 
 /// Applies what is known about the model to the vendor's traits.
 pub(super) fn refine(traits: &mut Traits, upstream_model: &str) {
     // Routers name models `vendor/model`.
-    let name = upstream_model
-        .rsplit_once('/')
-        .map_or(upstream_model, |(_, name)| name);
-    let Some(family) = FAMILIES
-        .iter()
-        .filter(|family| name.starts_with(family.prefix))
-        .max_by_key(|family| family.prefix.len())
+    let name = upstream_model.rsplit_once('/').map_or(upstream_model, |(_, name)| name);
+    let Some(family) =
+        FAMILIES.iter().filter(|family| name.starts_with(family.prefix)).max_by_key(|family| family.prefix.len())
     else {
         return;
     };
     traits.max_output_tokens = family.max_output_tokens;
     traits.thinking = family.thinking.unwrap_or(traits.thinking);
-    for (list, more) in [
-        (&mut traits.drop, family.drop),
-        (&mut traits.refuse, family.refuse),
-    ] {
+    for (list, more) in [(&mut traits.drop, family.drop), (&mut traits.refuse, family.refuse)] {
         list.extend(more.iter().map(|field| (*field).to_owned()));
     }
 }
 
-const fn family(
-    prefix: &'static str,
-    max_output_tokens: Option<u64>,
-    thinking: Option<ThinkingStyle>,
-) -> Family {
-    Family {
-        prefix,
-        max_output_tokens,
-        thinking,
-        drop: &[],
-        refuse: &[],
-    }
+const fn family(prefix: &'static str, max_output_tokens: Option<u64>, thinking: Option<ThinkingStyle>) -> Family {
+    Family { prefix, max_output_tokens, thinking, drop: &[], refuse: &[] }
 }
 
 #[cfg(test)]
@@ -112,21 +91,14 @@ mod tests {
             ("nobody-knows-it", None, Adaptive),
         ] {
             let traits = traits("openrouter", model);
-            assert_eq!(
-                (traits.max_output_tokens, traits.thinking),
-                (cap, thinking),
-                "{model}"
-            );
+            assert_eq!((traits.max_output_tokens, traits.thinking), (cap, thinking), "{model}");
         }
     }
 
     #[test]
     fn vendors_and_models_add_up() {
         let mistral = traits("mistral", "mistral-large-latest");
-        assert_eq!(
-            mistral.rename,
-            [("seed".to_owned(), "random_seed".to_owned())]
-        );
+        assert_eq!(mistral.rename, [("seed".to_owned(), "random_seed".to_owned())]);
         let grok = traits("xai", "grok-4-fast");
         assert_eq!(grok.refuse, ["stop"]);
         assert!(traits("deepseek", "deepseek-v4").reasoning_content);

@@ -7,11 +7,7 @@ pub(super) const PROVIDER: Provider = Provider {
     name: "Moonshot",
     aliases: &["kimi"],
     origin: Some("https://api.moonshot.cn"),
-    endpoints: &[
-        Endpoint::CHAT,
-        Endpoint::messages_at("/anthropic/v1/messages"),
-        Endpoint::ANYTHING,
-    ],
+    endpoints: &[Endpoint::CHAT, Endpoint::messages_at("/anthropic/v1/messages"), Endpoint::ANYTHING],
     models: &["kimi-*", "moonshot-*"],
     hosts: &["api.moonshot.cn", "api.moonshot.ai"],
     ..OPENAI_LIKE

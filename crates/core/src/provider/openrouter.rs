@@ -7,12 +7,7 @@ pub(super) const PROVIDER: Provider = Provider {
     name: "OpenRouter",
     origin: Some("https://openrouter.ai"),
     prefix: "/api/v1",
-    endpoints: &[
-        Endpoint::CHAT,
-        Endpoint::RESPONSES,
-        Endpoint::MESSAGES,
-        Endpoint::ANYTHING,
-    ],
+    endpoints: &[Endpoint::CHAT, Endpoint::RESPONSES, Endpoint::MESSAGES, Endpoint::ANYTHING],
     quirks: Quirks::COMPATIBLE,
     models: &["*/*"],
     hosts: &["openrouter.ai", ".openrouter.ai"],

@@ -1,9 +1,7 @@
 //! A vendor's deviations as a constant; turned into the wire's [`Traits`] when a deployment is compiled.
 //! Decides nothing. What single models deviate in is in `models.rs`.
 
-use waypost_wire::dialect::{
-    MaxTokensField, StreamUsage, ThinkingStyle, ToolChoiceRequired, Traits,
-};
+use waypost_wire::dialect::{MaxTokensField, StreamUsage, ThinkingStyle, ToolChoiceRequired, Traits};
 
 /// How a vendor's API differs from a complete, current implementation of its dialect. Field names are the target's.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +23,8 @@ pub struct Quirks {
 impl Quirks {
     /// The dialect as its inventor serves it today.
     pub const NONE: Self = Self {
-        drop: &[],
+        // Known to the newest models only, and refused by the others; a breakpoint is a hint.
+        drop: &["prompt_cache_breakpoint"],
         refuse: &[],
         rename: &[],
         stream_usage: StreamUsage::Asked,
@@ -37,22 +36,15 @@ impl Quirks {
     };
 
     /// What every OpenAI-compatible server understands: the older names.
-    pub const COMPATIBLE: Self = Self {
-        max_tokens_field: MaxTokensField::MaxTokens,
-        developer_role: false,
-        ..Self::NONE
-    };
+    pub const COMPATIBLE: Self =
+        Self { max_tokens_field: MaxTokensField::MaxTokens, developer_role: false, ..Self::NONE };
 
     /// The vendor's part of a deployment's traits.
     pub fn traits(&self) -> Traits {
         Traits {
             drop: owned(self.drop),
             refuse: owned(self.refuse),
-            rename: self
-                .rename
-                .iter()
-                .map(|(from, to)| ((*from).to_owned(), (*to).to_owned()))
-                .collect(),
+            rename: self.rename.iter().map(|(from, to)| ((*from).to_owned(), (*to).to_owned())).collect(),
             stream_usage: self.stream_usage,
             max_tokens_field: self.max_tokens_field,
             tool_choice_required: self.tool_choice_required,

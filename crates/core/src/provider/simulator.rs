@@ -11,6 +11,10 @@ pub(super) const PROVIDER: Provider = Provider {
     built_in: true,
     endpoints: &[
         Endpoint::CHAT,
+        Endpoint::RESPONSES,
+        Endpoint::MESSAGES,
+        Endpoint::COUNT_TOKENS,
+        Endpoint::openai(Operation::Completions, "/completions"),
         Endpoint::openai(Operation::Embeddings, "/embeddings"),
     ],
     quirks: Quirks::NONE,

@@ -8,11 +8,6 @@ pub(super) const PROVIDER: Provider = Provider {
     aliases: &["sglang"],
     origin: Some("http://127.0.0.1:8000"),
     credential_required: false,
-    endpoints: &[
-        Endpoint::CHAT,
-        Endpoint::RESPONSES,
-        Endpoint::MESSAGES,
-        Endpoint::ANYTHING,
-    ],
+    endpoints: &[Endpoint::CHAT, Endpoint::RESPONSES, Endpoint::MESSAGES, Endpoint::ANYTHING],
     ..OPENAI_LIKE
 };

@@ -7,10 +7,7 @@ pub(super) const PROVIDER: Provider = Provider {
     name: "xAI",
     origin: Some("https://api.x.ai"),
     endpoints: &[Endpoint::CHAT, Endpoint::RESPONSES, Endpoint::ANYTHING],
-    quirks: Quirks {
-        max_tokens_field: Quirks::NONE.max_tokens_field,
-        ..Quirks::COMPATIBLE
-    },
+    quirks: Quirks { max_tokens_field: Quirks::NONE.max_tokens_field, ..Quirks::COMPATIBLE },
     models: &["grok-*"],
     hosts: &["api.x.ai", ".api.x.ai"],
     key_prefixes: &["xai-"],

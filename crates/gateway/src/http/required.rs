@@ -109,7 +109,12 @@ mod tests {
 
     #[test]
     fn an_empty_object_is_refused_with_the_first_missing_field() {
-        for (path, field) in [("moderations", "input"), ("images/generations", "prompt"), ("audio/speech", "model"), ("batches", "input_file_id")] {
+        for (path, field) in [
+            ("moderations", "input"),
+            ("images/generations", "prompt"),
+            ("audio/speech", "model"),
+            ("batches", "input_file_id"),
+        ] {
             assert_eq!(refusal(path, b"{}").as_deref(), Some(field));
             assert_eq!(refusal(path, b"[]").as_deref(), Some("body"));
         }

@@ -16,12 +16,20 @@ pub enum Endpoint<'a> {
     Messages,
     CountTokens,
     Models,
-    Model { id: &'a str },
-    Health { depth: HealthDepth },
+    Model {
+        id: &'a str,
+    },
+    Health {
+        depth: HealthDepth,
+    },
     /// Any other path under an OpenAI mount; `rest` is what follows the mount, without a leading slash.
-    PassThrough { rest: &'a str },
+    PassThrough {
+        rest: &'a str,
+    },
     /// The path exists, the method does not; `allow` lists those that do.
-    MethodNotAllowed { allow: &'static str },
+    MethodNotAllowed {
+        allow: &'static str,
+    },
     NotFound,
 }
 
@@ -108,7 +116,10 @@ fn under_anthropic_mount(path: &str) -> Option<&str> {
 }
 
 fn under_openai_mount(path: &str) -> Option<&str> {
-    let rest = path.strip_prefix("/v1/openai/").or_else(|| path.strip_prefix("/proxy/v1/")).or_else(|| path.strip_prefix("/v1/"))?;
+    let rest = path
+        .strip_prefix("/v1/openai/")
+        .or_else(|| path.strip_prefix("/proxy/v1/"))
+        .or_else(|| path.strip_prefix("/v1/"))?;
     // A dot segment or an empty one could mean another path to the upstream than to this table.
     let plain = !rest.is_empty() && rest.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
     // Model names hold slashes, and some SDKs encode them; dots, backslashes and NULs are in no name.
@@ -179,13 +190,30 @@ mod tests {
     fn what_the_table_lacks_under_a_mount_passes_through_with_any_method() {
         assert_eq!(get("/v1/files/file-1/content"), Endpoint::PassThrough { rest: "files/file-1/content" });
         assert_eq!(post("/proxy/v1/audio/speech").endpoint, Endpoint::PassThrough { rest: "audio/speech" });
-        assert_eq!(route(&Method::DELETE, "/v1/models/ft:x", false).endpoint, Endpoint::PassThrough { rest: "models/ft:x" });
-        assert_eq!(route(&Method::from_bytes(b"BREW").unwrap(), "/v1/tea", false).endpoint, Endpoint::PassThrough { rest: "tea" });
+        assert_eq!(
+            route(&Method::DELETE, "/v1/models/ft:x", false).endpoint,
+            Endpoint::PassThrough { rest: "models/ft:x" }
+        );
+        assert_eq!(
+            route(&Method::from_bytes(b"BREW").unwrap(), "/v1/tea", false).endpoint,
+            Endpoint::PassThrough { rest: "tea" }
+        );
     }
 
     #[test]
     fn a_path_that_could_mean_two_things_is_not_found() {
-        for path in ["/", "/v1", "/v1/", "/v2/models", "/v1//models", "/v1/../admin", "/v1/a/%2e%2e/b", "/v1/a%2Fb", "/v1/a\\b", "/v1/a;b"] {
+        for path in [
+            "/",
+            "/v1",
+            "/v1/",
+            "/v2/models",
+            "/v1//models",
+            "/v1/../admin",
+            "/v1/a/%2e%2e/b",
+            "/v1/a%2Fb",
+            "/v1/a\\b",
+            "/v1/a;b",
+        ] {
             assert_eq!(get(path), Endpoint::NotFound, "{path}");
         }
     }

@@ -17,8 +17,9 @@ use waypost_core::route::{Attempt, Plan};
 use waypost_core::snapshot::Deployment;
 use waypost_core::verdict::{self, Next, Outcome, Tally, Trouble, Verdict, judge};
 use waypost_wire::WireError;
-use waypost_wire::chat::Response;
+use waypost_wire::chat::{Choice, FinishReason, Response};
 use waypost_wire::dialect::{Decoded, Face, StreamUsage, Survey, Tap, Target, UpstreamDialect};
+use waypost_wire::error::RemoteError;
 use waypost_wire::loss::Losses;
 use waypost_wire::splice::{Splice, quoted};
 
@@ -194,8 +195,7 @@ fn relayed(deployment: &Deployment, call: &mut Call) -> (OutBody, Change) {
         && call.peek.include_usage != Some(true)
         && deployment.traits.stream_usage == StreamUsage::Asked;
     let unasked_usage = call.peek.stream && call.peek.include_usage != Some(true);
-    let change =
-        Change { model: if renamed { call.model.clone() } else { None }, hide_usage: unasked_usage };
+    let change = Change { model: if renamed { call.model.clone() } else { None }, hide_usage: unasked_usage };
     let body = match &mut call.payload {
         Payload::Arriving(upload) => match upload.take() {
             Some(upload) => upload.into_body(if renamed { &deployment.upstream } else { "" }),
@@ -310,11 +310,9 @@ fn trouble(failure: &Failure) -> Trouble {
         Failure::ConnectTimeout | Failure::HeadTimeout | Failure::IdleTimeout | Failure::Deadline => Trouble::Timeout,
         Failure::TooLarge { .. } => Trouble::TooLarge,
         Failure::RequestBody => Trouble::CallerBody,
-        Failure::ClosedBeforeHead
-        | Failure::BadHead
-        | Failure::HeadTooLarge
-        | Failure::BodyCut
-        | Failure::BadBody => Trouble::Broken,
+        Failure::ClosedBeforeHead | Failure::BadHead | Failure::HeadTooLarge | Failure::BodyCut | Failure::BadBody => {
+            Trouble::Broken
+        }
     }
 }
 
@@ -366,10 +364,20 @@ async fn read(call: &Call, mode: Mode, headers: &HeaderMap, body: AnswerBody) ->
             let body = collect(body, model).await?;
             match codec.decode_response(&body).map_err(|error| unreadable(&error, model))? {
                 Decoded::Error(remote) => Err(judge(Outcome::Inside(&remote), model).into()),
-                Decoded::Response(response) => Ok(Content::Translated(Box::new(response))),
+                Decoded::Response(response) => match failure(&response) {
+                    Some(remote) => Err(judge(Outcome::Inside(&remote), model).into()),
+                    None => Ok(Content::Translated(Box::new(response))),
+                },
             }
         }
     }
+}
+
+/// An answer that says of itself that it failed, or that nothing ended it, is none.
+fn failure(response: &Response) -> Option<RemoteError> {
+    let unfinished = |choice: &Choice| matches!(choice.finish, None | Some(FinishReason::Failed(_)));
+    let failed = response.choices.is_empty() || response.choices.iter().any(unfinished);
+    failed.then(RemoteError::default)
 }
 
 async fn collect(body: AnswerBody, model: Option<&str>) -> Result<Bytes, Fallen> {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -170,7 +170,11 @@ impl Call {
             Operation::Chat => Some(self.face.dialect.codec()),
             Operation::Completions => Some(&completions::Completions),
             Operation::Embeddings => Some(&embeddings::Embeddings),
-            Operation::CountTokens | Operation::Images | Operation::Audio | Operation::Models | Operation::Passthrough => None,
+            Operation::CountTokens
+            | Operation::Images
+            | Operation::Audio
+            | Operation::Models
+            | Operation::Passthrough => None,
         }
     }
 }
@@ -298,8 +302,8 @@ impl http_body::Body for Upload {
 /// API. Credentials, cookies, addresses and everything else stay here.
 pub fn forwarded(headers: &HeaderMap) -> impl Iterator<Item = (http::HeaderName, http::HeaderValue)> + '_ {
     const KEPT: [&str; 8] = [
-        CONTENT_TYPE.as_str(),
-        ACCEPT.as_str(),
+        "content-type",
+        "accept",
         "anthropic-beta",
         "anthropic-version",
         "idempotency-key",

@@ -142,7 +142,11 @@ fn text_bytes(response: &waypost_wire::chat::Response) -> u64 {
         chat::Content::Refusal(text) => text.len(),
         chat::Content::Reasoning(reasoning) => reasoning.text.len(),
         chat::Content::ToolCall(call) => call.name.len() + call.arguments.len(),
-        chat::Content::Image(_) | chat::Content::File(_) | chat::Content::Audio(_) | chat::Content::ToolResult(_) | chat::Content::Opaque { .. } => 0,
+        chat::Content::Image(_)
+        | chat::Content::File(_)
+        | chat::Content::Audio(_)
+        | chat::Content::ToolResult(_)
+        | chat::Content::Opaque { .. } => 0,
     };
     response.choices.iter().flat_map(|choice| &choice.parts).map(|part| of(part) as u64).sum()
 }
@@ -202,8 +206,7 @@ impl Relay {
     ) -> Self {
         let Opening { frames, held, events } = opening;
         events.iter().for_each(|event| meter.see(event));
-        let mut relay =
-            Self { frames: Some(frames), held, events: Vec::new(), tap, change, face, reply, meter };
+        let mut relay = Self { frames: Some(frames), held, events: Vec::new(), tap, change, face, reply, meter };
         relay.finish_if_done(&events);
         relay
     }

@@ -120,7 +120,8 @@ impl Meter {
 
     /// Usage as it stands, completed by estimates where the provider was silent; and how it is known.
     pub fn usage(&mut self) -> (Usage, Basis) {
-        let basis = *self.basis.get_or_insert(if self.usage.is_complete() { Basis::Provider } else { Basis::Estimated });
+        let basis =
+            *self.basis.get_or_insert(if self.usage.is_complete() { Basis::Provider } else { Basis::Estimated });
         let mut usage = self.usage;
         usage.input.get_or_insert(estimate(self.opened.input_bytes));
         usage.output.get_or_insert(estimate(self.output_bytes));

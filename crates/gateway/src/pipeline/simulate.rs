@@ -24,8 +24,7 @@ pub async fn send(
     body: Bytes,
     timeouts: Timeouts,
 ) -> Result<Answer, Failure> {
-    let call =
-        simulator::Call { operation, dialect: face.dialect, codec: face.codec, path: path.to_owned(), body };
+    let call = simulator::Call { operation, dialect: face.dialect, codec: face.codec, path: path.to_owned(), body };
     let head_by = (Instant::now() + timeouts.first_byte).min(timeouts.deadline);
     let answer = timeout_at(head_by, simulator.answer(call)).await.map_err(|_| Failure::HeadTimeout)?;
     let body = Patient { body: answer.body, silence: Silence::new(&timeouts) };
@@ -52,11 +51,8 @@ impl Silence {
 
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Failure> {
         let silent = *self.since.get_or_insert_with(Instant::now) + self.idle;
-        let (at, failure) = if silent < self.deadline {
-            (silent, Failure::IdleTimeout)
-        } else {
-            (self.deadline, Failure::Deadline)
-        };
+        let (at, failure) =
+            if silent < self.deadline { (silent, Failure::IdleTimeout) } else { (self.deadline, Failure::Deadline) };
         self.alarm.poll_until(cx, at).map(|()| failure)
     }
 }

@@ -40,21 +40,14 @@ struct Options {
 
 impl Options {
     fn from_arguments(mut arguments: impl Iterator<Item = String>) -> Self {
-        let mut options = Self {
-            port: 0,
-            chunks: 20,
-            interval: Duration::ZERO,
-        };
+        let mut options = Self { port: 0, chunks: 20, interval: Duration::ZERO };
         while let Some(name) = arguments.next() {
             let number: u64 = arguments
                 .next()
                 .and_then(|value| value.parse().ok())
                 .unwrap_or_else(|| panic!("{name} takes a number"));
             match name.as_str() {
-                "--port" => {
-                    options.port =
-                        u16::try_from(number).unwrap_or_else(|_| panic!("no port: {number}"))
-                }
+                "--port" => options.port = u16::try_from(number).unwrap_or_else(|_| panic!("no port: {number}")),
                 "--chunks" => options.chunks = usize::try_from(number).unwrap_or(usize::MAX),
                 "--interval-us" => options.interval = Duration::from_micros(number),
                 _ => panic!("unknown: {name}. Known are --port, --chunks and --interval-us"),
@@ -138,10 +131,7 @@ impl Answers {
 }
 
 /// Head and body of the next request; `None` when the caller is done. Bodies without a `content-length` are empty.
-async fn next_request(
-    buffer: &mut BytesMut,
-    stream: &mut TcpStream,
-) -> io::Result<Option<(Bytes, Bytes)>> {
+async fn next_request(buffer: &mut BytesMut, stream: &mut TcpStream) -> io::Result<Option<(Bytes, Bytes)>> {
     loop {
         if let Some(end) = memchr::memmem::find(buffer, b"\r\n\r\n") {
             let head = buffer.split_to(end).freeze();
@@ -163,10 +153,7 @@ async fn next_request(
 fn content_length(head: &[u8]) -> usize {
     const NAME: &[u8] = b"content-length:";
     head.split(|byte| *byte == b'\n')
-        .find(|line| {
-            line.get(..NAME.len())
-                .is_some_and(|name| name.eq_ignore_ascii_case(NAME))
-        })
+        .find(|line| line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME)))
         .and_then(|line| std::str::from_utf8(&line[NAME.len()..]).ok())
         .and_then(|digits| digits.trim().parse().ok())
         .unwrap_or(0)
@@ -176,17 +163,13 @@ fn content_length(head: &[u8]) -> usize {
 fn is_true(body: &[u8], key: &[u8]) -> bool {
     memchr::memmem::find_iter(body, key).any(|found| {
         let rest = body[found + key.len()..].trim_ascii_start();
-        rest.strip_prefix(b":")
-            .is_some_and(|value| value.trim_ascii_start().starts_with(b"true"))
+        rest.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"true"))
     })
 }
 
 fn whole(status: u16, body: &str) -> Bytes {
-    format!(
-        "HTTP/1.1 {status} \r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into()
+    format!("HTTP/1.1 {status} \r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        .into()
 }
 
 fn chunk(event: &str) -> String {
@@ -195,7 +178,8 @@ fn chunk(event: &str) -> String {
 
 /// Puts the head before the first event and the last chunk after the last.
 fn stream(first: &str, deltas: impl Iterator<Item = String>, last: &str) -> Stream {
-    const HEAD: &str = "HTTP/1.1 200 \r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n";
+    const HEAD: &str =
+        "HTTP/1.1 200 \r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n";
     Stream {
         opening: format!("{HEAD}{}", chunk(first)).into(),
         deltas: deltas.map(|event| chunk(&event).into()).collect(),
@@ -231,17 +215,13 @@ fn chat_stream(chunks: usize, usage: bool) -> Stream {
         )
     };
     let choice = |delta: &str, reason: &str| {
-        let choices = format!(
-            r#"[{{"index":0,"delta":{{{delta}}},"logprobs":null,"finish_reason":{reason}}}]"#
-        );
+        let choices = format!(r#"[{{"index":0,"delta":{{{delta}}},"logprobs":null,"finish_reason":{reason}}}]"#);
         event(&choices, tail)
     };
     let mut last = choice("", r#""stop""#);
     if usage {
-        let counts = format!(
-            r#","usage":{{"prompt_tokens":14,"completion_tokens":{chunks},"total_tokens":{}}}"#,
-            chunks + 14
-        );
+        let counts =
+            format!(r#","usage":{{"prompt_tokens":14,"completion_tokens":{chunks},"total_tokens":{}}}"#, chunks + 14);
         last += &event("[]", &counts);
     }
     last += "data: [DONE]\n\n";
@@ -281,19 +261,10 @@ mod tests {
 
     #[test]
     fn a_flag_is_found_with_any_spacing_and_not_inside_text() {
-        for body in [
-            r#"{"stream":true}"#,
-            "{\"stream\" :\n true}",
-            r#"{"stream_options":{},"stream": true}"#,
-        ] {
+        for body in [r#"{"stream":true}"#, "{\"stream\" :\n true}", r#"{"stream_options":{},"stream": true}"#] {
             assert!(is_true(body.as_bytes(), b"\"stream\""), "{body}");
         }
-        for body in [
-            r#"{"stream":false}"#,
-            r#"{}"#,
-            r#"{"content":"\"stream\":true"}"#,
-            r#"{"stream""#,
-        ] {
+        for body in [r#"{"stream":false}"#, r#"{}"#, r#"{"content":"\"stream\":true"}"#, r#"{"stream""#] {
             assert!(!is_true(body.as_bytes(), b"\"stream\""), "{body}");
         }
     }

@@ -49,6 +49,7 @@ pub(super) fn of_error(error: &Value) -> RemoteError {
         code: word(error, "code"),
         param: word(error, "param"),
         message,
+        retry_after_ms: None,
     }
 }
 

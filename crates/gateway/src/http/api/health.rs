@@ -33,8 +33,7 @@ pub fn answer(app: &App, depth: HealthDepth) -> Response<Body> {
             let snapshot = &live.snapshot;
             let providers: std::collections::BTreeSet<_> =
                 snapshot.channels.iter().map(|channel| channel.provider.kind).collect();
-            let deployments: usize =
-                snapshot.routes.values().flat_map(|route| &route.tiers).map(Vec::len).sum();
+            let deployments: usize = snapshot.routes.values().flat_map(|route| &route.tiers).map(Vec::len).sum();
             let body = json!({
                 "status": word,
                 "version": env!("CARGO_PKG_VERSION"),

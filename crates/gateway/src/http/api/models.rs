@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
+use waypost_core::GatewayError;
 use waypost_core::access::{self, Caller};
 use waypost_core::snapshot::{ListedModel, Snapshot};
-use waypost_core::GatewayError;
 use waypost_wire::Dialect;
 
 use crate::app::App;

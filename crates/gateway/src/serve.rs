@@ -1,0 +1,270 @@
+//! The edge: accepts connections and gives each the time, memory and size it may use; drains them at the end.
+//! Knows no route, caller or dialect: a [`Handler`] answers. Tests: `tests/it/edge.rs`, over sockets.
+
+mod body;
+mod check;
+mod connection;
+mod limits;
+mod pulse;
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper_util::rt::TokioTimer;
+use hyper_util::server::conn::auto;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, sleep, timeout_at};
+
+pub use self::body::{BodyError, LimitedBody, read_body};
+pub use self::check::{Refusal, check_encoding, check_head};
+pub use self::limits::Limits;
+use self::pulse::Pulse;
+use crate::jobs::Jobs;
+
+/// Who is at the other end of the connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The socket's address: of a proxy, where one stands before us.
+    pub addr: SocketAddr,
+}
+
+/// Answers requests. Implemented by every `Fn(Request<Incoming>, Peer) -> impl Future<Output = Response<_>>`.
+///
+/// Cloned per connection, so keep it one `Arc`. A panic ends the connection it happens on and is counted by [`Jobs`];
+/// who owes the caller an answer even then must catch it inside. When the caller leaves, the future or the body of the
+/// answer is dropped where it stands.
+pub trait Handler: Clone + Send + Sync + 'static {
+    /// The body of the answer; written frame by frame, each flushed at once.
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+    /// The work on one request.
+    type Answering: Future<Output = Response<Self::Body>> + Send + 'static;
+
+    /// Begins the answer to one request.
+    fn handle(&self, request: Request<Incoming>, peer: Peer) -> Self::Answering;
+}
+
+impl<F, A, B> Handler for F
+where
+    F: Fn(Request<Incoming>, Peer) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Response<B>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    type Body = B;
+    type Answering = A;
+
+    fn handle(&self, request: Request<Incoming>, peer: Peer) -> A {
+        self(request, peer)
+    }
+}
+
+/// Serves any number of listeners under one set of limits, and drains them together. Clones are the same edge.
+#[derive(Clone)]
+pub struct Edge {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    limits: Limits,
+    jobs: Jobs,
+    http: auto::Builder<Jobs>,
+    permits: Arc<Semaphore>,
+    open: Mutex<Open>,
+    changed: Notify,
+    draining: AtomicBool,
+}
+
+#[derive(Default)]
+struct Open {
+    next: u64,
+    connections: HashMap<u64, Arc<Pulse>>,
+}
+
+impl Edge {
+    /// An edge whose connections run as `jobs`.
+    pub fn new(limits: Limits, jobs: Jobs) -> Self {
+        let permits = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
+        let http = http_settings(&limits, &jobs);
+        let shared = Shared {
+            limits,
+            jobs,
+            http,
+            permits,
+            open: Mutex::default(),
+            changed: Notify::new(),
+            draining: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The limits, for handlers that read bodies.
+    pub fn limits(&self) -> &Limits {
+        &self.shared.limits
+    }
+
+    /// Accepts on `listener` until [`Edge::begin_drain`], then closes it. Connections are served on the runtime this
+    /// runs on: with one current-thread runtime per core, call it once in each with a clone of the listening socket.
+    pub async fn serve<H: Handler>(&self, listener: TcpListener, handler: H) {
+        let mut failures = 0;
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.drain_begun() => return,
+                accepted = self.accept(&listener) => accepted,
+            };
+            match accepted {
+                Ok((stream, addr, permit)) => {
+                    failures = 0;
+                    let connection = connection::serve(self.clone(), stream, Peer { addr }, handler.clone());
+                    self.shared.jobs.spawn("connection", async move {
+                        connection.await;
+                        drop(permit);
+                    });
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    failures += 1;
+                    tracing::warn!(%error, failures, "cannot accept connections");
+                    sleep(accept_pause(failures)).await;
+                }
+            }
+        }
+    }
+
+    /// How many connections are open.
+    pub fn open_connections(&self) -> usize {
+        self.shared.open().connections.len()
+    }
+
+    /// Stops accepting, closes idle connections, and lets each other connection end after the answers it owes.
+    pub fn begin_drain(&self) {
+        self.shared.draining.store(true, Ordering::Release);
+        self.shared.changed.notify_waiters();
+        self.shared.open().connections.values().for_each(|pulse| pulse.order_drain());
+    }
+
+    /// Begins a drain and waits for its end. At `deadline` what is left is cut; answers how many connections that were.
+    pub async fn drain(&self, deadline: Instant) -> usize {
+        self.begin_drain();
+        if timeout_at(deadline, self.emptied()).await.is_ok() {
+            return 0;
+        }
+        let cut = {
+            let open = self.shared.open();
+            open.connections.values().for_each(|pulse| pulse.order_cut());
+            open.connections.len()
+        };
+        self.emptied().await;
+        cut
+    }
+
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+    ) -> io::Result<(TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit)> {
+        let permits = Arc::clone(&self.shared.permits);
+        let permit = permits.acquire_owned().await.map_err(io::Error::other)?;
+        let (stream, addr) = listener.accept().await?;
+        // Without it the tail of an answer may wait 40 ms for the peer's delayed acknowledgement.
+        stream.set_nodelay(true)?;
+        Ok((stream, addr, permit))
+    }
+
+    async fn drain_begun(&self) {
+        loop {
+            let changed = self.shared.changed.notified();
+            if self.shared.draining.load(Ordering::Acquire) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    async fn emptied(&self) {
+        loop {
+            let changed = self.shared.changed.notified();
+            if self.open_connections() == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Lists a connection until the answer is dropped.
+    fn register(&self, pulse: &Arc<Pulse>) -> Registered {
+        let mut open = self.shared.open();
+        let id = open.next;
+        open.next += 1;
+        open.connections.insert(id, Arc::clone(pulse));
+        drop(open);
+        if self.shared.draining.load(Ordering::Acquire) {
+            pulse.order_drain();
+        }
+        Registered { shared: Arc::clone(&self.shared), id }
+    }
+}
+
+impl Shared {
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Registered {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let last = {
+            let mut open = self.shared.open();
+            open.connections.remove(&self.id);
+            open.connections.is_empty()
+        };
+        if last {
+            self.shared.changed.notify_waiters();
+        }
+    }
+}
+
+/// hyper's own settings. Its head timer is off: [`Pulse`] keeps that time, without a timer per request.
+/// `pipeline_flush` stays off: it holds back the frames of a stream while a pipelined request waits behind it.
+/// `max_headers` keeps hyper's 100: any other number costs an allocation per head.
+fn http_settings(limits: &Limits, jobs: &Jobs) -> auto::Builder<Jobs> {
+    const SMALLEST_BUFFER: usize = 8 * 1024;
+    let mut http = auto::Builder::new(jobs.clone());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .half_close(false)
+        .max_buf_size(limits.max_head_bytes.max(SMALLEST_BUFFER));
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.h2_max_streams)
+        .max_header_list_size(limits.h2_max_header_list)
+        .initial_stream_window_size(256 * 1024)
+        .initial_connection_window_size(1024 * 1024)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    http
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, InvalidInput, NotConnected};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | InvalidInput | NotConnected)
+}
+
+/// Out of file descriptors or memory: trying again at once would only spin.
+fn accept_pause(failures: u32) -> Duration {
+    Duration::from_millis(10 << failures.min(7)).min(Duration::from_secs(1))
+}

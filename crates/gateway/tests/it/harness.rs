@@ -1,0 +1,102 @@
+//! A live gateway for tests: the real app behind the real edge on a loopback port, its records in an inbox the test reads.
+//!
+//! Built from parts as `start` builds it. When it is dropped, it fails the test if a handler panicked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use waypost_core::config::{Config, Format};
+use waypost_core::snapshot::compile;
+use waypost_core::usage::UsageRecord;
+use waypost_gateway::app::{App, Live, Parts};
+use waypost_gateway::http;
+use waypost_gateway::jobs::Jobs;
+use waypost_gateway::records::{Inbox, Records};
+use waypost_gateway::serve::{Edge, Limits};
+use waypost_gateway::upstream::{HttpTransport, PoolSettings};
+use waypost_testkit::{Answer, Request};
+
+/// The key that [`Gateway::with_channels`] configures.
+pub const KEY: &str = "wp-test-key-0123456789";
+
+/// A bound for failing tests; no passing test waits this long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A gateway on a port.
+pub struct Gateway {
+    pub app: Arc<App>,
+    url: String,
+    inbox: Inbox,
+    edge: Edge,
+}
+
+impl Gateway {
+    /// Starts a gateway with this configuration.
+    pub async fn start(yaml: &str) -> Self {
+        Self::start_with(yaml, Limits::default()).await
+    }
+
+    /// Starts a gateway with these `channels:` (YAML list items) and one key, [`KEY`].
+    pub async fn with_channels(channels: &str) -> Self {
+        Self::start(&format!("keys: [{{name: test, key: {KEY}}}]\nchannels:\n{channels}\n")).await
+    }
+
+    /// The same with limits of the edge.
+    pub async fn start_with(yaml: &str, limits: Limits) -> Self {
+        let config = Config::parse(yaml, Format::Yaml, "test.yaml", &|_| None).expect("the config can be read");
+        let snapshot = compile(&config).expect("the config compiles");
+        let jobs = Jobs::new();
+        let (records, inbox) = Records::new();
+        let transport = Box::new(HttpTransport::new(PoolSettings::default(), jobs.clone()));
+        let live = Live::new(snapshot).expect("every channel has an address");
+        let app = Arc::new(App::new(Parts { live, transport, records, limits: limits.clone(), entropy: 7 }));
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let edge = Edge::new(limits, jobs.clone());
+        let (serving, handler) = (edge.clone(), Arc::clone(&app));
+        jobs.spawn("accept loop", async move {
+            serving.serve(listener, move |request, _| http::answer(Arc::clone(&handler), request)).await;
+        });
+        Self { app, url, inbox, edge }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Posts JSON with [`KEY`].
+    pub async fn post(&self, path: &str, json: impl Into<bytes::Bytes>) -> Answer {
+        Request::post(path, json).bearer(KEY).send(&self.url).await
+    }
+
+    /// Gets a path with [`KEY`].
+    pub async fn get(&self, path: &str) -> Answer {
+        Request::get(path).bearer(KEY).send(&self.url).await
+    }
+
+    /// The next record; fails if none comes.
+    pub async fn record(&mut self) -> UsageRecord {
+        timeout(PATIENCE, self.inbox.recv()).await.expect("a record is filed").expect("the app lives")
+    }
+
+    /// No record is waiting.
+    pub fn assert_no_record(&mut self) {
+        assert!(self.inbox.try_recv().is_err(), "a record was filed");
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.edge.begin_drain();
+        if !std::thread::panicking() {
+            assert_eq!(self.app.panics(), 0, "a handler panicked");
+        }
+    }
+}
+
+/// One channel as a YAML list item: name, provider, address, and models (`[a, b]` or `[{name: a, upstream: b}]`).
+pub fn channel(name: &str, provider: &str, url: &str, models: &str) -> String {
+    format!("- {{name: {name}, provider: {provider}, base_url: '{url}', api_key: sk-{name}, models: {models}}}\n")
+}
