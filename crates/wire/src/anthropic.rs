@@ -5,7 +5,6 @@
 
 mod blocks;
 mod decode_request;
-mod emulation;
 mod encode_request;
 mod error;
 mod finish;

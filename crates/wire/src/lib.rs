@@ -10,8 +10,10 @@
 pub mod anthropic;
 pub mod chat;
 pub mod dialect;
+mod emulation;
 pub mod error;
 pub mod fields;
+pub mod gemini;
 pub mod loss;
 pub mod openai_responses;
 pub mod peek;

@@ -3,12 +3,12 @@
 
 use serde_json::{Map, Value};
 
-use super::emulation::{Called, called, unwrap_custom};
 use crate::Dialect;
 use crate::chat::{
     CacheBreakpoint, Citation, Content, File, Image, Media, Part, Reasoning, Signature, Text, ToolCall, ToolKind,
     ToolResult,
 };
+use crate::emulation::{Called, called, unwrap_custom};
 use crate::error::WireError;
 use crate::fields::Fields;
 use crate::peek::{missing, mistyped, not_one_of};

@@ -6,7 +6,6 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::blocks::citation;
-use super::emulation::{Called, called, unwrap_custom};
 use super::lenient::Text;
 use super::usage::Counts;
 use super::{error, finish};
@@ -14,6 +13,7 @@ use crate::Dialect;
 use crate::chat::event::Event;
 use crate::chat::{FinishReason, Signature, ToolKind};
 use crate::dialect::StreamDecoder;
+use crate::emulation::{Called, called, unwrap_custom};
 use crate::error::WireError;
 use crate::sse::Frame;
 

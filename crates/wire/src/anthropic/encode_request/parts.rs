@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Result, Writer, put};
 use crate::Dialect;
-use crate::anthropic::emulation::{tool_name, wrap_custom};
 use crate::chat::{Content, File, Image, Media, Part, Reasoning, Signature, ToolCall, ToolKind, ToolResult};
+use crate::emulation::{tool_name, wrap_custom};
 use crate::error::WireError;
 
 /// Pictures the API takes.

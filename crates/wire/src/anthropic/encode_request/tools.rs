@@ -4,8 +4,8 @@ use serde_json::{Map, Value, json};
 
 use super::{Result, Writer, put, schema};
 use crate::Dialect;
-use crate::anthropic::emulation::{JSON_TOOL, custom_schema, tool_name};
 use crate::chat::{Function, Request, ResponseFormat, Tool, ToolChoice, ToolKind};
+use crate::emulation::{JSON_TOOL, custom_schema, tool_name};
 use crate::error::WireError;
 
 /// What a request says about tools.

@@ -1,18 +1,18 @@
-//! The reserved tool names that carry what Messages has no words for, and the way back. The encoder of requests writes
-//! them, the decoders of answers recognise them. Tests: here and beside both users.
+//! The reserved tool names that carry what a dialect has no words for, and the way back. Encoders of requests write
+//! them, decoders of answers recognise them. Tests: here and beside the users.
 
 use serde_json::{Value, json};
 
 use crate::chat::ToolKind;
 
 /// The forced tool whose input is the JSON answer the caller asked for by schema.
-pub(super) const JSON_TOOL: &str = "waypost_json_response";
+pub(crate) const JSON_TOOL: &str = "waypost_json_response";
 
 const CUSTOM_PREFIX: &str = "waypost_custom_";
 
 /// What a call of a tool with some name means.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Called {
+pub(crate) enum Called {
     /// Its input is the answer's text.
     JsonResponse,
     Tool {
@@ -22,7 +22,7 @@ pub(super) enum Called {
 }
 
 /// Reads a tool's name in an answer.
-pub(super) fn called(name: &str) -> Called {
+pub(crate) fn called(name: &str) -> Called {
     if name == JSON_TOOL {
         return Called::JsonResponse;
     }
@@ -32,8 +32,8 @@ pub(super) fn called(name: &str) -> Called {
     }
 }
 
-/// The name a tool has in Messages.
-pub(super) fn tool_name(name: &str, kind: ToolKind) -> String {
+/// The name a tool has on the wire.
+pub(crate) fn tool_name(name: &str, kind: ToolKind) -> String {
     match kind {
         ToolKind::Function => name.to_owned(),
         ToolKind::Custom => format!("{CUSTOM_PREFIX}{name}"),
@@ -41,7 +41,7 @@ pub(super) fn tool_name(name: &str, kind: ToolKind) -> String {
 }
 
 /// The schema of the function that stands for a free-text tool.
-pub(super) fn custom_schema() -> Value {
+pub(crate) fn custom_schema() -> Value {
     json!({
         "type": "object",
         "properties": {"input": {"type": "string", "description": "The whole free-text input of the tool."}},
@@ -51,12 +51,12 @@ pub(super) fn custom_schema() -> Value {
 }
 
 /// The input object that carries a free text.
-pub(super) fn wrap_custom(text: &str) -> Value {
+pub(crate) fn wrap_custom(text: &str) -> Value {
     json!({"input": text})
 }
 
 /// The free text in the input of a function that stands for a free-text tool; a text of another shape is given as it is.
-pub(super) fn unwrap_custom(arguments: &str) -> String {
+pub(crate) fn unwrap_custom(arguments: &str) -> String {
     match serde_json::from_str::<Value>(arguments) {
         Ok(Value::Object(mut input)) => match input.shift_remove("input") {
             Some(Value::String(text)) => text,
