@@ -1,6 +1,6 @@
 //! Google Gemini `generateContent`, as upstreams speak it: requests are written, answers and streams are read.
-//! Decides what each neutral field becomes there; knows no URL and no key. Tests stand beside
-//! each part and read `tests/golden/chat/gemini`. Source: <https://ai.google.dev/api/generate-content>.
+//! Decides what each neutral field becomes there; knows no URL and no key. Tests stand beside each part and read
+//! `tests/golden/chat/gemini`. Source: <https://ai.google.dev/api/generate-content>.
 
 mod call_ids;
 mod error;

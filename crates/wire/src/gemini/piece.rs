@@ -135,16 +135,11 @@ pub(super) fn finish(word: &str, called: bool) -> FinishReason {
         "STOP" if called => FinishReason::ToolCalls,
         "STOP" => FinishReason::Stop,
         "MAX_TOKENS" => FinishReason::Length,
-        "SAFETY"
-        | "RECITATION"
-        | "BLOCKLIST"
-        | "PROHIBITED_CONTENT"
-        | "SPII"
-        | "MODEL_ARMOR"
-        | "IMAGE_SAFETY"
-        | "IMAGE_PROHIBITED_CONTENT"
-        | "IMAGE_RECITATION"
-        | "IMAGE_OTHER" => FinishReason::ContentFilter,
+        "SAFETY" | "RECITATION" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "MODEL_ARMOR" => {
+            FinishReason::ContentFilter
+        }
+        _ if word.starts_with("IMAGE_") => FinishReason::ContentFilter,
+
         _ => FinishReason::Failed(word.to_owned()),
     }
 }

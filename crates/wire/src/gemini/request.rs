@@ -122,3 +122,6 @@ fn obey(traits: &Traits, object: &mut Map<String, Value>, losses: &mut Losses) -
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

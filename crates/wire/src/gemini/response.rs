@@ -104,3 +104,6 @@ fn output_bytes(candidate: &Candidate<'_>) -> u64 {
         })
         .sum()
 }
+
+#[cfg(test)]
+mod tests;

@@ -171,3 +171,6 @@ impl Progress {
         out.push(Event::Citation { choice: self.index, citation });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Result, parts, put_object};
+use super::{Result, parts};
 use crate::chat::{Content, Message, Request, Role, ToolCall, ToolResult};
 use crate::dialect::{ThinkingStyle, Traits};
 use crate::error::WireError;
@@ -140,7 +140,7 @@ fn answers(open: &[&ToolCall], results: &[&ToolResult], losses: &mut Losses) -> 
             return Err(WireError::invalid("messages", message));
         };
         let result = left.remove(at);
-        responses.push(response(call, result, losses)?);
+        responses.push(response(call, result, losses));
         for part in result.content.iter().filter(|part| !is_words(&part.content)) {
             attachments.extend(parts::write(part, losses)?);
         }
@@ -158,7 +158,7 @@ fn is_words(content: &Content) -> bool {
     matches!(content, Content::Text(_) | Content::Refusal(_))
 }
 
-fn response(call: &ToolCall, result: &ToolResult, losses: &mut Losses) -> Result<Value> {
+fn response(call: &ToolCall, result: &ToolResult, losses: &mut Losses) -> Value {
     let mut response = Map::new();
     response.insert("name".to_owned(), parts::called_name(call).into());
     if result.content.iter().any(|part| part.cache.is_some() && is_words(&part.content)) {
@@ -172,11 +172,8 @@ fn response(call: &ToolCall, result: &ToolResult, losses: &mut Losses) -> Result
             Map::from_iter([(key.to_owned(), said.into())])
         }
     };
-    // The API wants the field even when the tool had nothing to say.
     response.insert("response".to_owned(), object.into());
-    let mut part = Map::new();
-    put_object(&mut part, "functionResponse", response);
-    Ok(part.into())
+    json!({"functionResponse": response})
 }
 
 /// The words of a result; its texts stand on lines of their own.

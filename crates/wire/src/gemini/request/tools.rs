@@ -32,8 +32,8 @@ pub(super) fn write(request: &Request, losses: &mut Losses) -> Result<Toolbox> {
     Ok(Toolbox { tools, config })
 }
 
-/// The tools that may be called. Among functions the API can choose by itself, except that it cannot offer a few of them
-/// without forcing a call; and it always may use a tool it runs itself.
+/// The tools to offer. The API can name the functions of which one must be called, but not those of which one may be
+/// called; then only these are offered. And it may use a tool it runs itself whenever that is offered.
 fn offered<'a>(request: &'a Request, losses: &mut Losses) -> Result<Vec<&'a Tool>> {
     let all = request.tools.iter();
     match &request.tool_choice {
