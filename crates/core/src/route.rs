@@ -3,6 +3,7 @@
 
 mod weighted;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use waypost_wire::Dialect;
@@ -12,7 +13,7 @@ use crate::dice::Dice;
 use crate::error::GatewayError;
 use crate::operation::Operation;
 use crate::provider::Endpoint;
-use crate::snapshot::{Deployment, Snapshot};
+use crate::snapshot::{Deployment, Snapshot, Tier};
 
 /// What a request asks of routing.
 #[derive(Clone, Copy, Debug)]
@@ -48,12 +49,11 @@ pub fn plan(snapshot: &Snapshot, caller: &Caller, query: &Query<'_>, dice: &mut 
         Some(model) => named(snapshot, caller, model)?,
         // What such a request reaches cannot be told from it, so a key limited to some models must not.
         None if caller.models.is_some() => return Err(GatewayError::model_needed()),
-        None => vec![snapshot.default.iter().cloned().collect()],
+        None => Cow::Owned(vec![snapshot.default.iter().cloned().collect()]),
     };
-    let mut attempts = Vec::new();
-    for mut tier in tiers {
-        weighted::order(&mut tier, dice);
-        for deployment in tier {
+    let mut attempts = Vec::with_capacity(4);
+    for tier in &*tiers {
+        for deployment in weighted::ordered(tier, dice) {
             let Some(endpoint) = endpoint(&deployment, query) else { continue };
             let credentials = deployment.channel.credentials.len();
             let first = dice.below(credentials as u64) as usize;
@@ -70,7 +70,7 @@ pub fn plan(snapshot: &Snapshot, caller: &Caller, query: &Query<'_>, dice: &mut 
     Ok(Plan { attempts, max_attempts: snapshot.max_attempts.max(1) })
 }
 
-fn named(snapshot: &Snapshot, caller: &Caller, model: &str) -> Result<Vec<Vec<Arc<Deployment>>>, GatewayError> {
+fn named<'s>(snapshot: &'s Snapshot, caller: &Caller, model: &str) -> Result<Cow<'s, [Tier]>, GatewayError> {
     if !caller.may_use(model) {
         return Err(GatewayError::not_allowed(model));
     }

@@ -4,6 +4,7 @@
 
 mod compile;
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,11 +99,14 @@ pub struct Deployment {
     pub weight: u32,
 }
 
+/// Deployments that are tried together, before those of any later tier.
+pub type Tier = Vec<Arc<Deployment>>;
+
 /// The deployments of one model, tier by tier.
 #[derive(Debug, Default)]
 pub struct Route {
     /// Sorted by tier; none is empty.
-    pub tiers: Vec<Vec<Arc<Deployment>>>,
+    pub tiers: Vec<Tier>,
 }
 
 /// A channel that serves every model whose name fits.
@@ -127,12 +131,12 @@ pub struct ListedModel {
 
 impl Snapshot {
     /// The deployments of a model, tier by tier; empty if nobody serves it.
-    pub fn deployments(&self, model: &str) -> Vec<Vec<Arc<Deployment>>> {
+    pub fn deployments(&self, model: &str) -> Cow<'_, [Tier]> {
         if let Some(route) = self.routes.get(model) {
-            return route.tiers.clone();
+            return Cow::Borrowed(&route.tiers);
         }
         let fitting = self.families.iter().filter(|family| family.pattern.matches(model));
-        by_tier(fitting.map(|family| Arc::new(family.deployment(model))).collect())
+        Cow::Owned(by_tier(fitting.map(|family| Arc::new(family.deployment(model))).collect()))
     }
 
     /// Names that somebody who wrote `model` may have meant.
@@ -158,9 +162,9 @@ impl Family {
 }
 
 /// Sorts deployments into tiers, keeping their order within each.
-pub fn by_tier(mut deployments: Vec<Arc<Deployment>>) -> Vec<Vec<Arc<Deployment>>> {
+pub fn by_tier(mut deployments: Vec<Arc<Deployment>>) -> Vec<Tier> {
     deployments.sort_by_key(|deployment| deployment.tier);
-    let mut tiers: Vec<Vec<Arc<Deployment>>> = Vec::new();
+    let mut tiers: Vec<Tier> = Vec::new();
     for deployment in deployments {
         match tiers.last_mut() {
             Some(tier) if tier.first().is_some_and(|first| first.tier == deployment.tier) => tier.push(deployment),

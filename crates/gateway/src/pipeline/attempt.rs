@@ -29,6 +29,7 @@ use super::frames::{Break, Frames, Step};
 use super::meter::Meter;
 use super::simulate;
 use crate::app::{App, Live};
+use crate::http::reply::JSON;
 use crate::upstream::{Answer as Upstream, AnswerBody, Failure, OutBody, Outgoing, Timeouts};
 
 /// The largest whole answer taken from an upstream.
@@ -240,28 +241,26 @@ fn path(attempt: &Attempt, call: &Call) -> Result<String, Fallen> {
 
 fn headers(attempt: &Attempt, call: &Call) -> HeaderMap {
     let channel = &attempt.deployment.channel;
-    let mut headers = HeaderMap::with_capacity(8);
+    let mut headers = HeaderMap::with_capacity(16);
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("waypost/", env!("CARGO_PKG_VERSION"))));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    for (name, value) in channel.provider.headers {
-        if let (Ok(name), Ok(value)) = (http::HeaderName::try_from(*name), HeaderValue::try_from(*value)) {
-            headers.insert(name, value);
-        }
-    }
-    if attempt.endpoint.dialect == call.face.dialect {
-        for (name, value) in forwarded(&call.headers) {
-            headers.append(name, value);
-        }
-    } else {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+    if call.operation != Operation::Passthrough {
+        headers.insert(CONTENT_TYPE, JSON);
     }
     for (name, value) in &channel.headers {
-        headers.insert(name.clone(), value.clone());
+        headers.insert(name, value.clone());
+    }
+    if attempt.endpoint.dialect == call.face.dialect {
+        // A caller that speaks the dialect itself knows which version of it: its word outweighs the channel's default.
+        for (name, value) in forwarded(&call.headers) {
+            headers.insert(name, value.clone());
+        }
+    } else {
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
     }
     let credential = channel.credentials.get(attempt.credential);
     if let Some((name, value)) = credential.and_then(|credential| credential.header.as_ref()) {
-        headers.insert(name.clone(), value.clone());
+        headers.insert(name, value.clone());
     }
     headers
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -300,7 +300,7 @@ impl http_body::Body for Upload {
 
 /// The headers of a request that go on to an upstream: what describes the body and what picks a version or beta of the
 /// API. Credentials, cookies, addresses and everything else stay here.
-pub fn forwarded(headers: &HeaderMap) -> impl Iterator<Item = (http::HeaderName, http::HeaderValue)> + '_ {
+pub fn forwarded(headers: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
     const KEPT: [&str; 8] = [
         "content-type",
         "accept",
@@ -311,5 +311,5 @@ pub fn forwarded(headers: &HeaderMap) -> impl Iterator<Item = (http::HeaderName,
         "openai-beta",
         "range",
     ];
-    headers.iter().filter(|(name, _)| KEPT.contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone()))
+    headers.iter().filter(|(name, _)| KEPT.contains(&name.as_str()))
 }

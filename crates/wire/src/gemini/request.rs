@@ -19,7 +19,7 @@ use crate::loss::Losses;
 type Result<T> = std::result::Result<T, WireError>;
 
 /// Fields of other dialects whose loss would change the meaning.
-const REFUSED: [&str; 4] = ["previous_response_id", "conversation", "prompt", "background"];
+const REFUSED: [&str; 6] = ["background", "container", "conversation", "mcp_servers", "previous_response_id", "prompt"];
 
 /// Writes the body. The model and the wish to stream are in the path, not here.
 pub(super) fn encode(request: &Request, traits: &Traits, losses: &mut Losses) -> Result<Bytes> {

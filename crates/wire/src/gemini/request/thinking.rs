@@ -71,11 +71,20 @@ fn effort_level(effort: Effort, losses: &mut Losses) -> &'static str {
 fn budget(wanted: &Thinking, losses: &mut Losses) -> Option<i64> {
     match (wanted.mode, wanted.effort) {
         (ThinkingMode::Off, _) => Some(0),
-        (ThinkingMode::Budget(tokens), _) => Some(i64::try_from(tokens).unwrap_or(i64::MAX)),
+        (ThinkingMode::Budget(tokens), _) => Some(tokens_within(tokens, losses)),
         (_, Some(effort)) => Some(effort_budget(effort, losses)),
         (ThinkingMode::Adaptive, None) => Some(DYNAMIC_BUDGET),
         (ThinkingMode::Unsaid, None) => None,
     }
+}
+
+/// A budget over the range is a 400, and callers used to other models ask for more.
+fn tokens_within(tokens: u64, losses: &mut Losses) -> i64 {
+    let within = i64::try_from(tokens).unwrap_or(i64::MAX).min(MOST_BUDGET);
+    if tokens > within.unsigned_abs() {
+        losses.clamped("thinking");
+    }
+    within
 }
 
 /// The budgets that Gemini's own OpenAI-compatible API takes for these words.
@@ -142,6 +151,9 @@ mod tests {
         }
         let exact = budget(ThinkingMode::Budget(3000), Some(Effort::High));
         assert_eq!(exact, (thoughts(3000), String::new()));
+        for (tokens, loss) in [(24_576, ""), (31_999, "thinking=clamped"), (u64::MAX, "thinking=clamped")] {
+            assert_eq!(budget(ThinkingMode::Budget(tokens), None), (thoughts(24_576), loss.to_owned()));
+        }
         assert_eq!(budget(ThinkingMode::Adaptive, None), (thoughts(-1), String::new()));
         assert_eq!(budget(ThinkingMode::Unsaid, None), (json!({"includeThoughts": true}), String::new()));
         assert_eq!(budget(ThinkingMode::Off, None), (json!({"thinkingBudget": 0}), String::new()));

@@ -1,6 +1,6 @@
 use super::*;
 use crate::Dialect;
-use crate::chat::{Citation, Reasoning, Signature, ToolCall, ToolKind};
+use crate::chat::{Citation, Media, Reasoning, Signature, ToolCall, ToolKind};
 
 macro_rules! golden {
     ($case:literal) => {
@@ -163,6 +163,25 @@ fn code_the_model_ran_is_no_client_call() {
     );
     let kinds: Vec<_> = choice.parts.iter().map(|part| matches!(part.content, Content::Opaque { .. })).collect();
     assert_eq!((kinds, choice.finish), (vec![true, true, false], Some(FinishReason::Stop)));
+}
+
+#[test]
+fn pictures_and_sound_are_kept_in_order() {
+    let choice = only(golden!("media"));
+    let said = |part: &Part| match &part.content {
+        Content::Text(text) => text.text.clone(),
+        Content::Image(image) => match &image.source {
+            Media::Base64 { media_type, data } => format!("{media_type} {data}"),
+            other => panic!("{other:?}"),
+        },
+        Content::Audio(audio) => format!("{} {}", audio.format, audio.data),
+        Content::Opaque { kind, .. } => kind.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(
+        choice.parts.iter().map(said).collect::<Vec<_>>(),
+        ["Here.", "image/png iVBORw0KGgo=", "pcm16 AAAA", "executableCode", "codeExecutionResult"]
+    );
 }
 
 #[test]

@@ -174,6 +174,23 @@ fn candidates_keep_to_themselves() {
 }
 
 #[test]
+fn a_finish_repeated_in_every_piece_ends_nothing_early() {
+    let stream = b"data: {\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]},\"finishReason\":\"STOP\"}],\"responseId\":\"r\",\"modelVersion\":\"m\"}\r\n\r\n\
+        data: {\"candidates\":[{\"content\":{\"parts\":[{\"functionCall\":{\"name\":\"f\"}}]},\"finishReason\":\"STOP\"}]}\r\n\r\n";
+    assert_eq!(
+        said(stream)[1..],
+        ["text 0 a", "call 0 call_r_0 f sealed=false", "arguments 0 {}", "finish 0 ToolCalls", "done"]
+    );
+}
+
+#[test]
+fn pictures_and_code_that_no_event_carries_are_announced() {
+    let stream = b"data: {\"candidates\":[{\"content\":{\"parts\":[{\"inlineData\":{\"mimeType\":\"image/png\",\"data\":\"iVBO\"}},\
+        {\"executableCode\":{\"code\":\"1\"}}]},\"finishReason\":\"STOP\"}],\"responseId\":\"r\",\"modelVersion\":\"m\"}\n\n";
+    assert_eq!(said(stream)[1..], ["opaque inlineData", "opaque executableCode", "finish 0 Stop", "done"]);
+}
+
+#[test]
 fn garbled_frames_fail() {
     assert!(matches!(decode(&[b"data: {\"candidates\":[\n\n"]).1, Err(WireError::Syntax { .. })));
 }
