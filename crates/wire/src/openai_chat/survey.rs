@@ -1,0 +1,87 @@
+//! Reads what accounting needs from an answer that is relayed as it is, and nothing else. Serves chat and legacy
+//! completions alike. Tests are below.
+
+use super::answer::{Answer, Choice, Content, Message, Words, parse, said};
+use super::error;
+use crate::dialect::Survey;
+use crate::error::WireError;
+
+/// See [`crate::dialect::Tap::survey_response`].
+pub(crate) fn survey(body: &[u8]) -> Result<Survey, WireError> {
+    let answer = match parse(body) {
+        Ok(answer) => answer,
+        Err(wrong) => return of_error(body).ok_or(wrong),
+    };
+    if answer.is_error() {
+        let error = Some(error::decode(body));
+        return Ok(Survey { usage: answer.usage(), error, output_bytes: output_bytes(&answer) });
+    }
+    if answer.choices.is_none() {
+        return of_error(body).ok_or_else(|| WireError::invalid("choices", "the answer has no `choices`"));
+    }
+    Ok(Survey { usage: answer.usage(), error: None, output_bytes: output_bytes(&answer) })
+}
+
+fn of_error(body: &[u8]) -> Option<Survey> {
+    error::told(body).map(|error| Survey { error: Some(error), ..Survey::default() })
+}
+
+fn output_bytes(answer: &Answer<'_>) -> u64 {
+    let sizes = answer.choices.iter().flatten().map(choice_bytes);
+    sizes.fold(0, u64::saturating_add)
+}
+
+fn choice_bytes(choice: &Choice<'_>) -> u64 {
+    let text = said(&choice.text).map_or(0, str::len);
+    (text + choice.message().map_or(0, message_bytes)) as u64
+}
+
+fn message_bytes(message: &Message<'_>) -> usize {
+    let words = message.content.as_ref().map_or(0, content_bytes);
+    let refusal = said(&message.refusal).map_or(0, str::len);
+    let plain = message.plain_reasoning().map_or(0, str::len);
+    let details: usize =
+        message.reasoning_details.iter().flatten().filter_map(|detail| detail.text()).map(str::len).sum();
+    let calls: usize = message.tool_calls.iter().flatten().map(|call| call.name().len() + call.arguments().len()).sum();
+    let old = message.function_call.as_ref().and_then(|call| said(&call.arguments)).map_or(0, str::len);
+    let spoken = message.audio.as_ref().map_or(0, |audio| audio.transcript().len());
+    // Plain thoughts and details say the same.
+    words + refusal + plain.max(details) + calls + old + spoken
+}
+
+fn content_bytes(content: &Content<'_>) -> usize {
+    let words = content.words();
+    words.iter().map(|(Words::Said(text) | Words::Thought(text))| text.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_and_sizes_are_read_whatever_the_answer_holds() {
+        let body =
+            br#"{"id":"c","choices":[{"index":0,"message":{"role":"assistant","content":"four","reasoning":"abc",
+            "reasoning_details":[{"type":"reasoning.text","text":"abc"}],"refusal":null,
+            "tool_calls":[{"id":"1","function":{"name":"f","arguments":"{}"}}]}},
+            {"index":1,"text":"ab","message":null}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
+        let survey = survey(body).unwrap();
+        assert_eq!(survey.output_bytes, 4 + 3 + 1 + 2 + 2);
+        let usage = survey.usage.unwrap();
+        assert_eq!((usage.input, usage.output, survey.error), (Some(3), Some(2), None));
+    }
+
+    #[test]
+    fn an_error_dressed_as_an_answer_is_seen_and_other_json_is_refused() {
+        let openrouter =
+            survey(br#"{"id":"gen-1","error":{"code":502,"message":"Upstream gone"},"choices":[]}"#).unwrap();
+        assert_eq!(openrouter.error.unwrap().code.as_deref(), Some("502"));
+        let gemini = survey(br#"[{"error":{"code":400,"message":"no","status":"INVALID_ARGUMENT"}}]"#).unwrap();
+        assert_eq!(gemini.error.unwrap().kind.as_deref(), Some("INVALID_ARGUMENT"));
+        let vllm = survey(br#"{"object":"error","message":"bad","type":"BadRequestError","code":400}"#).unwrap();
+        assert_eq!(vllm.error.unwrap().message, "bad");
+        for other in [&b"{}"[..], b"<html></html>", b"[]", br#"{"choices":{}}"#, br#"{"data":[]}"#] {
+            assert!(survey(other).is_err(), "{}", String::from_utf8_lossy(other));
+        }
+    }
+}
