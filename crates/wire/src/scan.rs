@@ -68,6 +68,11 @@ impl<'a> Scanner<'a> {
         self.at
     }
 
+    /// Where the value that was just read ended.
+    pub fn end(&self) -> usize {
+        self.at
+    }
+
     /// Walks an object; `visit` gets each key and must consume its value.
     pub fn object(&mut self, mut visit: impl FnMut(&mut Self, &str) -> Result<()>) -> Result<()> {
         self.white_space();

@@ -1,0 +1,325 @@
+//! The first look at a chat request: one scan that refuses what OpenAI's API reference refuses (closed sets, ranges, types)
+//! and reads what routing and money need. Leaves unknown fields alone: they may be a vendor's. Tests are below.
+
+use std::ops::Range;
+
+use crate::error::WireError;
+use crate::peek::{
+    KeysRead, Peek, missing, mistyped, name, not_one_of, optional_bool, optional_integer, optional_number,
+};
+use crate::scan::{Kind, Scanner};
+
+type Result<T> = std::result::Result<T, WireError>;
+
+const ROLES: [&str; 6] = ["system", "developer", "user", "assistant", "tool", "function"];
+const EFFORTS: [&str; 7] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+const VERBOSITIES: [&str; 3] = ["low", "medium", "high"];
+const FORMATS: [&str; 3] = ["text", "json_object", "json_schema"];
+/// `any` is Mistral's word for `required`.
+const TOOL_CHOICES: [&str; 4] = ["none", "auto", "required", "any"];
+
+/// The keys that are read, in the order in which they usually stand.
+const READ: [&str; 33] = [
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "top_p",
+    "presence_penalty",
+    "frequency_penalty",
+    "n",
+    "stop",
+    "seed",
+    "logprobs",
+    "top_logprobs",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "response_format",
+    "reasoning_effort",
+    "verbosity",
+    "metadata",
+    "logit_bias",
+    "store",
+    "user",
+    "service_tier",
+    "modalities",
+    "audio",
+    "prediction",
+    "web_search_options",
+    "functions",
+    "function_call",
+    "prompt_cache_key",
+];
+
+/// See [`crate::dialect::ClientDialect::peek`].
+pub(super) fn peek(body: &[u8]) -> Result<Peek> {
+    Scanner::document(body, |scanner| {
+        let mut reading = Reading::default();
+        reading.peek.n = 1;
+        reading.peek.inside = scanner.offset() + 1;
+        let mut keys = KeysRead::default();
+        scanner.object(|scanner, key| {
+            let Some(known) = READ.iter().find(|known| **known == key) else {
+                return scanner.skip().map(drop);
+            };
+            keys.once("", known)?;
+            reading.field(scanner, known)
+        })?;
+        reading.finish()
+    })
+}
+
+#[derive(Default)]
+struct Reading {
+    peek: Peek,
+    has_messages: bool,
+    cap: Cap,
+    old_cap: Cap,
+}
+
+/// One of the two fields that may carry the output cap.
+#[derive(Default)]
+struct Cap {
+    tokens: Option<u64>,
+    at: Option<Range<usize>>,
+}
+
+impl Reading {
+    fn field(&mut self, scanner: &mut Scanner<'_>, key: &'static str) -> Result<()> {
+        match key {
+            "model" => model(scanner, &mut self.peek)?,
+            "messages" => {
+                messages(scanner)?;
+                self.has_messages = true;
+            }
+            "stream" => self.peek.stream = optional_bool(scanner, key)?.unwrap_or(false),
+            "stream_options" => stream_options(scanner, &mut self.peek)?,
+            "max_completion_tokens" => self.cap = cap(scanner, key)?,
+            "max_tokens" => self.old_cap = cap(scanner, key)?,
+            "temperature" => drop(optional_number(scanner, key, 0.0..=2.0)?),
+            "top_p" => drop(optional_number(scanner, key, 0.0..=1.0)?),
+            "presence_penalty" | "frequency_penalty" => drop(optional_number(scanner, key, -2.0..=2.0)?),
+            "n" => self.peek.n = optional_integer(scanner, key, 1..=128)?.unwrap_or(1),
+            "top_logprobs" => drop(optional_integer(scanner, key, 0..=20)?),
+            "seed" => seed(scanner)?,
+            "stop" => stop(scanner)?,
+            "tools" => typed_items(scanner, key, "type")?,
+            "functions" => typed_items(scanner, key, "name")?,
+            "tool_choice" => choice(scanner, key, &TOOL_CHOICES)?,
+            "function_call" => choice(scanner, key, &["none", "auto"])?,
+            "response_format" => response_format(scanner)?,
+            "reasoning_effort" => optional_word(scanner, key, &EFFORTS)?,
+            "verbosity" => optional_word(scanner, key, &VERBOSITIES)?,
+            "parallel_tool_calls" | "logprobs" | "store" => drop(optional_bool(scanner, key)?),
+            "user" | "service_tier" | "prompt_cache_key" => {
+                shaped(scanner, key, Kind::String, "a string")?;
+            }
+            "modalities" => shaped(scanner, key, Kind::Array, "an array")?,
+            _ => shaped(scanner, key, Kind::Object, "an object")?,
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Peek> {
+        let mut peek = self.peek;
+        if peek.model.is_none() {
+            return Err(missing("model"));
+        }
+        if !self.has_messages {
+            return Err(missing("messages"));
+        }
+        if self.cap.tokens.is_some() && self.old_cap.tokens.is_some() {
+            return Err(WireError::invalid(
+                "max_tokens",
+                "`max_tokens` and `max_completion_tokens` say the same; send only `max_completion_tokens`",
+            ));
+        }
+        // A null still holds its key's place, so that nobody puts a second one there.
+        let spoken = if self.old_cap.tokens.is_some() || self.cap.at.is_none() { self.old_cap } else { self.cap };
+        peek.max_output_tokens = spoken.tokens;
+        peek.max_output_at = spoken.at;
+        Ok(peek)
+    }
+}
+
+/// `model`: a name, and where it stands.
+pub(crate) fn model(scanner: &mut Scanner<'_>, peek: &mut Peek) -> Result<()> {
+    let start = scanner.offset();
+    peek.model = Some(name(scanner, "model")?);
+    peek.model_at = Some(start..scanner.end());
+    Ok(())
+}
+
+/// `stream_options`, which is the same in chat and legacy completions.
+pub(crate) fn stream_options(scanner: &mut Scanner<'_>, peek: &mut Peek) -> Result<()> {
+    let start = scanner.offset();
+    match scanner.kind()? {
+        Kind::Null => {
+            scanner.skip()?;
+        }
+        Kind::Object => {
+            let mut keys = KeysRead::default();
+            scanner.object(|scanner, key| {
+                if key != "include_usage" {
+                    return scanner.skip().map(drop);
+                }
+                keys.once("stream_options", "include_usage")?;
+                peek.include_usage = optional_bool(scanner, "stream_options.include_usage")?;
+                Ok(())
+            })?;
+        }
+        Kind::Array | Kind::String | Kind::Number | Kind::Bool => {
+            return Err(mistyped("stream_options", "an object"));
+        }
+    }
+    peek.stream_options_at = Some(start..scanner.end());
+    Ok(())
+}
+
+/// `stop`: one string, or up to four.
+pub(crate) fn stop(scanner: &mut Scanner<'_>) -> Result<()> {
+    match scanner.kind()? {
+        Kind::Null | Kind::String => scanner.skip().map(drop),
+        Kind::Array => scanner.array(|scanner, at| {
+            if at >= 4 {
+                return Err(WireError::invalid("stop", "`stop` takes at most 4 strings"));
+            }
+            if scanner.kind()? != Kind::String {
+                return Err(mistyped(&format!("stop[{at}]"), "a string"));
+            }
+            scanner.skip().map(drop)
+        }),
+        Kind::Object | Kind::Number | Kind::Bool => Err(mistyped("stop", "a string or an array of strings")),
+    }
+}
+
+fn cap(scanner: &mut Scanner<'_>, key: &str) -> Result<Cap> {
+    let start = scanner.offset();
+    let tokens = optional_integer(scanner, key, 1..=u64::MAX)?;
+    Ok(Cap { tokens, at: Some(start..scanner.end()) })
+}
+
+fn messages(scanner: &mut Scanner<'_>) -> Result<()> {
+    if scanner.kind()? != Kind::Array {
+        return Err(mistyped("messages", "an array"));
+    }
+    let mut empty = true;
+    scanner.array(|scanner, at| {
+        empty = false;
+        message(scanner, at)
+    })?;
+    if empty {
+        return Err(WireError::invalid("messages", "`messages` must hold at least one message"));
+    }
+    Ok(())
+}
+
+fn message(scanner: &mut Scanner<'_>, at: usize) -> Result<()> {
+    if scanner.kind()? != Kind::Object {
+        return Err(mistyped(&format!("messages[{at}]"), "an object"));
+    }
+    let mut has_role = false;
+    scanner.object(|scanner, key| {
+        if key != "role" {
+            return scanner.skip().map(drop);
+        }
+        if has_role {
+            let param = format!("messages[{at}].role");
+            let message = format!("`{param}` stands twice in the same object; send it once");
+            return Err(WireError::invalid(param, message));
+        }
+        has_role = true;
+        if scanner.kind()? != Kind::String {
+            return Err(mistyped(&format!("messages[{at}].role"), "a string"));
+        }
+        let role = scanner.string()?;
+        if ROLES.contains(&&*role) { Ok(()) } else { Err(not_one_of(&format!("messages[{at}].role"), &role, &ROLES)) }
+    })?;
+    if has_role { Ok(()) } else { Err(missing(&format!("messages[{at}].role"))) }
+}
+
+fn seed(scanner: &mut Scanner<'_>) -> Result<()> {
+    match scanner.kind()? {
+        Kind::Null => scanner.skip().map(drop),
+        Kind::Number if scanner.number()?.parse::<i64>().is_ok() => Ok(()),
+        _ => Err(mistyped("seed", "a whole number")),
+    }
+}
+
+/// An array of objects that each hold a string at `tag`.
+fn typed_items(scanner: &mut Scanner<'_>, key: &'static str, tag: &'static str) -> Result<()> {
+    match scanner.kind()? {
+        Kind::Null => return scanner.skip().map(drop),
+        Kind::Array => {}
+        Kind::Object | Kind::String | Kind::Number | Kind::Bool => {
+            return Err(mistyped(key, "an array"));
+        }
+    }
+    scanner.array(|scanner, at| {
+        if scanner.kind()? != Kind::Object {
+            return Err(mistyped(&format!("{key}[{at}]"), "an object"));
+        }
+        tagged(scanner, &format!("{key}[{at}]"), tag).map(drop)
+    })
+}
+
+/// Walks an object and gives the string at `tag`, which must be there.
+fn tagged(scanner: &mut Scanner<'_>, path: &str, tag: &'static str) -> Result<String> {
+    let mut keys = KeysRead::default();
+    let mut value = None;
+    scanner.object(|scanner, key| {
+        if key != tag {
+            return scanner.skip().map(drop);
+        }
+        keys.once(path, tag)?;
+        value = Some(name(scanner, &format!("{path}.{tag}"))?);
+        Ok(())
+    })?;
+    value.ok_or_else(|| missing(&format!("{path}.{tag}")))
+}
+
+/// One of a few words, or an object that says more.
+fn choice(scanner: &mut Scanner<'_>, key: &str, words: &[&str]) -> Result<()> {
+    match scanner.kind()? {
+        Kind::Object => scanner.skip().map(drop),
+        _ => optional_word(scanner, key, words),
+    }
+}
+
+fn response_format(scanner: &mut Scanner<'_>) -> Result<()> {
+    match scanner.kind()? {
+        Kind::Null => scanner.skip().map(drop),
+        Kind::Object => {
+            let kind = tagged(scanner, "response_format", "type")?;
+            if FORMATS.contains(&&*kind) { Ok(()) } else { Err(not_one_of("response_format.type", &kind, &FORMATS)) }
+        }
+        Kind::Array | Kind::String | Kind::Number | Kind::Bool => Err(mistyped("response_format", "an object")),
+    }
+}
+
+fn optional_word(scanner: &mut Scanner<'_>, key: &str, words: &[&str]) -> Result<()> {
+    match scanner.kind()? {
+        Kind::Null => scanner.skip().map(drop),
+        Kind::String => {
+            let word = scanner.string()?;
+            if words.contains(&&*word) { Ok(()) } else { Err(not_one_of(key, &word, words)) }
+        }
+        Kind::Object | Kind::Array | Kind::Number | Kind::Bool => Err(mistyped(key, "a string")),
+    }
+}
+
+/// A value of one type, or null.
+pub(crate) fn shaped(scanner: &mut Scanner<'_>, key: &str, kind: Kind, expected: &str) -> Result<()> {
+    let found = scanner.kind()?;
+    if found != kind && found != Kind::Null {
+        return Err(mistyped(key, expected));
+    }
+    scanner.skip().map(drop)
+}
+
+#[cfg(test)]
+mod tests;
