@@ -3,10 +3,14 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::anthropic::Anthropic;
 use crate::chat::event::Event;
 use crate::chat::{Request, Response, Usage};
 use crate::error::{Fault, RemoteError, WireError};
+use crate::gemini::Gemini;
 use crate::loss::Losses;
+use crate::openai_chat::OpenaiChat;
+use crate::openai_responses::OpenaiResponses;
 use crate::peek::Peek;
 use crate::sse::Frame;
 
@@ -33,6 +37,16 @@ impl Dialect {
             Self::OpenaiResponses => "openai_responses",
             Self::Anthropic => "anthropic",
             Self::Gemini => "gemini",
+        }
+    }
+
+    /// What reads and writes it towards upstreams.
+    pub fn codec(self) -> &'static dyn UpstreamDialect {
+        match self {
+            Self::OpenaiChat => &OpenaiChat,
+            Self::OpenaiResponses => &OpenaiResponses,
+            Self::Anthropic => &Anthropic,
+            Self::Gemini => &Gemini,
         }
     }
 }
@@ -93,6 +107,18 @@ pub trait ClientDialect: Sync {
 pub struct Face {
     pub dialect: Dialect,
     pub codec: &'static dyn ClientDialect,
+}
+
+impl Face {
+    pub const OPENAI_CHAT: Self = Self { dialect: Dialect::OpenaiChat, codec: &OpenaiChat };
+    pub const OPENAI_RESPONSES: Self = Self { dialect: Dialect::OpenaiResponses, codec: &OpenaiResponses };
+    pub const ANTHROPIC: Self = Self { dialect: Dialect::Anthropic, codec: &Anthropic };
+    pub const ALL: [Self; 3] = [Self::OPENAI_CHAT, Self::OPENAI_RESPONSES, Self::ANTHROPIC];
+
+    /// The face of a dialect, if applications speak it.
+    pub fn of(dialect: Dialect) -> Option<Self> {
+        Self::ALL.into_iter().find(|face| face.dialect == dialect)
+    }
 }
 
 /// Turns frames into events. One per stream.

@@ -6,7 +6,9 @@ use serde_json::{Map, Value, json};
 use super::settings::insert_some;
 use super::{items, seal};
 use crate::Dialect;
-use crate::chat::{CacheBreakpoint, Content, File, Image, Media, Message, Part, Reasoning, Role, ToolCall, ToolKind, ToolResult};
+use crate::chat::{
+    CacheBreakpoint, Content, File, Image, Media, Message, Part, Reasoning, Role, ToolCall, ToolKind, ToolResult,
+};
 use crate::dialect::Traits;
 use crate::error::WireError;
 use crate::loss::Losses;
