@@ -40,7 +40,8 @@ pub async fn answer(app: Arc<App>, request: Request<Incoming>) -> Response<Body>
     let request_id = app.request_id(request.headers().get(&reply::REQUEST_ID));
     let signature = HeaderValue::from_str(&request_id).unwrap_or(HeaderValue::from_static("invalid"));
     let uri = request.uri().clone();
-    let Route { endpoint, face } = route(request.method(), uri.path(), request.headers().contains_key("anthropic-version"));
+    let Route { endpoint, face } =
+        route(request.method(), uri.path(), request.headers().contains_key("anthropic-version"));
     let working = pin!(dispatch(&app, endpoint, Arrival { request, face, request_id: Arc::clone(&request_id) }));
     let result = match Caught(working).await {
         Ok(result) => result,

@@ -25,7 +25,7 @@ const ACCOUNTS: &[(&str, &str, &str)] =
 const CALLER_KEY: &str = "WAYPOST_API_KEY";
 
 /// The caller's key in set-up, the same for everybody: behind it is nothing but the simulator.
-pub const SETUP_KEY: &str = "wp-simulator";
+const SETUP_KEY: &str = "wp-simulator";
 
 /// Builds a config from variables. `dice` must be unpredictable: they become the caller's key if there is an account to
 /// protect and the environment names none. `simulated` are the names that set-up lists.

@@ -70,7 +70,7 @@ pub fn check_json(body: &[u8], fields: &'static [Field]) -> Result<Peek, WireErr
                 if kind == Kind::String {
                     let start = scanner.offset();
                     peek.model = Some(scanner.string()?.into_owned());
-                    peek.model_at = Some(start..scanner.offset());
+                    peek.model_at = Some(start..scanner.end());
                     return Ok(());
                 }
             }

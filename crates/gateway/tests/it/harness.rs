@@ -19,14 +19,14 @@ use waypost_gateway::upstream::{HttpTransport, PoolSettings};
 use waypost_testkit::{Answer, Request};
 
 /// The key that [`Gateway::with_channels`] configures.
-pub const KEY: &str = "wp-test-key-0123456789";
+pub(crate) const KEY: &str = "wp-test-key-0123456789";
 
 /// A bound for failing tests; no passing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A gateway on a port.
-pub struct Gateway {
-    pub app: Arc<App>,
+pub(crate) struct Gateway {
+    pub(crate) app: Arc<App>,
     url: String,
     inbox: Inbox,
     edge: Edge,
@@ -34,17 +34,17 @@ pub struct Gateway {
 
 impl Gateway {
     /// Starts a gateway with this configuration.
-    pub async fn start(yaml: &str) -> Self {
+    pub(crate) async fn start(yaml: &str) -> Self {
         Self::start_with(yaml, Limits::default()).await
     }
 
     /// Starts a gateway with these `channels:` (YAML list items) and one key, [`KEY`].
-    pub async fn with_channels(channels: &str) -> Self {
+    pub(crate) async fn with_channels(channels: &str) -> Self {
         Self::start(&format!("keys: [{{name: test, key: {KEY}}}]\nchannels:\n{channels}\n")).await
     }
 
     /// The same with limits of the edge.
-    pub async fn start_with(yaml: &str, limits: Limits) -> Self {
+    pub(crate) async fn start_with(yaml: &str, limits: Limits) -> Self {
         let config = Config::parse(yaml, Format::Yaml, "test.yaml", &|_| None).expect("the config can be read");
         let snapshot = compile(&config).expect("the config compiles");
         let jobs = Jobs::new();
@@ -62,27 +62,27 @@ impl Gateway {
         Self { app, url, inbox, edge }
     }
 
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// Posts JSON with [`KEY`].
-    pub async fn post(&self, path: &str, json: impl Into<bytes::Bytes>) -> Answer {
+    pub(crate) async fn post(&self, path: &str, json: impl Into<bytes::Bytes>) -> Answer {
         Request::post(path, json).bearer(KEY).send(&self.url).await
     }
 
     /// Gets a path with [`KEY`].
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         Request::get(path).bearer(KEY).send(&self.url).await
     }
 
     /// The next record; fails if none comes.
-    pub async fn record(&mut self) -> UsageRecord {
+    pub(crate) async fn record(&mut self) -> UsageRecord {
         timeout(PATIENCE, self.inbox.recv()).await.expect("a record is filed").expect("the app lives")
     }
 
     /// No record is waiting.
-    pub fn assert_no_record(&mut self) {
+    pub(crate) fn assert_no_record(&mut self) {
         assert!(self.inbox.try_recv().is_err(), "a record was filed");
     }
 }
@@ -97,6 +97,6 @@ impl Drop for Gateway {
 }
 
 /// One channel as a YAML list item: name, provider, address, and models (`[a, b]` or `[{name: a, upstream: b}]`).
-pub fn channel(name: &str, provider: &str, url: &str, models: &str) -> String {
+pub(crate) fn channel(name: &str, provider: &str, url: &str, models: &str) -> String {
     format!("- {{name: {name}, provider: {provider}, base_url: '{url}', api_key: sk-{name}, models: {models}}}\n")
 }

@@ -1,14 +1,7 @@
 //! The gateway's integration tests, one binary. Endpoints mirror the URLs; the rest are named after what they prove.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on must fail"
-)]
-#![expect(
-    clippy::disallowed_methods,
-    reason = "scripted peers end with the test's runtime"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
+#![expect(clippy::disallowed_methods, reason = "scripted peers end with the test's runtime")]
 
 mod edge;
 mod harness;

@@ -29,8 +29,10 @@ async fn a_chat_completion_is_relayed_and_recorded() {
 async fn a_failing_deployment_is_followed_by_the_next_003_01() {
     let broken = Upstream::always(Script::reply(503, "{}")).await;
     let healthy = Upstream::always(Script::reply(200, fixtures::openai_chat::PLAIN)).await;
-    let channels = [channel("one", "openai", &broken.url(), "[gpt-4o]"), channel("two", "openai", &healthy.url(), "[gpt-4o]")];
-    let channels = channels.concat().replace("name: one,", "name: one, tier: 1,").replace("name: two,", "name: two, tier: 2,");
+    let channels =
+        [channel("one", "openai", &broken.url(), "[gpt-4o]"), channel("two", "openai", &healthy.url(), "[gpt-4o]")];
+    let channels =
+        channels.concat().replace("name: one,", "name: one, tier: 1,").replace("name: two,", "name: two, tier: 2,");
     let gateway = Gateway::with_channels(&channels).await;
 
     let answer = gateway.post("/v1/chat/completions", CHAT).await;
