@@ -44,8 +44,10 @@ fn attachment() -> impl Strategy<Value = Part> {
     .prop_map(Part::from)
 }
 
-/// One exchange: what the user says, what the model says and calls, what the calls gave.
-fn exchange() -> impl Strategy<Value = (Vec<Part>, Vec<Part>, Vec<(String, String)>, Vec<String>)> {
+/// What the user says, what the model says, the name and arguments of what it calls, and what the calls gave.
+type Exchange = (Vec<Part>, Vec<Part>, Vec<(String, String)>, Vec<String>);
+
+fn exchange() -> impl Strategy<Value = Exchange> {
     let user = (proptest::collection::vec(attachment(), 0..2), words()).prop_map(|(mut parts, text)| {
         parts.push(Part::text(text));
         parts

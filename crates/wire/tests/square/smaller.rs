@@ -12,8 +12,10 @@ use waypost_wire::{WireError, anthropic};
 use crate::fixtures::{self, frames};
 use crate::golden::each_of;
 
+type PeekAt = fn(&[u8]) -> Result<Peek, WireError>;
+
 /// An operation: its folder under `tests/golden`, its peek, its tap.
-type Operation = (&'static str, fn(&[u8]) -> Result<Peek, WireError>, &'static dyn Tap);
+type Operation = (&'static str, PeekAt, &'static dyn Tap);
 
 const OPERATIONS: [Operation; 2] =
     [("completions", completions::peek, &Completions), ("embeddings", embeddings::peek, &Embeddings)];
@@ -55,7 +57,7 @@ fn what_is_read_of_smaller_operations() {
 
 #[test]
 fn a_second_key_that_is_read_is_refused_in_smaller_operations_too() {
-    let bodies: [(fn(&[u8]) -> Result<Peek, WireError>, &str); 3] = [
+    let bodies: [(PeekAt, &str); 3] = [
         (completions::peek, r#""model":"m","prompt":"hi","stream":false,"max_tokens":5,"n":1"#),
         (embeddings::peek, r#""model":"m","input":"hi""#),
         (anthropic::peek_count_tokens, r#""model":"m","messages":[{"role":"user","content":"hi"}]"#),
