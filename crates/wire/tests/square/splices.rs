@@ -246,3 +246,29 @@ fn usage_that_is_missing_is_added_and_nothing_else_changes() {
         }
     }
 }
+
+#[test]
+fn usage_that_nobody_asked_for_is_hidden_and_nothing_else_is() {
+    let splice = AnswerSplice { hide_usage: true, ..AnswerSplice::default() };
+    let mut hidden = 0;
+    for fixture in fixtures::chat(Dialect::OpenaiChat, ".sse") {
+        for frame in frames([&fixture.bytes[..]]) {
+            let Some(Ok(Value::Object(mut before))) = frame.data().map(serde_json::from_slice) else { continue };
+            let after = Dialect::OpenaiChat.codec().splice_answer(frame.data().unwrap(), &splice);
+            match after {
+                Some(nothing) if nothing.is_empty() => {
+                    hidden += 1;
+                    assert_eq!(before["choices"], Value::Array(vec![]), "{}", fixture.case);
+                    assert!(before["usage"].is_object(), "{}", fixture.case);
+                }
+                Some(spliced) => {
+                    let after: Map<String, Value> = serde_json::from_slice(&spliced).unwrap();
+                    before.shift_remove("usage");
+                    assert_eq!(after, before, "{}", fixture.case);
+                }
+                None => assert!(!before.contains_key("usage"), "{}", fixture.case),
+            }
+        }
+    }
+    assert!(hidden > 5, "only {hidden} frames with usage alone were recorded");
+}
