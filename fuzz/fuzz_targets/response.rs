@@ -7,7 +7,7 @@ use std::sync::Arc;
 use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use waypost_wire::Dialect;
-use waypost_wire::chat::Request;
+use waypost_wire::chat::{Request, Usage};
 use waypost_wire::dialect::{AnswerSplice, Decoded, Face, Reply};
 use waypost_wire::loss::Losses;
 
@@ -18,7 +18,8 @@ fuzz_target!(|body: &[u8]| {
         let codec = dialect.codec();
         let _ = codec.survey_response(body);
         let _ = codec.decode_error(body);
-        let splice = AnswerSplice { model: Some("asked \"for\""), hide_usage: true };
+        let usage = Usage { input: Some(1), output: Some(2), ..Usage::default() };
+        let splice = AnswerSplice { model: Some("asked \"for\""), hide_usage: true, usage: Some(&usage) };
         if let Some(spliced) = codec.splice_answer(body, &splice).filter(|spliced| !spliced.is_empty())
             && serde_json::from_slice::<Value>(body).is_ok()
         {

@@ -233,7 +233,7 @@ pub struct CacheBreakpoint {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tool {
     Function(Function),
-    /// OpenAI's free-text tool; `format` is opaque.
+    /// OpenAI's free-text tool; `format` as Chat writes it, with a grammar in an object of its own.
     Custom {
         name: String,
         description: Option<String>,

@@ -3,7 +3,7 @@
 //! This crate reads and writes the API formats ("dialects") that applications and providers speak, over one neutral
 //! chat model. It is synchronous and free of IO: it knows no clock, environment, randomness, socket or file, and no
 //! vendor; what differs between vendors reaches it as values in a [`dialect::Target`].
-//! Golden files under `tests/golden` show each case in each dialect; laws under `tests/laws` hold for all of them.
+//! Golden files under `tests/golden` show each case in each dialect; laws in `tests/square` hold for all of them.
 #![deny(clippy::indexing_slicing)]
 #![cfg_attr(test, expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, which is its job"))]
 

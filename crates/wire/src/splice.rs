@@ -5,6 +5,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 
 use crate::error::WireError;
+use crate::peek::Peek;
 use crate::scan::{Kind, Scanner};
 
 /// Edits to one body. Ranges must not overlap; they may be given in any order.
@@ -15,6 +16,52 @@ impl Splice {
     /// Puts `json` where `range` stands; an empty range inserts.
     pub fn replace(&mut self, range: Range<usize>, json: impl Into<String>) {
         self.0.push((range, json.into()));
+    }
+
+    /// Puts `key` with the value `json` where its value stands in the object `body`, or first in it.
+    pub fn set(&mut self, body: &[u8], key: &str, json: &str) -> Result<(), WireError> {
+        match find(body, &[key])? {
+            Some(at) => self.replace(at, json),
+            None => self.insert(body, 0, key, json)?,
+        }
+        Ok(())
+    }
+
+    /// Asks a chat upstream to end its stream with usage, whatever else the caller's `stream_options` say.
+    pub fn ask_usage(&mut self, body: &[u8], peek: &Peek) -> Result<(), WireError> {
+        let Some(at) = peek.stream_options_at.clone() else {
+            self.replace(peek.inside..peek.inside, "\"stream_options\":{\"include_usage\":true},");
+            return Ok(());
+        };
+        let options = body.get(at.clone()).unwrap_or_default();
+        if !options.starts_with(b"{") {
+            self.replace(at, "{\"include_usage\":true}");
+        } else if let Some(said) = find(options, &["include_usage"])? {
+            self.replace(at.start + said.start..at.start + said.end, "true");
+        } else {
+            self.insert(options, at.start, "include_usage", "true")?;
+        }
+        Ok(())
+    }
+
+    /// Puts a key first into an object that begins `offset` bytes into the body being edited.
+    fn insert(&mut self, object: &[u8], offset: usize, key: &str, json: &str) -> Result<(), WireError> {
+        let (inside, is_empty) = Scanner::document(object, |scanner| {
+            let (inside, mut is_empty) = (scanner.offset() + 1, true);
+            scanner.object(|scanner, _| {
+                is_empty = false;
+                scanner.skip().map(drop)
+            })?;
+            Ok((offset + inside, is_empty))
+        })?;
+        let comma = if is_empty { "" } else { "," };
+        self.replace(inside..inside, format!("{}:{json}{comma}", quoted(key)));
+        Ok(())
+    }
+
+    /// There is nothing to edit.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The edited body; the same bytes, uncopied, if there is nothing to edit.
@@ -78,6 +125,39 @@ mod tests {
         splice.replace(1..1, "\"x\":1,");
         splice.replace(range, quoted("b\"c"));
         assert_eq!(splice.apply(&body), &b"{\"x\":1, \"model\" : \"b\\\"c\", \"n\":1e0 }"[..]);
+    }
+
+    #[test]
+    fn a_key_is_set_where_it_stands_or_first() {
+        let set = |body: &'static str| {
+            let mut splice = Splice::default();
+            splice.set(body.as_bytes(), "usage", "{}").unwrap();
+            String::from_utf8(splice.apply(&Bytes::from(body)).to_vec()).unwrap()
+        };
+        assert_eq!(set(r#"{"a":1e0, "usage" : null}"#), r#"{"a":1e0, "usage" : {}}"#);
+        assert_eq!(set(r#" { "a":1e0}"#), r#" {"usage":{}, "a":1e0}"#);
+        assert_eq!(set("{ }"), r#"{"usage":{} }"#);
+        assert!(Splice::default().set(b"[1]", "usage", "{}").is_err());
+    }
+
+    #[test]
+    fn asking_for_usage_leaves_the_other_stream_options() {
+        let ask = |body: &str| {
+            let at = find(body.as_bytes(), &["stream_options"]).unwrap();
+            let peek = Peek { stream_options_at: at, inside: 1, ..Peek::default() };
+            let mut splice = Splice::default();
+            splice.ask_usage(body.as_bytes(), &peek).unwrap();
+            String::from_utf8(splice.apply(&Bytes::from(body.to_owned())).to_vec()).unwrap()
+        };
+        let asked = r#""stream_options":{"include_usage":true}"#;
+        assert_eq!(ask(r#"{"n":1}"#), format!("{{{asked},\"n\":1}}"));
+        assert_eq!(ask(r#"{"stream_options":null}"#), format!("{{{asked}}}"));
+        assert_eq!(ask(r#"{"stream_options":{}}"#), format!("{{{asked}}}"));
+        assert_eq!(ask(r#"{"stream_options":{"include_usage":false}}"#), format!("{{{asked}}}"));
+        assert_eq!(
+            ask(r#"{"stream_options":{ "include_obfuscation": false}}"#),
+            r#"{"stream_options":{"include_usage":true, "include_obfuscation": false}}"#
+        );
     }
 
     #[test]

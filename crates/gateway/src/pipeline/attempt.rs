@@ -208,11 +208,8 @@ fn relayed(deployment: &Deployment, call: &mut Call) -> (OutBody, Change) {
                 splice.replace(at, quoted(&deployment.upstream));
             }
             if asks_usage {
-                match call.peek.stream_options_at.clone() {
-                    Some(at) => splice.replace(at, "{\"include_usage\":true}"),
-                    None => splice
-                        .replace(call.peek.inside..call.peek.inside, "\"stream_options\":{\"include_usage\":true},"),
-                }
+                // The peek has read these bytes as JSON; if they were not, asking for nothing would be right.
+                let _ = splice.ask_usage(body, &call.peek);
             }
             OutBody::Full(splice.apply(body))
         }

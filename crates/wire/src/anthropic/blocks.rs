@@ -143,7 +143,10 @@ fn source(fields: &mut Fields, allowed: &[&str]) -> Result<Media> {
             data: source.required_string("data")?,
         }),
         "url" => source.required_string("url").map(Media::Url),
-        "file" => source.required_string("file_id").map(Media::FileId),
+        "file" => {
+            let message = "a file id is known to one Anthropic account only; send the file itself";
+            Err(WireError::unsupported(source.param("file_id"), message))
+        }
         "text" => source.required_string("data").map(Media::Text),
         _ => source.required_string("content").map(Media::Text),
     }
@@ -275,7 +278,6 @@ mod tests {
             ),
             (json!({"type": "text", "media_type": "text/plain", "data": "hello"}), Media::Text("hello".to_owned())),
             (json!({"type": "url", "url": "https://x/y.pdf"}), Media::Url("https://x/y.pdf".to_owned())),
-            (json!({"type": "file", "file_id": "file_1"}), Media::FileId("file_1".to_owned())),
             (json!({"type": "content", "content": "words"}), Media::Text("words".to_owned())),
         ];
         for (source, media) in sources {
@@ -283,6 +285,12 @@ mod tests {
             assert_eq!(part.content, Content::File(File { source: media, filename: Some("T".to_owned()) }));
             assert_eq!(strays["messages[].content[].context"], "C");
         }
+    }
+
+    #[test]
+    fn a_file_that_lives_in_one_account_is_refused_where_it_stands() {
+        let block = json!({"type": "image", "source": {"type": "file", "file_id": "file_1"}});
+        assert_eq!(refused(block), "messages[3].content[1].source.file_id");
     }
 
     #[test]

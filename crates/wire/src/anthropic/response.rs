@@ -74,7 +74,8 @@ pub(super) fn encode(response: &Response, reply: &Reply, losses: &mut Losses) ->
     match response.service_tier.as_deref() {
         Some("default") => drop(counts.insert("service_tier".to_owned(), "standard".into())),
         Some("priority") => drop(counts.insert("service_tier".to_owned(), "priority".into())),
-        Some(_) | None => {}
+        Some(_) => losses.dropped("service_tier"),
+        None => {}
     }
     let mut message = Map::new();
     message.insert("id".to_owned(), message_id(response.id.as_deref(), reply).into());

@@ -12,10 +12,11 @@ use super::finish::Stop;
 use super::{error, response, usage};
 use crate::Dialect;
 use crate::chat::event::Event;
-use crate::chat::{FinishReason, Signature, Usage};
+use crate::chat::{FinishReason, Signature, ToolKind, Usage};
 use crate::dialect::{Reply, StreamEncoder};
 use crate::error::Fault;
 use crate::loss::Losses;
+use crate::splice::quoted;
 use crate::sse;
 
 /// The frame that keeps a quiet stream alive; it may stand anywhere after the first frame.
@@ -26,6 +27,8 @@ pub const PING: &[u8] = b"event: ping\ndata: {\"type\":\"ping\"}\n\n";
 pub(super) struct Encoder {
     reply: Reply,
     losses: Losses,
+    /// The upstream's id of the message.
+    id: Option<String>,
     started: bool,
     /// Index of the next block.
     next: u64,
@@ -33,6 +36,8 @@ pub(super) struct Encoder {
     /// What must wait for the open call to become whole, in order.
     waiting: VecDeque<Piece>,
     called: bool,
+    /// The calls whose input is free text.
+    custom: Vec<u32>,
     refused: bool,
     usage: Usage,
     finish: Option<FinishReason>,
@@ -92,10 +97,9 @@ impl StreamEncoder for Encoder {
         if is_over || !self.is_first_choice(event) {
             return;
         }
-        if let Event::Start { id, .. } = event {
-            return self.start(id.as_deref(), out);
-        }
         match event {
+            // The first frame counts the input, and an upstream that counts it at the start does so right behind this.
+            Event::Start { id, .. } => self.id = self.id.take().or_else(|| id.clone()),
             Event::Text { text, .. } => self.piece(Piece::Text(text.clone()), out),
             Event::Refusal { text, .. } => {
                 self.refused = true;
@@ -109,10 +113,14 @@ impl StreamEncoder for Encoder {
             Event::ReasoningSeal { signature, redacted, .. } => {
                 self.piece(Piece::Seal { signature: signature.clone(), redacted: *redacted }, out);
             }
-            Event::ToolCall { call, id, name, .. } => {
+            Event::ToolCall { call, id, name, kind, .. } => {
                 let id = if id.is_empty() { format!("call_{}_{call}", self.reply.id) } else { block_id(id) };
-                let call = Piece::Call { call: *call, id, name: name.clone(), arguments: String::new() };
+                let call = Piece::Call { call: *call, id, name: name.clone(), arguments: self.opening(*call, *kind) };
                 self.piece(call, out);
+            }
+            Event::ToolArguments { call, text, .. } if self.custom.contains(call) => {
+                let literal = quoted(text);
+                self.arguments(*call, literal.get(1..literal.len() - 1).unwrap_or_default(), out);
             }
             Event::ToolArguments { call, text, .. } => self.arguments(*call, text, out),
             Event::Audio { .. } => self.losses.dropped("content[].audio"),
@@ -127,7 +135,7 @@ impl StreamEncoder for Encoder {
             Event::Finish { reason, .. } => self.finish = Some(reason.clone()),
             Event::Done => self.done(out),
             // Drawn by `error`, in our own words.
-            Event::Start { .. } | Event::Error(_) => {}
+            Event::Error(_) => {}
         }
     }
 
@@ -148,11 +156,13 @@ impl Encoder {
         Self {
             reply,
             losses: Losses::default(),
+            id: None,
             started: false,
             next: 0,
             open: Open::Nothing,
             waiting: VecDeque::new(),
             called: false,
+            custom: Vec::new(),
             refused: false,
             usage: Usage::default(),
             finish: None,
@@ -182,13 +192,13 @@ impl Encoder {
         choice == 0
     }
 
-    fn start(&mut self, id: Option<&str>, out: &mut BytesMut) {
+    fn start(&mut self, out: &mut BytesMut) {
         if self.started {
             return;
         }
         self.started = true;
         let start = json!({"type": "message_start", "message": {
-            "id": response::message_id(id, &self.reply),
+            "id": response::message_id(self.id.as_deref(), &self.reply),
             "type": "message",
             "role": "assistant",
             "model": self.reply.model,
@@ -203,7 +213,7 @@ impl Encoder {
 
     /// Says a piece now, or after what already waits.
     fn piece(&mut self, piece: Piece, out: &mut BytesMut) {
-        self.start(None, out);
+        self.start(out);
         if self.waiting.is_empty() && !self.is_inside_call() {
             self.say(piece, out);
         } else {
@@ -214,6 +224,17 @@ impl Encoder {
     /// A call whose arguments are not whole yet must not be closed: more may come.
     fn is_inside_call(&self) -> bool {
         matches!(&self.open, Open::Call { input, .. } if !input.is_whole())
+    }
+
+    /// How a call's input begins. Free text stands in an object here, as in a whole answer; [`Self::close`] ends it.
+    fn opening(&mut self, call: u32, kind: ToolKind) -> String {
+        match kind {
+            ToolKind::Function => String::new(),
+            ToolKind::Custom => {
+                self.custom.push(call);
+                "{\"input\":\"".to_owned()
+            }
+        }
     }
 
     fn wait(&mut self, piece: Piece) {
@@ -322,10 +343,14 @@ impl Encoder {
     }
 
     fn close(&mut self, out: &mut BytesMut) {
-        if !matches!(self.open, Open::Nothing) {
-            self.open = Open::Nothing;
-            self.stop_block(out);
+        match std::mem::take(&mut self.open) {
+            Open::Nothing => return,
+            Open::Call { call, .. } if self.custom.contains(&call) => {
+                delta(out, self.next, Delta::InputJson { partial_json: "\"}" });
+            }
+            Open::Call { .. } | Open::Text | Open::Thinking => {}
         }
+        self.stop_block(out);
     }
 
     fn stop_block(&mut self, out: &mut BytesMut) {
@@ -336,7 +361,7 @@ impl Encoder {
     /// Ends all blocks and says how the answer ended. Says nothing if no stop reason fits.
     fn sum_up(&mut self, out: &mut BytesMut) {
         let Some(finish) = self.finish.clone().filter(|_| !self.summed_up) else { return };
-        self.start(None, out);
+        self.start(out);
         while let Some(piece) = self.waiting.pop_front() {
             self.say(piece, out);
         }

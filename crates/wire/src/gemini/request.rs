@@ -82,7 +82,8 @@ fn drop_hints(request: &Request, losses: &mut Losses) {
         ("user", request.user.is_some()),
         ("metadata", !request.metadata.is_empty()),
         ("prompt_cache_key", request.prompt_cache_key.is_some()),
-        ("store", request.store.is_some()),
+        // Nothing is stored there, as a caller who says `false` wants it.
+        ("store", request.store == Some(true)),
     ];
     for (field, given) in hints {
         if given {

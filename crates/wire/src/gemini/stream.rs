@@ -79,11 +79,12 @@ impl Decoder {
                 created: None,
             });
         }
-        for candidate in piece.candidates.unwrap_or_default() {
-            self.candidate(candidate, json, out);
-        }
+        // The counts first: dialects that begin with the input's count can then say it.
         if let Some(counts) = piece.usage_metadata {
             out.push(Event::Usage(Usage::from(counts)));
+        }
+        for candidate in piece.candidates.unwrap_or_default() {
+            self.candidate(candidate, json, out);
         }
     }
 

@@ -7,7 +7,9 @@ use serde_json::{Map, Value, json};
 
 use super::reasoning::{details, google_seal};
 use super::usage::Shown;
-use crate::chat::{Choice, Citation, Content, FinishReason, Media, Part, Response, Signature, ToolCall, ToolKind};
+use crate::chat::{
+    Choice, Citation, Content, FinishReason, Media, Part, Reasoning, Response, Signature, ToolCall, ToolKind,
+};
 use crate::dialect::Reply;
 use crate::loss::Losses;
 
@@ -71,7 +73,11 @@ pub(super) fn finish_word(finish: &FinishReason, held: Held, losses: &mut Losses
         // Some upstreams end calls with a plain stop; a client would then not run them.
         FinishReason::Stop | FinishReason::ToolCalls if held.called => "tool_calls",
         FinishReason::Stop | FinishReason::ToolCalls if held.refused => "content_filter",
-        FinishReason::Stop | FinishReason::ToolCalls | FinishReason::StopSequence(_) => "stop",
+        FinishReason::StopSequence(Some(_)) => {
+            losses.dropped("stop_sequence");
+            "stop"
+        }
+        FinishReason::Stop | FinishReason::ToolCalls | FinishReason::StopSequence(None) => "stop",
         FinishReason::Length | FinishReason::ContextWindow => "length",
         FinishReason::ContentFilter | FinishReason::Refusal(_) => "content_filter",
         FinishReason::Pause => {
@@ -168,7 +174,10 @@ impl<'a> Message<'a> {
 
     fn part(&mut self, part: &Part) {
         match &part.content {
-            Content::Text(text) => self.text(&text.text, &text.citations),
+            Content::Text(text) => {
+                self.text(&text.text, &text.citations);
+                self.seal(part.signature.as_ref());
+            }
             Content::Refusal(words) => self.refusal.get_or_insert_default().push_str(words),
             Content::Reasoning(reasoning) => {
                 self.thoughts.push_str(&reasoning.text);
@@ -194,6 +203,15 @@ impl<'a> Message<'a> {
                 Some(annotation) => self.annotations.push(annotation),
                 None => self.losses.dropped("choices[].message.annotations"),
             }
+        }
+    }
+
+    /// A seal over a text follows it, as in a stream.
+    fn seal(&mut self, signature: Option<&Signature>) {
+        if signature.is_some() {
+            self.details.extend(details(&Reasoning::default(), signature, self.blocks));
+            self.blocks += 1;
+            self.sealed = true;
         }
     }
 

@@ -41,7 +41,11 @@ impl Status {
     /// The status an end means. An answer without an end is a failure, never a clean one.
     pub(super) fn of(finish: Option<&FinishReason>, refused: bool, losses: &mut Losses) -> Self {
         match finish {
-            Some(FinishReason::Stop | FinishReason::StopSequence(_) | FinishReason::ToolCalls) => Self::Completed,
+            Some(FinishReason::StopSequence(Some(_))) => {
+                losses.dropped("stop_sequence");
+                Self::Completed
+            }
+            Some(FinishReason::Stop | FinishReason::StopSequence(None) | FinishReason::ToolCalls) => Self::Completed,
             Some(FinishReason::Length | FinishReason::ContextWindow) => Self::Incomplete("max_output_tokens"),
             Some(FinishReason::ContentFilter) => Self::Incomplete("content_filter"),
             // With its words shown as a refusal the answer is whole; without them the end must say it.
@@ -78,8 +82,7 @@ pub(super) fn encode(response: &Response, reply: &Reply, losses: &mut Losses) ->
         losses.dropped("choices[]");
     }
     let parts = choice.map(|choice| choice.parts.as_slice()).unwrap_or_default();
-    let refused = parts.iter().any(|part| matches!(part.content, Content::Refusal(_)));
-    let status = Status::of(choice.and_then(|choice| choice.finish.as_ref()), refused, losses);
+    let status = Status::of(choice.and_then(|choice| choice.finish.as_ref()), has_refusal(parts), losses);
     let output = choice.map(|choice| output(choice, &status, reply, losses)).unwrap_or_default();
     let shown = Shown {
         id: &response_id(response.id.as_deref(), reply),
@@ -146,7 +149,7 @@ pub(super) fn object(reply: &Reply, shown: &Shown<'_>) -> Value {
 }
 
 /// All details are required, so what the provider did not say is zero.
-fn usage(usage: &Usage) -> Value {
+pub(super) fn usage(usage: &Usage) -> Value {
     json!({
         "input_tokens": usage.input.unwrap_or(0),
         "input_tokens_details": {
@@ -168,8 +171,23 @@ fn output(choice: &Choice, status: &Status, reply: &Reply, losses: &mut Losses) 
         let word = if at == last { status.item_word() } else { "completed" };
         output.part(part, word);
     }
+    if let Some(why) = unsaid_refusal(choice.finish.as_ref(), has_refusal(&choice.parts)) {
+        output.content.push(items::refusal(why));
+    }
     output.said(status.item_word());
     output.items
+}
+
+/// Why the model declined, if it said so only at the end: its words stand in the message like any refusal.
+pub(super) fn unsaid_refusal(finish: Option<&FinishReason>, refused: bool) -> Option<&str> {
+    match finish {
+        Some(FinishReason::Refusal(Some(why))) if !refused => Some(why),
+        _ => None,
+    }
+}
+
+fn has_refusal(parts: &[Part]) -> bool {
+    parts.iter().any(|part| matches!(part.content, Content::Refusal(_)))
 }
 
 struct Output<'a> {
@@ -213,6 +231,9 @@ impl Output<'_> {
         let annotations: Vec<Value> = text.citations.iter().filter_map(items::annotation).collect();
         if annotations.len() < text.citations.len() {
             self.losses.dropped("choices[].message.annotations");
+        }
+        if text.citations.iter().any(|citation| citation.cited_text.is_some()) {
+            self.losses.dropped("choices[].message.annotations[].cited_text");
         }
         let logprobs = self.logprobs.take().map(Vec::as_slice).unwrap_or_default();
         self.content.push(items::output_text(&text.text, &annotations, logprobs));

@@ -185,13 +185,24 @@ fn tool(value: Value, path: String, unknown: &mut Map<String, Value>) -> Result<
         "custom" => Tool::Custom {
             name: tool.required_string("name")?,
             description: tool.string("description")?,
-            format: tool.take("format"),
+            format: tool.take("format").map(chat_format),
         },
         search if search.starts_with("web_search") => return Ok(Tool::WebSearch(web_search_options(tool))),
         _ => return Ok(Tool::Hosted { dialect: Dialect::OpenaiResponses, kind, value }),
     };
     collect(unknown, "tools[]", tool);
     Ok(read)
+}
+
+/// A custom tool's format in Chat's words, where a grammar is an object of its own.
+fn chat_format(format: Value) -> Value {
+    match format {
+        Value::Object(mut grammar) if grammar.get("type").is_some_and(|kind| kind == "grammar") => {
+            grammar.shift_remove("type");
+            json!({"type": "grammar", "grammar": grammar})
+        }
+        other => other,
+    }
 }
 
 fn function(tool: &mut Fields) -> Result<Tool> {

@@ -6,7 +6,9 @@ use serde_json::{Map, Value, json};
 use super::settings::insert_some;
 use super::{items, seal};
 use crate::Dialect;
-use crate::chat::{Content, File, Image, Media, Message, Part, Reasoning, Role, ToolCall, ToolKind, ToolResult};
+use crate::chat::{
+    CacheBreakpoint, Content, File, Image, Media, Message, Part, Reasoning, Role, ToolCall, ToolKind, ToolResult,
+};
 use crate::dialect::Traits;
 use crate::error::WireError;
 use crate::loss::Losses;
@@ -187,14 +189,17 @@ impl Writer<'_> {
                 return Ok(None);
             }
         };
-        if part.cache.is_some() {
-            self.breakpoint(&mut json);
+        if let Some(cache) = &part.cache {
+            self.breakpoint(cache, &mut json);
         }
         Ok(Some(Value::Object(json)))
     }
 
-    fn breakpoint(&mut self, part: &mut Map<String, Value>) {
+    fn breakpoint(&mut self, cache: &CacheBreakpoint, part: &mut Map<String, Value>) {
         let field = "prompt_cache_breakpoint";
+        if cache.ttl.is_some() {
+            self.losses.dropped("messages[].content[].cache_control.ttl");
+        }
         if self.traits.drop.iter().any(|dropped| dropped == field) {
             self.losses.dropped("messages[].content[].prompt_cache_breakpoint");
         } else {
@@ -232,8 +237,14 @@ impl Writer<'_> {
                 json.insert("filename".into(), name.into());
                 json.insert("file_data".into(), items::data_url(media_type, data).into());
             }
-            Media::Url(url) => drop(json.insert("file_url".into(), url.as_str().into())),
-            Media::FileId(id) => drop(json.insert("file_id".into(), id.as_str().into())),
+            Media::Url(url) => {
+                json.insert("file_url".into(), url.as_str().into());
+                self.unnamed(file);
+            }
+            Media::FileId(id) => {
+                json.insert("file_id".into(), id.as_str().into());
+                self.unnamed(file);
+            }
             Media::Text(text) => {
                 // Every model reads text, few read text files.
                 self.losses.emulated("messages[].content[].file");
@@ -242,6 +253,13 @@ impl Writer<'_> {
             }
         }
         Ok(json)
+    }
+
+    /// Only file data has a name here.
+    fn unnamed(&mut self, file: &File) {
+        if file.filename.is_some() {
+            self.losses.dropped("messages[].content[].file.filename");
+        }
     }
 }
 

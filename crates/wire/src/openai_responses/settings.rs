@@ -26,13 +26,22 @@ pub(super) fn tool(tool: &Tool) -> Option<Value> {
             json.insert("type".into(), "custom".into());
             json.insert("name".into(), name.as_str().into());
             insert_some(&mut json, "description", description.as_deref());
-            insert_some(&mut json, "format", format.clone());
+            insert_some(&mut json, "format", format.as_ref().map(custom_format));
             Some(Value::Object(json))
         }
         Tool::WebSearch(options) => Some(web_search(options)),
         Tool::Hosted { dialect: Dialect::OpenaiResponses, value, .. } => Some(value.clone()),
         Tool::Hosted { .. } => None,
     }
+}
+
+/// Chat's format of a custom tool: the same words, with the grammar one level higher.
+fn custom_format(format: &Value) -> Value {
+    let Some(grammar) = format.get("grammar").and_then(Value::as_object) else { return format.clone() };
+    let mut json = Map::new();
+    json.insert("type".into(), "grammar".into());
+    json.extend(grammar.clone());
+    Value::Object(json)
 }
 
 /// Chat's `web_search_options` as a tool: the same words, with the place one level higher.

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use self::frames::{Body, Frames, summary};
 use self::open::{Call, Message, Open, PieceKind, Reasoning};
-use super::answer::{Shown, Status, object, response_id};
+use super::answer::{Shown, Status, object, response_id, unsaid_refusal};
 use super::items;
 use super::seal::{self, Over};
 use crate::chat::event::Event;
@@ -173,6 +173,9 @@ impl Encoder {
     }
 
     fn citation(&mut self, citation: &Citation, out: &mut BytesMut) {
+        if citation.cited_text.is_some() {
+            self.losses.dropped("choices[].message.annotations[].cited_text");
+        }
         if let Some(annotation) = items::annotation(citation)
             && let Open::Message(Message { id, index, content, part: Some(part) }) = &mut self.open
             && part.kind == PieceKind::Text
@@ -295,6 +298,9 @@ impl Encoder {
             return;
         }
         let status = Status::of(Some(reason), self.refused, &mut self.losses);
+        if let Some(why) = unsaid_refusal(Some(reason), self.refused) {
+            self.piece(PieceKind::Refusal, why, out);
+        }
         let last = self.output.len().saturating_sub(1);
         for mut call in std::mem::take(&mut self.calls) {
             let whole = items::whole_arguments(call.kind, &call.arguments).to_owned();

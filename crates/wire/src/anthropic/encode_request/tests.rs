@@ -266,7 +266,7 @@ fn a_tool_loop_without_its_signed_thoughts_goes_on_without_thinking() {
     let (body, losses) = written(&tool_loop(thought(Dialect::Gemini)));
     assert_eq!(body["messages"][1]["content"][0]["type"], "text");
     assert_eq!(body["thinking"], json!({"type": "disabled"}));
-    assert_eq!(losses, ["messages[].reasoning_content=dropped", "thinking=emulated"]);
+    assert_eq!(losses, ["messages[].reasoning_content=dropped", "thinking=dropped"]);
 }
 
 #[test]
@@ -317,7 +317,7 @@ fn a_forced_tool_rests_thinking() {
     let thinking = Some(Thinking { effort: Some(Effort::High), ..Thinking::default() });
     let request = Request { thinking, tools: vec![function("f")], tool_choice: Some(ToolChoice::Required), ..hello() };
     let (body, losses) = written(&request);
-    assert_eq!((&body["thinking"]["type"], losses), (&json!("disabled"), vec!["thinking=emulated".to_owned()]));
+    assert_eq!((&body["thinking"]["type"], losses), (&json!("disabled"), vec!["thinking=dropped".to_owned()]));
 }
 
 fn schema_format() -> Option<ResponseFormat> {

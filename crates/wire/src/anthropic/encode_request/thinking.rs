@@ -54,7 +54,7 @@ pub(super) fn decide(
         }
     };
     if thought.on && (hindrance.forced_tool || hindrance.unsigned_tool_loop) {
-        losses.emulated("thinking");
+        losses.dropped("thinking");
         return Thought { effort: thought.effort, ..off() };
     }
     thought
@@ -227,7 +227,7 @@ mod tests {
             for traits in [Traits::default(), budget_model()] {
                 let (thought, _, losses) = run(with_effort(Effort::High), Some(64_000), &traits, hindrance);
                 assert_eq!((thought.thinking, thought.on), (Some(json!({"type": "disabled"})), false));
-                assert_eq!(losses, "thinking=emulated");
+                assert_eq!(losses, "thinking=dropped");
             }
         }
     }

@@ -308,3 +308,20 @@ proptest! {
         prop_assert_eq!(names.len(), 3);
     }
 }
+
+#[test]
+fn free_text_for_a_custom_tool_is_an_object_like_in_a_whole_answer() {
+    let (mut encoder, mut out) = (encoder(), BytesMut::new());
+    let (id, name) = ("call_1".to_owned(), "shell".to_owned());
+    encoder.event(&Event::ToolCall { choice: 0, call: 0, id, name, kind: ToolKind::Custom, signature: None }, &mut out);
+    for text in ["\"ls\"", " -la\n"] {
+        encoder.event(&arguments(0, text), &mut out);
+    }
+    encoder.event(&call(1), &mut out);
+    encoder.event(&finish(FinishReason::ToolCalls), &mut out);
+    encoder.event(&Event::Done, &mut out);
+    let frames = frames(&out);
+    let pieces = frames.iter().filter_map(|(_, data)| data["delta"]["partial_json"].as_str());
+    assert_eq!(pieces.collect::<String>(), "{\"input\":\"\\\"ls\\\" -la\\n\"}");
+    assert_eq!(frames.iter().filter(|(event, _)| event == "content_block_stop").count(), 2);
+}

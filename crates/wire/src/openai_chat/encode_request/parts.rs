@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Result, put, unsupported};
 use crate::Dialect;
-use crate::chat::{Content, File, Image, Media, Part, ToolCall, ToolKind};
+use crate::chat::{CacheBreakpoint, Content, File, Image, Media, Part, ToolCall, ToolKind};
 use crate::dialect::Traits;
 use crate::loss::Losses;
 use crate::openai_chat::content::data_url;
@@ -49,8 +49,8 @@ pub(super) fn write(part: &Part, traits: &Traits, losses: &mut Losses) -> Result
             None
         }
     };
-    if part.cache.is_some() {
-        breakpoint(json.as_mut(), traits, losses);
+    if let Some(cache) = &part.cache {
+        breakpoint(cache, json.as_mut(), traits, losses);
     }
     Ok(json)
 }
@@ -60,8 +60,11 @@ fn text_part(text: &str) -> Option<Value> {
 }
 
 /// Marks a part as the end of a cached prefix, where the vendor knows that.
-fn breakpoint(part: Option<&mut Value>, traits: &Traits, losses: &mut Losses) {
+fn breakpoint(cache: &CacheBreakpoint, part: Option<&mut Value>, traits: &Traits, losses: &mut Losses) {
     const FIELD: &str = "prompt_cache_breakpoint";
+    if cache.ttl.is_some() {
+        losses.dropped("messages[].content[].cache_control.ttl");
+    }
     match part.and_then(Value::as_object_mut) {
         Some(part) if !traits.drop.iter().any(|dropped| dropped == FIELD) => {
             part.insert(FIELD.to_owned(), json!({"mode": "explicit"}));
