@@ -54,11 +54,10 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
         Content::Relayed { body, survey, tap, change } => {
             meter.whole(survey.usage.as_ref(), survey.output_bytes);
             let (usage, basis) = meter.usage();
-            let missing = survey.usage.is_none_or(|usage| !usage.is_complete());
             let splice = AnswerSplice {
                 model: change.model.as_deref().filter(|_| !show_upstream),
                 hide_usage: false,
-                usage: missing.then_some(&usage),
+                usage: (basis != Basis::Provider).then_some(&usage),
             };
             let body = tap.splice_answer(&body, &splice).unwrap_or(body);
             meter.settle(Outcome::Complete);
@@ -436,11 +435,9 @@ impl SealWitness {
                 let content = chat::Content::Reasoning(Reasoning { text, redacted: *redacted, id: id.clone() });
                 self.reasoning.push(Part { signature: Some(signature.clone()), ..content.into() });
             }
-            Event::ToolCall { choice: 0, id, signature, .. } => {
-                if signature.is_some() || !self.reasoning.is_empty() {
-                    let sealed = Sealed { reasoning: self.reasoning.clone(), call: signature.clone() };
-                    self.seals.remember(self.channel, id, sealed);
-                }
+            Event::ToolCall { choice: 0, id, signature, .. } if signature.is_some() || !self.reasoning.is_empty() => {
+                let sealed = Sealed { reasoning: self.reasoning.clone(), call: signature.clone() };
+                self.seals.remember(self.channel, id, sealed);
             }
             _ => {}
         }
