@@ -47,18 +47,17 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
         headers.insert(DEPLOYMENT, label);
     }
     meter.status(status.as_u16());
-    let reply = call.reply(app.unix_seconds());
+    let mut reply = call.reply(app.unix_seconds());
     let show_upstream = live.snapshot.show_upstream_model;
     let mut answer_losses = losses;
     let (body, basis) = match content {
         Content::Relayed { body, survey, tap, change } => {
             meter.whole(survey.usage.as_ref(), survey.output_bytes);
             let (usage, basis) = meter.usage();
-            let missing = survey.usage.is_none_or(|usage| !usage.is_complete());
             let splice = AnswerSplice {
                 model: change.model.as_deref().filter(|_| !show_upstream),
                 hide_usage: false,
-                usage: missing.then_some(&usage),
+                usage: (basis != Basis::Provider).then_some(&usage),
             };
             let body = tap.splice_answer(&body, &splice).unwrap_or(body);
             meter.settle(Outcome::Complete);
@@ -70,8 +69,8 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
             meter.whole(response.usage.as_ref(), text_bytes(&response));
             let (usage, basis) = meter.usage();
             response.usage = Some(usage);
-            if !show_upstream {
-                response.model = Some(reply.model.clone());
+            if show_upstream {
+                reply.model = response.model.take().unwrap_or_else(|| deployment.upstream.to_string());
             }
             let body = call.face.codec.encode_response(&response, &reply, &mut answer_losses);
             headers.insert(CONTENT_TYPE, JSON);
@@ -88,6 +87,9 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
         }
         Content::TranslatedStream(opening) => {
             headers.insert(CONTENT_TYPE, EVENT_STREAM);
+            if show_upstream {
+                reply.model = opening.model().unwrap_or(&*deployment.upstream).to_owned();
+            }
             let encoder = call.face.codec.stream_encoder(reply);
             let witness = SealWitness::new(Arc::clone(&app.seals), deployment.channel.id);
             (Body::Translate(Box::new(Translate::new(opening, encoder, meter, witness))), PENDING)
@@ -158,6 +160,16 @@ pub struct Opening {
     pub held: VecDeque<Frame>,
     /// Their events.
     pub events: Vec<Event>,
+}
+
+impl Opening {
+    /// The model the upstream says it is; streams tell it before their first word.
+    fn model(&self) -> Option<&str> {
+        self.events.iter().find_map(|event| match event {
+            Event::Start { model, .. } => model.as_deref(),
+            _ => None,
+        })
+    }
 }
 
 /// What Waypost changes in a relayed answer.
