@@ -7,3 +7,4 @@ mod edge;
 mod harness;
 mod relay;
 mod transport;
+mod v1;
