@@ -158,7 +158,7 @@ fn say(app: &App, attempt: &Attempt, call: &mut Call) -> Result<Said, GatewayErr
     let dialect = attempt.endpoint.dialect;
     if call.operation == Operation::Chat && dialect != call.face.dialect {
         let codec = dialect.codec();
-        let mut request = (*call.decoded()?).clone();
+        let mut request = call.decoded()?;
         app.seals.restore(deployment.channel.id, &mut request);
         let mut losses = Losses::default();
         let target = Target { model: &deployment.upstream, traits: &deployment.traits };

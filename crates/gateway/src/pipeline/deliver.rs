@@ -425,11 +425,9 @@ impl SealWitness {
                 let content = chat::Content::Reasoning(Reasoning { text, redacted: *redacted, id: id.clone() });
                 self.reasoning.push(Part { signature: Some(signature.clone()), ..content.into() });
             }
-            Event::ToolCall { choice: 0, id, signature, .. } => {
-                if signature.is_some() || !self.reasoning.is_empty() {
-                    let sealed = Sealed { reasoning: self.reasoning.clone(), call: signature.clone() };
-                    self.seals.remember(self.channel, id, sealed);
-                }
+            Event::ToolCall { choice: 0, id, signature, .. } if signature.is_some() || !self.reasoning.is_empty() => {
+                let sealed = Sealed { reasoning: self.reasoning.clone(), call: signature.clone() };
+                self.seals.remember(self.channel, id, sealed);
             }
             _ => {}
         }
