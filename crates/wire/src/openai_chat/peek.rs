@@ -254,7 +254,7 @@ fn message(scanner: &mut Scanner<'_>, at: usize) -> Result<()> {
             }
             "tool_call_id" => return Err(mistyped(&path(key), "a string")),
             "tool_calls" => return Err(mistyped(&path(key), "an array")),
-            _ => drop(scanner.skip()?),
+            _ => return scanner.skip().map(drop),
         }
         Ok(())
     })?;

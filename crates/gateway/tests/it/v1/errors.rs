@@ -44,13 +44,14 @@ async fn through(script: Script, status: u16) -> Vec<Answer> {
 }
 
 #[tokio::test]
-async fn a_bad_body_is_400_in_every_dialect_000_35() {
-    let (upstream, gateway) = openai().await;
+async fn a_bad_body_is_400_in_every_dialect_and_files_no_record_000_35() {
+    let (upstream, mut gateway) = openai().await;
     for (path, ..) in MOUNTS {
         for body in ["{", "", "[]", "{}"] {
             assert_eq!(drawn(path, &gateway.post(path, body).await, 400)["type"], "invalid_request_error");
         }
     }
+    gateway.assert_no_record();
     assert_eq!(upstream.hits(), 0);
 }
 
