@@ -128,6 +128,17 @@ impl Meter {
         (usage, basis)
     }
 
+    /// The same for an answer without its end: what was reported before may count less than was delivered.
+    fn usage_so_far(&mut self) -> (Usage, Basis) {
+        let (mut usage, basis) = self.usage();
+        let delivered = estimate(self.output_bytes);
+        if usage.output >= Some(delivered) {
+            return (usage, basis);
+        }
+        usage.output = Some(delivered);
+        (usage, Basis::Estimated)
+    }
+
     /// Replaces what is not known by counts made here.
     pub fn counted(&mut self, input: u64, output: u64) {
         self.usage.input.get_or_insert(input);
@@ -167,7 +178,8 @@ impl Meter {
         let (mut usage, basis) = match outcome {
             // Nothing was answered, so nothing was used that anybody could know of.
             Outcome::Failed if self.first_token.is_none() => (self.usage, Basis::Provider),
-            Outcome::Complete | Outcome::Broken | Outcome::Abandoned | Outcome::Failed => self.usage(),
+            Outcome::Complete | Outcome::Failed => self.usage(),
+            Outcome::Broken | Outcome::Abandoned => self.usage_so_far(),
         };
         let clamped = clamp(&mut usage);
         let millis = |until: Instant| until.duration_since(self.opened.at).as_millis() as u64;
