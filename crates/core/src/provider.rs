@@ -5,6 +5,7 @@
 mod all;
 mod anthropic;
 mod azure_openai;
+mod cerebras;
 mod deepseek;
 mod endpoint;
 mod facts;

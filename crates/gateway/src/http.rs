@@ -94,6 +94,7 @@ pub fn refused(refusal: Refusal) -> GatewayError {
     match refusal {
         Refusal::BadRequest(message) => GatewayError::invalid_request(message, None),
         Refusal::UriTooLong => GatewayError::uri_too_long(),
+        Refusal::HeadTooLarge => GatewayError::header_too_large(),
         Refusal::BodyTooLarge { limit } => GatewayError::too_large(limit),
         Refusal::Timeout => GatewayError::request_timeout(),
         Refusal::UnsupportedEncoding => GatewayError::unsupported_encoding(),

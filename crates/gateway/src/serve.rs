@@ -241,13 +241,14 @@ impl Drop for Registered {
 /// `pipeline_flush` stays off: it holds back the frames of a stream while a pipelined request waits behind it.
 /// `max_headers` keeps hyper's 100: any other number costs an allocation per head.
 fn http_settings(limits: &Limits, jobs: &Jobs) -> auto::Builder<Jobs> {
-    const SMALLEST_BUFFER: usize = 8 * 1024;
+    // Also what one read of a body may bring: below the size of a long prompt, each would be copied together from pieces.
+    const LARGEST_BUFFER: usize = 512 * 1024;
     let mut http = auto::Builder::new(jobs.clone());
     http.http1()
         .timer(TokioTimer::new())
         .header_read_timeout(None)
         .half_close(false)
-        .max_buf_size(limits.max_head_bytes.max(SMALLEST_BUFFER));
+        .max_buf_size(LARGEST_BUFFER.max(limits.max_head_bytes));
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.h2_max_streams)

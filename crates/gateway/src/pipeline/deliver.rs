@@ -120,7 +120,9 @@ fn keep_upstream_headers(from: &HeaderMap, to: &mut HeaderMap) {
 
 /// What describes bytes that pass through unread.
 fn keep_entity_headers(from: &HeaderMap, to: &mut HeaderMap) {
-    for name in ["content-disposition", "content-range", "accept-ranges", "etag", "last-modified"] {
+    const KEPT: [&str; 6] =
+        ["content-disposition", "content-encoding", "content-range", "accept-ranges", "etag", "last-modified"];
+    for name in KEPT {
         if let Some(value) = from.get(name) {
             to.insert(HeaderName::from_static(name), value.clone());
         }

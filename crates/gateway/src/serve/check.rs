@@ -13,6 +13,8 @@ pub enum Refusal {
     BadRequest(&'static str),
     /// 414.
     UriTooLong,
+    /// 431.
+    HeadTooLarge,
     /// 413; `limit` in bytes.
     BodyTooLarge {
         /// The most the edge takes.
@@ -24,14 +26,18 @@ pub enum Refusal {
     UnsupportedEncoding,
 }
 
-/// Refuses a request with a too long target or without exactly one sound Host (RFC 9112 section 3.2).
+/// Refuses a request with a too long target, a too large head, or without exactly one sound Host (RFC 9112 section 3.2).
 ///
 /// What hyper itself refuses never gets here: unreadable heads and conflicting framing (400), more than 100 header
-/// fields or a head above `max_head_bytes` (431). hyper answers those without a body and closes.
+/// fields or a head beyond its read buffer (431). hyper answers those without a body and closes.
 pub fn check_head<B>(request: &Request<B>, limits: &Limits) -> Result<(), Refusal> {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > limits.max_uri_bytes {
         return Err(Refusal::UriTooLong);
+    }
+    let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
+    if target + fields.sum::<usize>() > limits.max_head_bytes {
+        return Err(Refusal::HeadTooLarge);
     }
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {

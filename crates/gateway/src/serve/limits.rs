@@ -17,7 +17,7 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// How long a connection may stay open between requests. `None`: as long as the peer wants.
     pub keep_alive_idle: Option<Duration>,
-    /// Bytes of an HTTP/1 request head (and of the buffers of a connection). Never below 8 KiB.
+    /// Bytes of a request head: target, names and values, with four more for each field.
     pub max_head_bytes: usize,
     /// Bytes of the request target.
     pub max_uri_bytes: usize,

@@ -210,9 +210,11 @@ async fn a_head_too_large_is_a_431() {
     let fields: String = (0..129).map(|n| format!("x-{n}: y\r\n")).collect();
     let many = door.last_words(format!("GET / HTTP/1.1\r\nhost: a\r\n{fields}\r\n").as_bytes()).await;
     assert!(many.starts_with("HTTP/1.1 431"), "{many}");
-    let long = format!("GET / HTTP/1.1\r\nhost: a\r\nx: {}\r\n\r\n", "y".repeat(70_000));
-    let long = door.last_words(long.as_bytes()).await;
-    assert!(long.starts_with("HTTP/1.1 431"), "{long}");
+    let head = |length| format!("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\nx: {}\r\n\r\n", "y".repeat(length));
+    let long = door.last_words(head(70_000).as_bytes()).await;
+    assert!(long.ends_with("HeadTooLarge"), "{long}");
+    let endless = door.last_words(head(600_000).as_bytes()).await;
+    assert!(endless.starts_with("HTTP/1.1 431"), "{endless}");
 }
 
 /// A door whose answer is an endless stream; counts the chunks taken and tells when the body is dropped.

@@ -13,3 +13,4 @@ mod relay;
 mod simulator;
 mod start;
 mod transport;
+mod v1;
