@@ -15,6 +15,8 @@ pub struct Frame {
     pub raw: Bytes,
     event: Option<Bytes>,
     data: Option<Bytes>,
+    /// Where the data stands in `raw`, if it is on one line.
+    data_at: Option<Range<usize>>,
 }
 
 impl Frame {
@@ -28,9 +30,24 @@ impl Frame {
         self.data.as_deref()
     }
 
+    /// The frame's bytes with other data, which must hold no line break; line ends, comments and other fields stay.
+    pub fn with_data(&self, data: &[u8]) -> Bytes {
+        let mut out = BytesMut::with_capacity(self.raw.len() + data.len());
+        match &self.data_at {
+            Some(at) => {
+                out.extend_from_slice(self.raw.get(..at.start).unwrap_or_default());
+                out.extend_from_slice(data);
+                out.extend_from_slice(self.raw.get(at.end..).unwrap_or_default());
+            }
+            None => write(&mut out, self.event(), data),
+        }
+        out.freeze()
+    }
+
     fn read(raw: Bytes) -> Self {
         let mut event = None;
         let mut data: Option<Bytes> = None;
+        let mut data_at = None;
         for line in lines(&raw) {
             let bytes = raw.get(line.clone()).unwrap_or_default();
             let colon = memchr::memchr(b':', bytes).unwrap_or(bytes.len());
@@ -39,6 +56,7 @@ impl Frame {
             match bytes.get(..colon).unwrap_or_default() {
                 b"event" => event = Some(raw.slice_ref(value)),
                 b"data" => {
+                    data_at = data.is_none().then(|| line.end - value.len()..line.end);
                     data = Some(match data {
                         None => raw.slice_ref(value),
                         Some(before) => [&before[..], b"\n", value].concat().into(),
@@ -47,7 +65,7 @@ impl Frame {
                 _ => {}
             }
         }
-        Self { raw, event, data }
+        Self { raw, event, data, data_at }
     }
 }
 
@@ -234,6 +252,17 @@ mod tests {
             ]
         );
         assert_eq!(raw, STREAM);
+    }
+
+    #[test]
+    fn data_is_replaced_in_its_place() {
+        let with = |raw: &'static str| Frame::read(Bytes::from(raw)).with_data(b"new");
+        assert_eq!(
+            with(": hi\r\nid:7\r\ndata:old\r\nretry: 1\r\n\r\n"),
+            ": hi\r\nid:7\r\ndata:new\r\nretry: 1\r\n\r\n"
+        );
+        assert_eq!(with("data: old"), "data: new");
+        assert_eq!(with("event: e\ndata: two\ndata: lines\n\n"), "event: e\ndata: new\n\n");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use waypost_core::route::{Attempt, Plan};
 use waypost_core::snapshot::Deployment;
 use waypost_core::verdict::{self, Next, Outcome, Tally, Trouble, Verdict, judge};
 use waypost_wire::WireError;
+use waypost_wire::chat::event::Event;
 use waypost_wire::chat::{Choice, FinishReason, Response};
 use waypost_wire::dialect::{Decoded, Face, StreamUsage, Survey, Tap, Target, UpstreamDialect};
 use waypost_wire::error::RemoteError;
@@ -130,10 +131,9 @@ async fn make(
     let (status, headers) = (upstream.status, upstream.headers);
     let unchanged = status == StatusCode::NOT_MODIFIED && matches!(mode, Mode::Through);
     if !status.is_success() && !unchanged {
-        let tap: &dyn Tap = attempt.endpoint.dialect.codec();
-        return Err(refusal(app, call, tap, status, &headers, upstream.body).await.into());
+        return Err(refusal(app, call, attempt, status, &headers, upstream.body).await.into());
     }
-    let content = read(call, mode, &headers, upstream.body).await?;
+    let content = read(call, attempt, mode, &headers, upstream.body).await?;
     Ok(Answer { deployment: Arc::clone(deployment), status, headers, losses, content })
 }
 
@@ -325,55 +325,66 @@ fn trouble(failure: &Failure) -> Trouble {
 async fn refusal(
     app: &App,
     call: &Call,
-    tap: &dyn Tap,
+    attempt: &Attempt,
     status: StatusCode,
     headers: &HeaderMap,
     body: AnswerBody,
 ) -> Verdict {
     // An error page that is too large or broken still has its status.
     let body = body.collect(MAX_ERROR).await.unwrap_or_default();
-    let remote = tap.decode_error(&body);
+    let remote = scrubbed(attempt.endpoint.dialect.codec().decode_error(&body), attempt);
     let said = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let header = said.and_then(|value| verdict::retry_after(value, app.unix_seconds()));
     let retry_after = header.or(remote.retry_after_ms.map(Duration::from_millis));
     judge(Outcome::Status { status: status.as_u16(), remote: &remote, retry_after }, call.model.as_deref())
 }
 
-async fn read(call: &Call, mode: Mode, headers: &HeaderMap, body: AnswerBody) -> Result<Content, Fallen> {
+async fn read(
+    call: &Call,
+    attempt: &Attempt,
+    mode: Mode,
+    headers: &HeaderMap,
+    body: AnswerBody,
+) -> Result<Content, Fallen> {
     let model = call.model.as_deref();
-    let streams = headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    let streams = headers.get(CONTENT_TYPE).is_some_and(is_event_stream);
     match mode {
         Mode::Through => Ok(Content::Through(body)),
         Mode::Relay(..) | Mode::Translate(_) if streams != call.peek.stream => {
             Err(judge(Outcome::Unreadable, model).into())
         }
         Mode::Relay(tap, change) if streams => {
-            let opening = open(Frames::new(body, tap.stream_decoder()), model).await?;
+            let opening = open(Frames::new(body, tap.stream_decoder()), attempt, model).await?;
             Ok(Content::RelayedStream { opening, tap, change })
         }
         Mode::Translate(codec) if streams => {
-            let opening = open(Frames::new(body, codec.stream_decoder()), model).await?;
+            let opening = open(Frames::new(body, codec.stream_decoder()), attempt, model).await?;
             Ok(Content::TranslatedStream(opening))
         }
         Mode::Relay(tap, change) => {
             let body = collect(body, model).await?;
             let survey = tap.survey_response(&body).map_err(|error| unreadable(&error, model))?;
             match survey.error {
-                Some(remote) => Err(judge(Outcome::Inside(&remote), model).into()),
+                Some(remote) => Err(inside(remote, attempt, model)),
                 None => Ok(Content::Relayed { body, survey, tap, change }),
             }
         }
         Mode::Translate(codec) => {
             let body = collect(body, model).await?;
             match codec.decode_response(&body).map_err(|error| unreadable(&error, model))? {
-                Decoded::Error(remote) => Err(judge(Outcome::Inside(&remote), model).into()),
+                Decoded::Error(remote) => Err(inside(remote, attempt, model)),
                 Decoded::Response(response) => match failure(&response) {
-                    Some(remote) => Err(judge(Outcome::Inside(&remote), model).into()),
+                    Some(remote) => Err(inside(remote, attempt, model)),
                     None => Ok(Content::Translated(Box::new(response))),
                 },
             }
         }
     }
+}
+
+fn is_event_stream(content_type: &HeaderValue) -> bool {
+    const KIND: &[u8] = b"text/event-stream";
+    content_type.as_bytes().get(..KIND.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(KIND))
 }
 
 /// An answer that says of itself that it failed, or that nothing ended it, is none.
@@ -394,20 +405,20 @@ fn unreadable(error: &WireError, model: Option<&str>) -> Fallen {
 }
 
 /// Holds a stream back until it has said something.
-async fn open(mut frames: Frames, model: Option<&str>) -> Result<Opening, Fallen> {
+async fn open(mut frames: Frames, attempt: &Attempt, model: Option<&str>) -> Result<Opening, Fallen> {
     let mut held = std::collections::VecDeque::new();
     let mut events = Vec::new();
     loop {
         let before = events.len();
-        let step = frames.step(&mut events).map_err(|cause| broken(&cause, model))?;
-        let meaningful = events.iter().skip(before).any(waypost_wire::chat::event::Event::is_meaningful);
+        let step = frames.step(&mut events).map_err(|cause| broken(cause, attempt, model))?;
+        let meaningful = events.iter().skip(before).any(Event::is_meaningful);
         match step {
             Step::Frame(frame) => held.push_back(frame),
-            // Complete without a word: an empty answer is an answer.
-            Step::End => return Ok(Opening { frames, held, events }),
+            // Even an empty answer says why it stopped, which is meaningful. This one failed, or is no answer.
+            Step::End => return Err(speechless(&events, model)),
             Step::Starved => {
                 let more = std::future::poll_fn(|cx| frames.poll_more(cx)).await;
-                more.map_err(|cause| broken(&cause, model))?;
+                more.map_err(|cause| broken(cause, attempt, model))?;
             }
         }
         if meaningful {
@@ -416,10 +427,40 @@ async fn open(mut frames: Frames, model: Option<&str>) -> Result<Opening, Fallen
     }
 }
 
-fn broken(cause: &Break, model: Option<&str>) -> Fallen {
+fn inside(remote: RemoteError, attempt: &Attempt, model: Option<&str>) -> Fallen {
+    judge(Outcome::Inside(&scrubbed(remote, attempt)), model).into()
+}
+
+/// Shorter texts are no secrets, and may stand in any sentence.
+const MIN_SECRET: usize = 8;
+
+/// What an upstream says of a request, without the channel's keys: some echo them.
+fn scrubbed(mut remote: RemoteError, attempt: &Attempt) -> RemoteError {
+    let credentials = attempt.deployment.channel.credentials.iter();
+    let values = credentials.filter_map(|credential| credential.header.as_ref()?.1.to_str().ok());
+    for value in values {
+        let secret = value.strip_prefix("Bearer ").unwrap_or(value);
+        if secret.len() < MIN_SECRET {
+            continue;
+        }
+        let words = [&mut remote.kind, &mut remote.code, &mut remote.param].into_iter().flatten();
+        for text in words.chain([&mut remote.message]).filter(|text| text.contains(secret)) {
+            *text = text.replace(secret, "[redacted]");
+        }
+    }
+    remote
+}
+
+fn speechless(events: &[Event], model: Option<&str>) -> Fallen {
+    let failed = events.iter().any(|event| matches!(event, Event::Finish { .. }));
+    let outcome = if failed { Outcome::Inside(&RemoteError::default()) } else { Outcome::Unreadable };
+    judge(outcome, model).into()
+}
+
+fn broken(cause: Break, attempt: &Attempt, model: Option<&str>) -> Fallen {
     let outcome = match cause {
-        Break::Transport(failure) => Outcome::Trouble(trouble(failure)),
-        Break::Remote(remote) => Outcome::Inside(remote),
+        Break::Transport(failure) => Outcome::Trouble(trouble(&failure)),
+        Break::Remote(remote) => return inside(remote, attempt, model),
         Break::Unfinished => Outcome::Trouble(Trouble::Broken),
         Break::Garbled(_) | Break::FrameTooLong => Outcome::Unreadable,
     };

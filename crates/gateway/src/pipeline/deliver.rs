@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
@@ -17,11 +17,11 @@ use waypost_wire::chat::event::Event;
 use waypost_wire::chat::{self, Part, Reasoning};
 use waypost_wire::dialect::{AnswerSplice, ClientDialect, Reply, StreamEncoder, Tap};
 use waypost_wire::loss::Losses;
-use waypost_wire::sse::{self, Frame};
+use waypost_wire::sse::Frame;
 
 use super::attempt::{Answer, Content};
 use super::call::Call;
-use super::frames::{Break, Frames, Step};
+use super::frames::{Break, Frames, Step, Tail};
 use super::meter::Meter;
 use crate::app::{App, Live};
 use crate::http::body::{Body, Broken};
@@ -199,6 +199,9 @@ impl Change {
 /// A stream in the upstream's own dialect: its frames, untouched but for [`Change`], read beside for the meter.
 pub struct Relay {
     frames: Option<Frames>,
+    tail: Option<Tail>,
+    /// How the bytes sent so far end.
+    ending: Ending,
     held: VecDeque<Frame>,
     events: Vec<Event>,
     tap: &'static dyn Tap,
@@ -220,8 +223,10 @@ impl Relay {
     ) -> Self {
         let Opening { frames, held, events } = opening;
         events.iter().for_each(|event| meter.see(event));
-        let mut relay = Self { frames: Some(frames), held, events: Vec::new(), tap, change, face, reply, meter };
-        relay.finish_if_done(&events);
+        let (frames, tail, ending) = (Some(frames), None, Ending::default());
+        // The events are looked at once more, for the terminal mark.
+        let mut relay = Self { frames, tail, ending, held, events, tap, change, face, reply, meter };
+        relay.finish_if_done();
         relay
     }
 
@@ -233,7 +238,10 @@ impl Relay {
         }
         loop {
             let Some(frames) = &mut self.frames else {
-                return Poll::Ready(out.take());
+                return match out.take() {
+                    Some(ready) => Poll::Ready(Some(ready)),
+                    None => self.poll_tail(cx),
+                };
             };
             self.events.clear();
             let step = frames.step(&mut self.events);
@@ -241,11 +249,15 @@ impl Relay {
             match step {
                 Ok(Step::Frame(frame)) => {
                     self.push(&mut out, frame);
-                    self.close_if_done(cx);
+                    self.finish_if_done();
                 }
                 Ok(Step::End) => {
                     // Complete, but without its terminal mark: say it for the upstream.
-                    out.push(Bytes::from_static(self.tap.terminal_mark()));
+                    let mark = self.tap.terminal_mark();
+                    if !mark.is_empty() {
+                        self.end_frame(&mut out);
+                        out.push(Bytes::from_static(mark));
+                    }
                     self.end(Outcome::Complete);
                 }
                 Ok(Step::Starved) => {
@@ -263,31 +275,45 @@ impl Relay {
         }
     }
 
-    fn push(&self, out: &mut Out, frame: Frame) {
-        match frame.data().and_then(|data| self.change.apply(self.tap, data)) {
-            None => out.push(frame.raw),
-            Some(hidden) if hidden.is_empty() => {}
-            Some(json) => {
-                let mut changed = BytesMut::with_capacity(json.len() + 32);
-                sse::write(&mut changed, frame.event(), &json);
-                out.push(changed.freeze());
-            }
+    fn push(&mut self, out: &mut Out, frame: Frame) {
+        let bytes = match frame.data().and_then(|data| self.change.apply(self.tap, data)) {
+            None => frame.raw,
+            Some(hidden) if hidden.is_empty() => return,
+            Some(json) => frame.with_data(&json),
+        };
+        self.ending = Ending::of(&bytes);
+        out.push(bytes);
+    }
+
+    /// The last frame of a body may lack its blank line; nothing more could be said behind it.
+    fn end_frame(&mut self, out: &mut Out) {
+        if self.ending == Ending::Open {
+            out.push(Bytes::from_static(b"\n\n"));
         }
     }
 
-    fn close_if_done(&mut self, cx: &mut Context<'_>) {
+    fn finish_if_done(&mut self) {
         if self.events.iter().any(|event| matches!(event, Event::Done)) {
-            if let Some(frames) = &mut self.frames {
-                frames.poll_close(cx);
-            }
+            self.tail = self.frames.take().and_then(Frames::into_tail);
             self.end(Outcome::Complete);
         }
     }
 
-    fn finish_if_done(&mut self, events: &[Event]) {
-        if events.iter().any(|event| matches!(event, Event::Done)) {
-            self.end(Outcome::Complete);
+    /// Waits for the end of the body behind the terminal mark. Of what follows the mark only the rest of its line end
+    /// is the caller's.
+    fn poll_tail(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        while let Some(tail) = &mut self.tail {
+            match ready!(tail.poll_chunk(cx)) {
+                None => self.tail = None,
+                Some(bytes) => {
+                    let ending = std::mem::take(&mut self.ending);
+                    if ending == Ending::HalfBlank && bytes.starts_with(b"\n") {
+                        return Poll::Ready(Some(Bytes::from_static(b"\n")));
+                    }
+                }
+            }
         }
+        Poll::Ready(None)
     }
 
     fn break_off(&mut self, out: &mut Out, cause: Break) {
@@ -296,6 +322,7 @@ impl Relay {
         let error = GatewayError::stream_broken().caused_by(cause);
         encoder.error(&error.fault(self.meter.request_id()), &mut drawn);
         self.meter.fail(&error);
+        self.end_frame(out);
         out.push(drawn.freeze());
         self.end(Outcome::Broken);
     }
@@ -303,6 +330,32 @@ impl Relay {
     fn end(&mut self, outcome: Outcome) {
         self.frames = None;
         self.meter.settle(outcome);
+    }
+}
+
+/// How relayed bytes end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Ending {
+    /// With a blank line: another frame may follow.
+    #[default]
+    Blank,
+    /// With a blank line whose CR may be followed by its LF.
+    HalfBlank,
+    /// In the middle of a frame.
+    Open,
+}
+
+impl Ending {
+    fn of(bytes: &[u8]) -> Self {
+        let before = match bytes {
+            [before @ .., b'\r', b'\n'] | [before @ .., b'\n' | b'\r'] => before,
+            _ => return Self::Open,
+        };
+        match (before.last(), bytes.last()) {
+            (None | Some(b'\n' | b'\r'), Some(b'\r')) => Self::HalfBlank,
+            (None | Some(b'\n' | b'\r'), _) => Self::Blank,
+            (Some(_), _) => Self::Open,
+        }
     }
 }
 
@@ -338,6 +391,7 @@ impl Out {
 /// A stream in another dialect than the caller's, said again event by event.
 pub struct Translate {
     frames: Option<Frames>,
+    tail: Option<Tail>,
     held: Vec<Event>,
     events: Vec<Event>,
     encoder: Box<dyn StreamEncoder>,
@@ -348,22 +402,22 @@ pub struct Translate {
 impl Translate {
     pub fn new(opening: Opening, encoder: Box<dyn StreamEncoder>, meter: Meter, witness: SealWitness) -> Self {
         let Opening { frames, events: held, held: _ } = opening;
-        Self { frames: Some(frames), held, events: Vec::new(), encoder, meter, witness }
+        Self { frames: Some(frames), tail: None, held, events: Vec::new(), encoder, meter, witness }
     }
 
     /// The next bytes for the caller; `None` at the end.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut out = BytesMut::new();
         let held = std::mem::take(&mut self.held);
-        self.say(&held, &mut out, cx);
+        self.say(&held, &mut out);
         loop {
             let Some(frames) = &mut self.frames else {
-                return Poll::Ready((!out.is_empty()).then(|| out.freeze()));
+                return if out.is_empty() { self.poll_tail(cx) } else { Poll::Ready(Some(out.freeze())) };
             };
             let mut events = std::mem::take(&mut self.events);
             events.clear();
             let step = frames.step(&mut events);
-            self.say(&events, &mut out, cx);
+            self.say(&events, &mut out);
             self.events = events;
             match step {
                 Ok(Step::Frame(_)) => {}
@@ -384,18 +438,29 @@ impl Translate {
         }
     }
 
-    fn say(&mut self, events: &[Event], out: &mut BytesMut, cx: &mut Context<'_>) {
+    fn say(&mut self, events: &[Event], out: &mut BytesMut) {
         for event in events {
             self.meter.see(event);
             self.witness.see(event);
+            if matches!(event, Event::Done) {
+                // What the upstream did not report is estimated, as in a whole answer.
+                self.encoder.event(&Event::Usage(self.meter.usage().0), out);
+            }
             self.encoder.event(event, out);
             if matches!(event, Event::Done) {
-                if let Some(frames) = &mut self.frames {
-                    frames.poll_close(cx);
-                }
                 self.end(Outcome::Complete);
             }
         }
+    }
+
+    /// Waits for the end of the body behind the terminal mark.
+    fn poll_tail(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        while let Some(tail) = &mut self.tail {
+            if ready!(tail.poll_chunk(cx)).is_none() {
+                self.tail = None;
+            }
+        }
+        Poll::Ready(None)
     }
 
     fn break_off(&mut self, out: &mut BytesMut, cause: Break) {
@@ -406,7 +471,8 @@ impl Translate {
     }
 
     fn end(&mut self, outcome: Outcome) {
-        if self.frames.take().is_some() {
+        if let Some(frames) = self.frames.take() {
+            self.tail = if outcome == Outcome::Complete { frames.into_tail() } else { None };
             self.meter.losses(self.encoder.losses());
             self.meter.settle(outcome);
         }

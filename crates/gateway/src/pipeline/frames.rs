@@ -5,17 +5,24 @@
 
 use std::fmt;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
+use bytes::Bytes;
+use tokio::time::Instant;
 use waypost_wire::WireError;
 use waypost_wire::chat::event::Event;
 use waypost_wire::dialect::StreamDecoder;
 use waypost_wire::error::RemoteError;
 use waypost_wire::sse::{Frame, Framer};
 
+use crate::clock::Alarm;
 use crate::upstream::{AnswerBody, Failure};
 
 /// The longest event taken from an upstream.
 const MAX_FRAME: usize = 1 << 20;
+/// How much is read behind a terminal mark, and how long, before the connection is given up.
+const MAX_TAIL: usize = 16 << 10;
+const TAIL_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Why a stream is not going to end well.
 #[derive(Debug)]
@@ -106,11 +113,36 @@ impl Frames {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes the end of the bytes if it is already here, so that the connection can be used again. Called once the
-    /// terminal mark was seen; anything else that follows it is dropped with the connection.
-    pub fn poll_close(&mut self, cx: &mut Context<'_>) {
-        if !self.over {
-            let _tail = self.body.poll_chunk(cx);
+    /// What is left once the terminal mark was seen; nothing if the bytes are over.
+    pub fn into_tail(self) -> Option<Tail> {
+        (!self.over).then_some(Tail { body: self.body, read: 0, patience: None })
+    }
+}
+
+/// A stream after its terminal mark. Usually only the end of the body is missing, which often comes in a packet of its
+/// own; with it the connection can be used again.
+pub struct Tail {
+    body: AnswerBody,
+    read: usize,
+    patience: Option<(Alarm, Instant)>,
+}
+
+impl Tail {
+    /// The next bytes behind the mark; `None` once they are over or not worth waiting for.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        match self.body.poll_chunk(cx) {
+            Poll::Ready(Some(Ok(chunk))) if self.read < MAX_TAIL => {
+                self.read += chunk.len();
+                Poll::Ready(Some(chunk))
+            }
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending => {
+                let (alarm, until) = self.patience.get_or_insert_with(|| {
+                    let until = Instant::now() + TAIL_PATIENCE;
+                    (Alarm::new(until), until)
+                });
+                alarm.poll_until(cx, *until).map(|()| None)
+            }
         }
     }
 }

@@ -48,8 +48,10 @@ fn complete(body: &[u8]) -> Option<Survey> {
     })
     .ok()?;
     let reported: Reported = serde_json::from_slice(body.get(usage.filter(|_| answers && !fails)?)?).ok()?;
-    let usage = reported.usage().filter(Usage::is_complete);
-    usage.map(|usage| Survey { usage: Some(usage), error: None, output_bytes: 0 })
+    // Some servers count nothing and report zeros: whether that can be true takes a look at the words.
+    let said =
+        |usage: &Usage| usage.input.is_some_and(|tokens| tokens > 0) && usage.output.is_some_and(|tokens| tokens > 0);
+    reported.usage().filter(said).map(|usage| Survey { usage: Some(usage), error: None, output_bytes: 0 })
 }
 
 fn of_error(body: &[u8]) -> Option<Survey> {
