@@ -220,7 +220,7 @@ async fn an_answer_keeps_the_asked_name_unless_the_file_shows_the_actual_one_002
             let expected = json!(if exposed { actual } else { "gpt-3.5-turbo" });
             for body in [HELLO, HELLO_STREAMED] {
                 let answer = post(&gateway, CHAT, body).await;
-                assert_eq!(named(&answer), [expected.clone()], "{provider} {exposed} {body}");
+                assert_eq!(named(&answer), std::slice::from_ref(&expected), "{provider} {exposed} {body}");
             }
         }
     }

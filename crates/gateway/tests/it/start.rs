@@ -52,11 +52,8 @@ impl Waypost {
         let child = self.command.spawn().unwrap();
         let pid = child.id();
         let ended = tokio::task::spawn_blocking(|| child.wait_with_output());
-        let Ok(output) = timeout(PATIENCE, ended).await else {
-            signal(pid, "KILL");
-            panic!("it did not end");
-        };
-        let output = output.unwrap().unwrap();
+        let output = timeout(PATIENCE, ended).await.inspect_err(|_| signal(pid, "KILL"));
+        let output = output.expect("it ends").unwrap().unwrap();
         std::fs::remove_dir_all(&self.folder).unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code(), text(output.stdout), text(output.stderr))
@@ -109,8 +106,8 @@ impl Running {
     async fn hear(&mut self, words: &str) {
         while !self.heard.contains(words) {
             let line = timeout(PATIENCE, self.said.recv()).await.expect("it says something");
-            let Some(line) = line else { panic!("it ended after\n{}", self.heard) };
-            self.heard.push_str(&line);
+            assert!(line.is_some(), "it ended after\n{}", self.heard);
+            self.heard.push_str(&line.unwrap());
             self.heard.push('\n');
         }
     }
@@ -130,11 +127,8 @@ impl Running {
         let mut child = self.child.take().unwrap();
         let pid = child.id();
         let ended = tokio::task::spawn_blocking(move || child.wait());
-        let Ok(status) = timeout(PATIENCE, ended).await else {
-            signal(pid, "KILL");
-            panic!("it did not end");
-        };
-        status.unwrap().unwrap().code()
+        let status = timeout(PATIENCE, ended).await.inspect_err(|_| signal(pid, "KILL"));
+        status.expect("it ends").unwrap().unwrap().code()
     }
 }
 
