@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 #![expect(clippy::disallowed_methods, reason = "scripted peers end with the test's runtime")]
 
+mod dialects;
 mod edge;
 mod harness;
 mod relay;
+mod streams;
 mod transport;
