@@ -5,7 +5,11 @@
 
 mod dialects;
 mod edge;
+mod failover;
+mod hang_up;
 mod harness;
+mod identity;
 mod relay;
 mod streams;
 mod transport;
+mod usage;
