@@ -118,8 +118,9 @@ impl Fields {
     }
 }
 
-/// A token count as providers really send them: whole numbers, floats, negative or absurd ones. Anything that is no
-/// number is absent; the rest is moved into range. Accounting clamps further to what the request could have used.
+/// A token count as providers really send them: whole numbers, floats, negative or absurd ones. What counts nothing, a
+/// negative number included, is absent, so that it is estimated; the rest is moved into range. Accounting clamps further.
 pub fn token_count(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_f64().map(|float| float.clamp(0.0, 9.0e15) as u64))
+    let float = || value.as_f64().filter(|float| *float >= 0.0).map(|float| float.min(9.0e15) as u64);
+    value.as_u64().or_else(float)
 }

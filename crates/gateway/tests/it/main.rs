@@ -6,11 +6,17 @@
 mod checklist_001;
 mod checklist_002;
 mod checklist_003;
+mod dialects;
 mod edge;
+mod failover;
+mod hang_up;
 mod harness;
+mod identity;
 mod providers;
 mod relay;
 mod simulator;
 mod start;
+mod streams;
 mod transport;
+mod usage;
 mod v1;

@@ -390,7 +390,7 @@ async fn the_failover_example_works_as_the_readme_says() {
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/failover.yaml");
     let waypost = Waypost::new().arguments(&["--config", example, "--port", "0"]).start().await;
     let body = r#"{"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello!"}]}"#;
-    let answer = Request::post(CHAT, body).bearer("wp-failover").send(&waypost.url).await;
+    let answer = Request::post(CHAT, body).bearer("wp-failover-demo-key").send(&waypost.url).await;
     assert_eq!((answer.status, &answer.json()["model"]), (200, &json!("gpt-4o")));
     assert_eq!(answer.header("x-waypost-deployment"), Some("healthy/gpt-4o"));
     assert_eq!(answer.header("x-waypost-attempts"), Some("2"));

@@ -110,7 +110,7 @@ mod tests {
         let odd = usage(
             r#"{"promptTokenCount":-3,"candidatesTokenCount":"12","thoughtsTokenCount":2.0,"cachedContentTokenCount":null}"#,
         );
-        assert_eq!((odd.input, odd.output), (Some(0), Some(2)));
+        assert_eq!((odd.input, odd.output), (None, Some(2)));
         assert_eq!(usage("{}"), Usage::default());
     }
 }

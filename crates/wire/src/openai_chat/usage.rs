@@ -33,11 +33,11 @@ impl<'de> Visitor<'de> for CountVisitor {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Count, E> {
-        Ok(Count(Some(u64::try_from(value).unwrap_or(0))))
+        Ok(Count(u64::try_from(value).ok()))
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Count, E> {
-        Ok(Count(Some(value.clamp(0.0, 9.0e15) as u64)))
+        Ok(Count((value >= 0.0).then(|| value.min(9.0e15) as u64)))
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Count, E> {
@@ -181,7 +181,7 @@ mod tests {
         let usage = read(
             r#"{"prompt_tokens":-3,"completion_tokens":2.9,"total_tokens":"x","prompt_tokens_details":{"cached_tokens":null,"audio_tokens":[1]}}"#,
         );
-        let expected = Usage { input: Some(0), output: Some(2), ..Usage::default() };
+        let expected = Usage { output: Some(2), ..Usage::default() };
         assert_eq!(usage, Some(expected));
         assert_eq!(read(r#"{"completion_tokens":{"a":1}}"#), None);
     }
