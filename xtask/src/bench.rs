@@ -47,8 +47,9 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
     let programs = Programs::start()?;
     interleaved(&programs, pace, &mut table)?;
     chunk_latency(&programs, pace, &mut table)?;
+    drop(programs);
     for streams in pace.streams {
-        open_streams(&programs, *streams, &mut table)?;
+        open_streams(*streams, &mut table)?;
     }
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     println!("{}\n{cores} cores, {}", table.render(), nginx::version());
@@ -86,10 +87,11 @@ fn chunk_latency(programs: &Programs, pace: Pace, table: &mut Table) -> Outcome 
     Ok(())
 }
 
-/// What an open stream weighs, and what its chunks cost when there are many of them.
-fn open_streams(programs: &Programs, streams: u64, table: &mut Table) -> Outcome {
+/// What an open stream weighs, and what its chunks cost when there are many of them. Each time with fresh programs: memory
+/// that an earlier measurement left behind would hide what this one takes.
+fn open_streams(streams: u64, table: &mut Table) -> Outcome {
     for gateway in [Gateway::Nginx, Gateway::Waypost] {
-        let held = programs.hold(gateway, streams)?;
+        let held = Programs::start()?.hold(gateway, streams)?;
         table.held(gateway, streams, held);
     }
     Ok(())

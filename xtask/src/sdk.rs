@@ -127,8 +127,8 @@ struct Bench {
 
 impl Bench {
     fn build() -> Outcome<Self> {
-        run_it(&mut cargo(&["build", "--package", "waypost-gateway", "--bin", "waypost"]))?;
-        run_it(&mut cargo(&["build", "--package", "waypost-testkit", "--bin", "mock-provider"]))?;
+        // The whole workspace, so that dependencies have the features they were built with for the tests.
+        run_it(&mut cargo(&["build", "--workspace", "--bin", "waypost", "--bin", "mock-provider"]))?;
         let place = target().join("sdk");
         // Set-up mode is what happens in a directory without a config file.
         std::fs::create_dir_all(place.join("empty")).map_err(|error| format!("{}: {error}", place.display()))?;

@@ -5,8 +5,10 @@
 mod all;
 mod anthropic;
 mod azure_openai;
+mod cerebras;
 mod deepseek;
 mod endpoint;
+mod facts;
 mod gemini;
 mod groq;
 mod mistral;
@@ -35,6 +37,7 @@ use crate::secret::Secret;
 
 pub use all::{ALL, by_kind, detect, words};
 pub use endpoint::{Endpoint, Place};
+pub use facts::{Facts, facts};
 pub use quirks::Quirks;
 
 /// A vendor, or a kind of server, that channels are accounts of.

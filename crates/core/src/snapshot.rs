@@ -19,7 +19,7 @@ use crate::ids::{ChannelId, CredentialId, DeploymentId};
 use crate::nearest::nearest;
 use crate::operation::Operation;
 use crate::pattern::Pattern;
-use crate::provider::{Endpoint, Provider};
+use crate::provider::{self, Endpoint, Facts, Provider};
 
 pub use compile::compile;
 
@@ -141,6 +141,20 @@ pub struct ListedModel {
     /// The provider's kind.
     pub owned_by: &'static str,
     pub max_output_tokens: Option<u64>,
+    /// Absent where nothing is documented about the model behind the name.
+    pub facts: Option<Facts>,
+}
+
+impl ListedModel {
+    /// A name as the deployment that is tried first for it serves it.
+    pub fn of(name: &str, deployment: &Deployment) -> Self {
+        Self {
+            name: name.into(),
+            owned_by: deployment.channel.provider.kind,
+            max_output_tokens: deployment.traits.max_output_tokens,
+            facts: provider::facts(&deployment.upstream),
+        }
+    }
 }
 
 impl Snapshot {

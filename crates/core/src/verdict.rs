@@ -125,6 +125,8 @@ fn judge_status(status: u16, remote: &RemoteError, retry_after: Option<Duration>
             // Without a model it is the caller's own object that is not there.
             None => caller(status, remote),
         },
+        // The same holds for an object that is not in the state it would have to be in.
+        409 if model.is_none() => caller(status, remote),
         408 | 409 | 425 => deployment(Class::ServerError, of_status(status)),
         429 => {
             let wait = retry_after.unwrap_or(DEFAULT_RETRY_AFTER);

@@ -5,7 +5,7 @@
 //! encoders' fallbacks take over. Only translated requests with tools ever look here. Tests are below.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use waypost_core::ids::ChannelId;
 use waypost_wire::chat::{Content, Part, Request, Role, Signature};
@@ -49,12 +49,18 @@ impl Seals {
         }
     }
 
-    /// Puts remembered seals back where the caller's history lost them. What the caller sent itself wins.
-    pub fn restore(&self, channel: ChannelId, request: &mut Request) {
+    /// Puts remembered seals back where the caller's history lost them. What the caller sent itself wins. A request
+    /// without tool calls is not touched, and not copied.
+    pub fn restore(&self, channel: ChannelId, request: &mut Arc<Request>) {
+        let is_call = |part: &Part| matches!(part.content, Content::ToolCall(_));
+        if !request.messages.iter().any(|message| message.parts.iter().any(is_call)) {
+            return;
+        }
         let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if memory.by_call.is_empty() {
             return;
         }
+        let request = Arc::make_mut(request);
         for message in request.messages.iter_mut().filter(|message| message.role == Role::Assistant) {
             let mut reasoning = Vec::new();
             let sealed_already = message.parts.iter().any(is_sealed_reasoning);
@@ -98,9 +104,9 @@ mod tests {
         Part { signature, ..content.into() }
     }
 
-    fn history(parts: Vec<Part>) -> Request {
+    fn history(parts: Vec<Part>) -> Arc<Request> {
         let messages = vec![Message { role: Role::Assistant, parts, name: None }];
-        Request { messages, ..Request::default() }
+        Arc::new(Request { messages, ..Request::default() })
     }
 
     #[test]

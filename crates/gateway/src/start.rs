@@ -94,6 +94,9 @@ fn check(arguments: &Arguments) -> Result<(), StartError> {
     let Chosen { config, file, .. } = choose(arguments)?;
     let snapshot = compile(&config).map_err(errors)?;
     let place = file.map_or("environment".to_owned(), |file| file.display().to_string());
+    for warning in &snapshot.warnings {
+        say(&format!("warning: {warning}"));
+    }
     say(&format!("{place}: ok, {} channels, {} models", snapshot.channels.len(), snapshot.models.len()));
     Ok(())
 }
@@ -104,6 +107,11 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let chosen = choose(arguments)?;
     let settings = chosen.config.server.clone();
     let snapshot = compile(&chosen.config).map_err(errors)?;
+    // In set-up there is nobody whose file could be better.
+    let file_may_improve = !matches!(chosen.environment, Some((true, _)));
+    for warning in snapshot.warnings.iter().filter(|_| file_may_improve) {
+        tracing::warn!(%warning, "the configuration works, but");
+    }
     let live = Live::new(snapshot).map_err(|_| StartError::one("a channel's base_url is not an http or https URL"))?;
 
     let jobs = Jobs::new();
@@ -123,9 +131,11 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         entropy: u64::from_le_bytes(random()?),
     }));
 
-    let listener = listen(arguments, &settings.host, settings.port).await?;
+    let listener = listen(&settings.host, settings.port).await?;
     let address =
         listener.local_addr().map_err(|error| StartError::one(format!("the listener has no address: {error}")))?;
+    // Whoever reads that it is ready may stop it in the same breath.
+    let ended = end_signal()?;
     greet(address, &chosen);
     let edge = Edge::new(limits, jobs.clone());
     let handler = {
@@ -135,9 +145,9 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let serving = edge.clone();
     jobs.spawn("accept loop", async move { serving.serve(listener, handler).await });
 
-    end_signal().await;
-    tracing::info!("stopping: requests in flight may finish");
+    ended.await;
     app.begin_drain();
+    tracing::info!("stopping: requests in flight may finish");
     let cut = edge.drain(Instant::now() + settings.shutdown_grace.0).await;
     if cut > 0 {
         tracing::warn!(connections = cut, "cut at the end of the grace period");
@@ -158,7 +168,16 @@ struct Chosen {
     environment: Option<(bool, Option<String>)>,
 }
 
+/// Reads the configuration and lets the arguments have the last word, before anything is decided by it.
 fn choose(arguments: &Arguments) -> Result<Chosen, StartError> {
+    let mut chosen = found(arguments)?;
+    let server = &mut chosen.config.server;
+    server.host = arguments.host.clone().unwrap_or(std::mem::take(&mut server.host));
+    server.port = arguments.port.unwrap_or(server.port);
+    Ok(chosen)
+}
+
+fn found(arguments: &Arguments) -> Result<Chosen, StartError> {
     let lookup = |name: &str| std::env::var(name).ok();
     let usual = || USUAL_FILES.iter().map(PathBuf::from).find(|file| file.is_file());
     let Some(file) = arguments.config.clone().or_else(usual) else {
@@ -185,9 +204,7 @@ fn errors(errors: Vec<waypost_core::config::ConfigError>) -> StartError {
 
 // === the world outside ===
 
-async fn listen(arguments: &Arguments, host: &str, port: u16) -> Result<TcpListener, StartError> {
-    let host = arguments.host.as_deref().unwrap_or(host);
-    let port = arguments.port.unwrap_or(port);
+async fn listen(host: &str, port: u16) -> Result<TcpListener, StartError> {
     let addresses: Vec<SocketAddr> = (host, port)
         .to_socket_addrs()
         .map_err(|error| StartError::one(format!("server.host: `{host}` is no address to listen on: {error}")))?
@@ -197,21 +214,24 @@ async fn listen(arguments: &Arguments, host: &str, port: u16) -> Result<TcpListe
     })
 }
 
-async fn end_signal() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        match signal(SignalKind::terminate()) {
-            Ok(mut terminate) => tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            },
-            Err(_) => drop(interrupt.await),
+/// Listens for the order to stop from now on; resolves when it comes.
+#[cfg(unix)]
+fn end_signal() -> Result<impl Future<Output = ()>, StartError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).map_err(|error| StartError::one(format!("signals cannot be received: {error}")));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    }
-    #[cfg(not(unix))]
-    drop(interrupt.await);
+    })
+}
+
+/// Listens for the order to stop; resolves when it comes.
+#[cfg(not(unix))]
+fn end_signal() -> Result<impl Future<Output = ()>, StartError> {
+    Ok(async { drop(tokio::signal::ctrl_c().await) })
 }
 
 /// Unpredictable bytes from the operating system.

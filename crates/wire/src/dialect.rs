@@ -159,6 +159,7 @@ pub struct Survey {
     /// The body is an error object, whatever its status was.
     pub error: Option<RemoteError>,
     /// How many bytes of text, arguments and reasoning the answer holds: the base of an estimate when usage is missing.
+    /// 0 where the usage is complete and nobody needs it.
     pub output_bytes: u64,
 }
 

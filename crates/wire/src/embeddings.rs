@@ -91,7 +91,11 @@ pub fn peek(body: &[u8]) -> Result<Peek> {
             match key {
                 "model" => model(body, scanner, &mut peek)?,
                 "input" => {
+                    let from = scanner.offset();
                     texts(scanner, key)?;
+                    if body.get(from..scanner.end()) == Some(b"\"\"") {
+                        return Err(WireError::invalid(key, "`input` must not be empty"));
+                    }
                     has_input = true;
                 }
                 "encoding_format" => encoding(scanner)?,
@@ -154,6 +158,7 @@ mod tests {
             (r#"{"model":1,"input":"a"}"#, "model"),
             (r#"{"model":"m"}"#, "input"),
             (r#"{"model":"m","input":[]}"#, "input"),
+            (r#"{"model":"m","input" : "" }"#, "input"),
             (r#"{"model":"m","input":{"text":"a"}}"#, "input"),
             (r#"{"model":"m","input":[[1,"a"]]}"#, "input[0][1]"),
             (r#"{"model":"m","input":"a","encoding_format":"int8"}"#, "encoding_format"),

@@ -9,6 +9,7 @@ pub static ALL: &[&Provider] = &[
     &super::anthropic::PROVIDER,
     &super::azure_openai::PROVIDER,
     &super::gemini::PROVIDER,
+    &super::cerebras::PROVIDER,
     &super::groq::PROVIDER,
     &super::openrouter::PROVIDER,
     &super::deepseek::PROVIDER,

@@ -73,6 +73,10 @@ pub fn check_json(body: &[u8], fields: &'static [Field]) -> Result<Peek, WireErr
                     peek.model_at = Some(start..scanner.end());
                     return Ok(());
                 }
+                // Where the path is not known, nor is what else a model may be there.
+                if kind != Kind::Null && !fields.is_empty() {
+                    return Err(mistyped("model", "a string"));
+                }
             }
             scanner.skip().map(drop)
         })

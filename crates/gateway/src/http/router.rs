@@ -121,7 +121,8 @@ fn under_openai_mount(path: &str) -> Option<&str> {
         .or_else(|| path.strip_prefix("/proxy/v1/"))
         .or_else(|| path.strip_prefix("/v1/"))?;
     // A dot segment or an empty one could mean another path to the upstream than to this table.
-    let plain = !rest.is_empty() && rest.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
+    let bare_mount = path.starts_with("/v1/") && matches!(rest, "openai" | "anthropic");
+    let plain = !rest.is_empty() && !bare_mount && rest.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
     // Model names hold slashes, and some SDKs encode them; dots, backslashes and NULs are in no name.
     let hidden = ["%2e", "%5c", "%00", "%25", "\\", ";"];
     let lower = rest.to_ascii_lowercase();
@@ -209,6 +210,9 @@ mod tests {
             "/v2/models",
             "/v1//models",
             "/v1/../admin",
+            "/v1/openai",
+            "/v1/openai/",
+            "/v1/anthropic",
             "/v1/a/%2e%2e/b",
             "/v1/a%2Fb",
             "/v1/a\\b",

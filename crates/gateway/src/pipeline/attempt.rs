@@ -129,7 +129,8 @@ async fn make(
     let outgoing = Request { path: path(attempt, call)?, headers: headers(attempt, call), body };
     let upstream = send(app, live, attempt, call, outgoing, deadline).await?;
     let (status, headers) = (upstream.status, upstream.headers);
-    if !status.is_success() {
+    let unchanged = status == StatusCode::NOT_MODIFIED && matches!(mode, Mode::Through);
+    if !status.is_success() && !unchanged {
         return Err(refusal(app, call, attempt, status, &headers, upstream.body).await.into());
     }
     let content = read(call, attempt, mode, &headers, upstream.body).await?;
@@ -157,7 +158,7 @@ fn say(app: &App, attempt: &Attempt, call: &mut Call) -> Result<Said, GatewayErr
     let dialect = attempt.endpoint.dialect;
     if call.operation == Operation::Chat && dialect != call.face.dialect {
         let codec = dialect.codec();
-        let mut request = (*call.decoded()?).clone();
+        let mut request = call.decoded()?;
         app.seals.restore(deployment.channel.id, &mut request);
         let mut losses = Losses::default();
         let target = Target { model: &deployment.upstream, traits: &deployment.traits };
@@ -300,7 +301,10 @@ async fn send(
             simulate::send(&app.simulator, call.operation, face, &request.path, body, timeouts).await
         }
     };
-    sent.map_err(|failure| judge(Outcome::Trouble(trouble(&failure)), call.model.as_deref()).into())
+    sent.map_err(|failure| match call.upload_error() {
+        Some(error) if failure == Failure::RequestBody => Fallen::Said(error),
+        Some(_) | None => judge(Outcome::Trouble(trouble(&failure)), call.model.as_deref()).into(),
+    })
 }
 
 fn trouble(failure: &Failure) -> Trouble {

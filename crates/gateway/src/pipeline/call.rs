@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -25,10 +25,10 @@ use waypost_wire::{WireError, anthropic, completions, embeddings};
 
 use super::meter::Opened;
 use crate::app::App;
-use crate::http::multipart::{self, Ahead};
+use crate::http::multipart::{Ahead, Search, boundary};
 use crate::http::required::{self, Form};
 use crate::http::{Arrival, token, unreadable};
-use crate::serve::{LimitedBody, read_body};
+use crate::serve::{BodyError, LimitedBody, read_body};
 use crate::upstream::{BoxError, OutBody};
 
 /// How many bytes of an upload may wait for its `model` field.
@@ -66,6 +66,8 @@ pub struct Call {
     pub at: Instant,
     /// Read from the body when the first attempt needs it.
     decoded: Option<Arc<Request>>,
+    /// Why the rest of an upload could not be read.
+    upload_fault: Arc<OnceLock<BodyError>>,
 }
 
 /// The body of a request.
@@ -93,6 +95,10 @@ impl Call {
             }
         };
         let model = peek.model.as_deref().map(Arc::from);
+        let upload_fault = match &payload {
+            Payload::Arriving(Some(upload)) => Arc::clone(&upload.fault),
+            Payload::Arriving(None) | Payload::Whole(_) => Arc::default(),
+        };
         Ok(Self {
             face,
             operation,
@@ -106,7 +112,13 @@ impl Call {
             request_id,
             at,
             decoded: None,
+            upload_fault,
         })
+    }
+
+    /// What was wrong with an upload that could not be sent to its end, if the caller is to blame.
+    pub fn upload_error(&self) -> Option<GatewayError> {
+        self.upload_fault.get().copied().map(unreadable)
     }
 
     /// What routing is asked.
@@ -202,7 +214,7 @@ async fn read_by_form(
 ) -> Result<(Payload, Peek), GatewayError> {
     let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let form = if head.method == Method::POST { required::form(rest) } else { None };
-    if let Some(boundary) = multipart::boundary(content_type)
+    if let Some(boundary) = boundary(content_type)
         && !matches!(form, Some(Form::Json(_)))
     {
         let body = LimitedBody::new(body, app.limits()).map_err(unreadable)?;
@@ -224,8 +236,7 @@ async fn read_by_form(
         None if body.is_end_stream() => Ok((Payload::Whole(Bytes::new()), Peek::default())),
         None => {
             let body = LimitedBody::new(body, app.limits()).map_err(unreadable)?;
-            let upload = Upload { ahead: Bytes::new(), model_at: None, body };
-            Ok((Payload::Arriving(Some(upload)), Peek::default()))
+            Ok((Payload::Arriving(Some(Upload::new(Bytes::new(), None, body))), Peek::default()))
         }
     }
 }
@@ -241,22 +252,30 @@ async fn look_ahead(
     boundary: &str,
     form: Option<Form>,
 ) -> Result<(Payload, Peek), GatewayError> {
+    let needed = match form {
+        Some(Form::Multipart(field)) => Some(field),
+        Some(Form::Json(_) | Form::Either(_)) | None => None,
+    };
+    let mut search = Search::new(boundary, needed);
     let mut ahead = BytesMut::new();
     let mut found = None;
-    while found.is_none() && ahead.len() < LOOK_AHEAD {
-        let Some(chunk) = body.chunk().await.map_err(unreadable)? else { break };
-        ahead.extend_from_slice(&chunk);
-        match multipart::model(&ahead, boundary) {
+    let mut whole = false;
+    while found.is_none() && !whole && ahead.len() < LOOK_AHEAD {
+        match body.chunk().await.map_err(unreadable)? {
+            Some(chunk) => ahead.extend_from_slice(&chunk),
+            None => whole = true,
+        }
+        match search.look(&ahead) {
             Ahead::Model(name, at) => found = Some((name, at)),
-            Ahead::Absent => break,
+            Ahead::Absent => whole = true,
             Ahead::Unknown => {}
         }
     }
-    if let (true, Some(Form::Multipart(field))) = (ahead.is_empty(), form) {
+    if let (true, Some(field)) = (whole && !search.has_needed(), needed) {
         return Err(required::not_multipart(field));
     }
     let (model, model_at) = found.unzip();
-    let upload = Upload { ahead: ahead.freeze(), model_at, body };
+    let upload = Upload::new(ahead.freeze(), model_at, body);
     Ok((Payload::Arriving(Some(upload)), Peek { model, ..Peek::default() }))
 }
 
@@ -266,9 +285,15 @@ pub struct Upload {
     /// Where the model's name stands in `ahead`.
     model_at: Option<Range<usize>>,
     body: LimitedBody,
+    /// Told here as well, because what carries the body to the upstream keeps no reasons.
+    fault: Arc<OnceLock<BodyError>>,
 }
 
 impl Upload {
+    fn new(ahead: Bytes, model_at: Option<Range<usize>>, body: LimitedBody) -> Self {
+        Self { ahead, model_at, body, fault: Arc::default() }
+    }
+
     /// The body as an upstream is sent it, with its own name for the model.
     pub fn into_body(mut self, upstream_model: &str) -> OutBody {
         if let Some(at) = self.model_at.take().filter(|_| !upstream_model.is_empty()) {
@@ -288,7 +313,11 @@ impl http_body::Body for Upload {
         if !self.ahead.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.ahead)))));
         }
-        Pin::new(&mut self.body).poll_frame(cx).map_err(|error| format!("{error}").into())
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        frame.map_err(|error| {
+            let _ = self.fault.set(error);
+            error.into()
+        })
     }
 
     fn size_hint(&self) -> SizeHint {

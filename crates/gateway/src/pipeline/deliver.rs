@@ -47,18 +47,17 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
         headers.insert(DEPLOYMENT, label);
     }
     meter.status(status.as_u16());
-    let reply = call.reply(app.unix_seconds());
+    let mut reply = call.reply(app.unix_seconds());
     let show_upstream = live.snapshot.show_upstream_model;
     let mut answer_losses = losses;
     let (body, basis) = match content {
         Content::Relayed { body, survey, tap, change } => {
             meter.whole(survey.usage.as_ref(), survey.output_bytes);
             let (usage, basis) = meter.usage();
-            let missing = survey.usage.is_none_or(|usage| !usage.is_complete());
             let splice = AnswerSplice {
                 model: change.model.as_deref().filter(|_| !show_upstream),
                 hide_usage: false,
-                usage: missing.then_some(&usage),
+                usage: (basis != Basis::Provider).then_some(&usage),
             };
             let body = tap.splice_answer(&body, &splice).unwrap_or(body);
             meter.settle(Outcome::Complete);
@@ -70,8 +69,8 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
             meter.whole(response.usage.as_ref(), text_bytes(&response));
             let (usage, basis) = meter.usage();
             response.usage = Some(usage);
-            if !show_upstream {
-                response.model = Some(reply.model.clone());
+            if show_upstream {
+                reply.model = response.model.take().unwrap_or_else(|| deployment.upstream.to_string());
             }
             let body = call.face.codec.encode_response(&response, &reply, &mut answer_losses);
             headers.insert(CONTENT_TYPE, JSON);
@@ -88,6 +87,9 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
         }
         Content::TranslatedStream(opening) => {
             headers.insert(CONTENT_TYPE, EVENT_STREAM);
+            if show_upstream {
+                reply.model = opening.model().unwrap_or(&*deployment.upstream).to_owned();
+            }
             let encoder = call.face.codec.stream_encoder(reply);
             let witness = SealWitness::new(Arc::clone(&app.seals), deployment.channel.id);
             (Body::Translate(Box::new(Translate::new(opening, encoder, meter, witness))), PENDING)
@@ -118,7 +120,9 @@ fn keep_upstream_headers(from: &HeaderMap, to: &mut HeaderMap) {
 
 /// What describes bytes that pass through unread.
 fn keep_entity_headers(from: &HeaderMap, to: &mut HeaderMap) {
-    for name in ["content-disposition", "content-range", "accept-ranges", "etag", "last-modified"] {
+    const KEPT: [&str; 6] =
+        ["content-disposition", "content-encoding", "content-range", "accept-ranges", "etag", "last-modified"];
+    for name in KEPT {
         if let Some(value) = from.get(name) {
             to.insert(HeaderName::from_static(name), value.clone());
         }
@@ -158,6 +162,16 @@ pub struct Opening {
     pub held: VecDeque<Frame>,
     /// Their events.
     pub events: Vec<Event>,
+}
+
+impl Opening {
+    /// The model the upstream says it is; streams tell it before their first word.
+    fn model(&self) -> Option<&str> {
+        self.events.iter().find_map(|event| match event {
+            Event::Start { model, .. } => model.as_deref(),
+            _ => None,
+        })
+    }
 }
 
 /// What Waypost changes in a relayed answer.
@@ -489,11 +503,9 @@ impl SealWitness {
                 let content = chat::Content::Reasoning(Reasoning { text, redacted: *redacted, id: id.clone() });
                 self.reasoning.push(Part { signature: Some(signature.clone()), ..content.into() });
             }
-            Event::ToolCall { choice: 0, id, signature, .. } => {
-                if signature.is_some() || !self.reasoning.is_empty() {
-                    let sealed = Sealed { reasoning: self.reasoning.clone(), call: signature.clone() };
-                    self.seals.remember(self.channel, id, sealed);
-                }
+            Event::ToolCall { choice: 0, id, signature, .. } if signature.is_some() || !self.reasoning.is_empty() => {
+                let sealed = Sealed { reasoning: self.reasoning.clone(), call: signature.clone() };
+                self.seals.remember(self.channel, id, sealed);
             }
             _ => {}
         }

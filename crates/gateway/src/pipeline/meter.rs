@@ -33,6 +33,8 @@ pub struct Meter {
     usage: Usage,
     basis: Option<Basis>,
     output_bytes: u64,
+    /// The answer has come to its end, so that counts are final.
+    finished: bool,
     first_token: Option<Instant>,
     deployment: Option<Arc<str>>,
     attempts: u32,
@@ -49,6 +51,7 @@ impl Meter {
             usage: Usage::default(),
             basis: None,
             output_bytes: 0,
+            finished: false,
             first_token: None,
             deployment: None,
             attempts: 0,
@@ -84,12 +87,12 @@ impl Meter {
             Event::Audio { transcript, .. } => self.output_bytes += transcript.len() as u64,
             Event::ToolCall { name, .. } => self.output_bytes += name.len() as u64,
             Event::Usage(usage) => self.usage.absorb(usage),
+            Event::Finish { .. } => self.finished = true,
             Event::Start { .. }
             | Event::Citation { .. }
             | Event::ReasoningSeal { .. }
             | Event::Logprobs { .. }
             | Event::Opaque { .. }
-            | Event::Finish { .. }
             | Event::Error(_)
             | Event::Done => {}
         }
@@ -120,22 +123,30 @@ impl Meter {
 
     /// Usage as it stands, completed by estimates where the provider was silent; and how it is known.
     pub fn usage(&mut self) -> (Usage, Basis) {
-        let basis =
-            *self.basis.get_or_insert(if self.usage.is_complete() { Basis::Provider } else { Basis::Estimated });
-        let mut usage = self.usage;
+        let mut usage = self.reported();
+        let basis = *self.basis.get_or_insert(if usage.is_complete() { Basis::Provider } else { Basis::Estimated });
         usage.input.get_or_insert(estimate(self.opened.input_bytes));
         usage.output.get_or_insert(estimate(self.output_bytes));
         (usage, basis)
     }
 
-    /// The same for an answer without its end: what was reported before may count less than was delivered.
+    /// What the provider said, as far as it can be true: servers that count nothing report zeros, but no request is
+    /// empty, and words have tokens.
+    fn reported(&self) -> Usage {
+        let mut usage = self.usage;
+        usage.input = usage.input.filter(|tokens| *tokens > 0);
+        usage.output = usage.output.filter(|tokens| *tokens > 0 || self.output_bytes == 0);
+        usage
+    }
+
+    /// Usage of an answer that did not come to its end: what a provider counted on the way was of what it had said then.
     fn usage_so_far(&mut self) -> (Usage, Basis) {
         let (mut usage, basis) = self.usage();
-        let delivered = estimate(self.output_bytes);
-        if usage.output >= Some(delivered) {
+        let delivered = Some(estimate(self.output_bytes));
+        if self.finished || usage.output >= delivered {
             return (usage, basis);
         }
-        usage.output = Some(delivered);
+        usage.output = delivered;
         (usage, Basis::Estimated)
     }
 
@@ -178,8 +189,8 @@ impl Meter {
         let (mut usage, basis) = match outcome {
             // Nothing was answered, so nothing was used that anybody could know of.
             Outcome::Failed if self.first_token.is_none() => (self.usage, Basis::Provider),
-            Outcome::Complete | Outcome::Failed => self.usage(),
-            Outcome::Broken | Outcome::Abandoned => self.usage_so_far(),
+            Outcome::Complete => self.usage(),
+            Outcome::Broken | Outcome::Abandoned | Outcome::Failed => self.usage_so_far(),
         };
         let clamped = clamp(&mut usage);
         let millis = |until: Instant| until.duration_since(self.opened.at).as_millis() as u64;

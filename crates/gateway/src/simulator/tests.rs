@@ -14,6 +14,8 @@ use waypost_wire::peek::Peek;
 
 use super::*;
 
+mod dialects;
+
 /// A dialect as plain as can be, so that these tests stand on the simulator alone. `{"model":..,"ask":..,"stream":..}`
 struct Plain;
 

@@ -3,13 +3,20 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 #![expect(clippy::disallowed_methods, reason = "scripted peers end with the test's runtime")]
 
+mod checklist_001;
+mod checklist_002;
+mod checklist_003;
 mod dialects;
 mod edge;
 mod failover;
 mod hang_up;
 mod harness;
 mod identity;
+mod providers;
 mod relay;
+mod simulator;
+mod start;
 mod streams;
 mod transport;
 mod usage;
+mod v1;

@@ -218,28 +218,97 @@ fn messages(scanner: &mut Scanner<'_>) -> Result<()> {
     Ok(())
 }
 
+/// What one message says of itself.
+#[derive(Default)]
+struct Message {
+    role: Option<&'static str>,
+    has_content: bool,
+    /// Seen before, even as a null.
+    content: bool,
+    call_id: bool,
+    calls: bool,
+}
+
+/// Paths are made only for errors, so that a good body costs no allocation.
 fn message(scanner: &mut Scanner<'_>, at: usize) -> Result<()> {
     if scanner.kind()? != Kind::Object {
         return Err(mistyped(&format!("messages[{at}]"), "an object"));
     }
-    let mut has_role = false;
+    let path = |key: &str| format!("messages[{at}].{key}");
+    let mut said = Message::default();
     scanner.object(|scanner, key| {
-        if key != "role" {
-            return scanner.skip().map(drop);
+        match key {
+            "role" if said.role.is_some() => return Err(twice(path(key))),
+            "role" => said.role = Some(role(scanner, || path(key))?),
+            "content" => {
+                once(&mut said.content, || path(key))?;
+                said.has_content = content(scanner, || path(key))?;
+            }
+            "tool_call_id" if scanner.kind()? == Kind::String => {
+                once(&mut said.call_id, || path(key))?;
+                scanner.skip()?;
+            }
+            "tool_calls" if matches!(scanner.kind()?, Kind::Array | Kind::Null) => {
+                once(&mut said.calls, || path(key))?;
+                scanner.skip()?;
+            }
+            "tool_call_id" => return Err(mistyped(&path(key), "a string")),
+            "tool_calls" => return Err(mistyped(&path(key), "an array")),
+            _ => return scanner.skip().map(drop),
         }
-        if has_role {
-            let param = format!("messages[{at}].role");
-            let message = format!("`{param}` stands twice in the same object; send it once");
-            return Err(WireError::invalid(param, message));
-        }
-        has_role = true;
-        if scanner.kind()? != Kind::String {
-            return Err(mistyped(&format!("messages[{at}].role"), "a string"));
-        }
-        let role = scanner.string()?;
-        if ROLES.contains(&&*role) { Ok(()) } else { Err(not_one_of(&format!("messages[{at}].role"), &role, &ROLES)) }
+        Ok(())
     })?;
-    if has_role { Ok(()) } else { Err(missing(&format!("messages[{at}].role"))) }
+    match said.role {
+        None => Err(missing(&path("role"))),
+        Some("system" | "developer" | "user" | "tool") if !said.has_content => Err(missing(&path("content"))),
+        Some("tool") if !said.call_id => Err(missing(&path("tool_call_id"))),
+        Some(_) => Ok(()),
+    }
+}
+
+fn role(scanner: &mut Scanner<'_>, path: impl Fn() -> String) -> Result<&'static str> {
+    if scanner.kind()? != Kind::String {
+        return Err(mistyped(&path(), "a string"));
+    }
+    let role = scanner.string()?;
+    ROLES.into_iter().find(|known| *known == role).ok_or_else(|| not_one_of(&path(), &role, &ROLES))
+}
+
+/// A text or a list of typed parts; says whether it is there, for a null is not.
+fn content(scanner: &mut Scanner<'_>, path: impl Fn() -> String) -> Result<bool> {
+    match scanner.kind()? {
+        Kind::String => scanner.skip().map(|_| true),
+        Kind::Null => scanner.skip().map(|_| false),
+        Kind::Array => scanner.array(|scanner, at| part(scanner, || format!("{}[{at}]", path()))).map(|()| true),
+        Kind::Object | Kind::Number | Kind::Bool => Err(mistyped(&path(), "a string or an array of parts")),
+    }
+}
+
+/// The types of parts are an open set.
+fn part(scanner: &mut Scanner<'_>, path: impl Fn() -> String) -> Result<()> {
+    if scanner.kind()? != Kind::Object {
+        return Err(mistyped(&path(), "an object"));
+    }
+    let mut typed = false;
+    scanner.object(|scanner, key| {
+        if key == "type" {
+            once(&mut typed, || format!("{}.type", path()))?;
+            if scanner.kind()? != Kind::String {
+                return Err(mistyped(&format!("{}.type", path()), "a string"));
+            }
+        }
+        scanner.skip().map(drop)
+    })?;
+    if typed { Ok(()) } else { Err(missing(&format!("{}.type", path()))) }
+}
+
+fn once(seen: &mut bool, path: impl Fn() -> String) -> Result<()> {
+    if std::mem::replace(seen, true) { Err(twice(path())) } else { Ok(()) }
+}
+
+fn twice(param: String) -> WireError {
+    let message = format!("`{param}` stands twice in the same object; send it once");
+    WireError::invalid(param, message)
 }
 
 fn seed(scanner: &mut Scanner<'_>) -> Result<()> {

@@ -3,11 +3,17 @@
 
 use super::answer::{Answer, Choice, Content, Message, Words, parse, said};
 use super::error;
+use super::usage::Reported;
+use crate::chat::Usage;
 use crate::dialect::Survey;
 use crate::error::WireError;
+use crate::scan::{Kind, Scanner};
 
 /// See [`crate::dialect::Tap::survey_response`].
 pub(crate) fn survey(body: &[u8]) -> Result<Survey, WireError> {
+    if let Some(survey) = complete(body) {
+        return Ok(survey);
+    }
     let answer = match parse(body) {
         Ok(answer) => answer,
         Err(wrong) => return of_error(body).ok_or(wrong),
@@ -20,6 +26,32 @@ pub(crate) fn survey(body: &[u8]) -> Result<Survey, WireError> {
         return of_error(body).ok_or_else(|| WireError::invalid("choices", "the answer has no `choices`"));
     }
     Ok(Survey { usage: answer.usage(), error: None, output_bytes: output_bytes(&answer) })
+}
+
+/// The usual answer: a list of choices and a usage that says everything, so that no size has to be known. One scan and
+/// no document; anything else, errors above all, takes the long way.
+fn complete(body: &[u8]) -> Option<Survey> {
+    let (mut answers, mut fails, mut usage) = (false, false, None);
+    Scanner::document(body, |scanner| {
+        scanner.object(|scanner, key| {
+            let kind = scanner.kind()?;
+            let value = scanner.skip()?;
+            match key {
+                "choices" => answers = kind == Kind::Array,
+                "usage" => usage = Some(value),
+                "error" => fails |= kind != Kind::Null,
+                "object" => fails |= body.get(value) == Some(b"\"error\""),
+                _ => {}
+            }
+            Ok(())
+        })
+    })
+    .ok()?;
+    let reported: Reported = serde_json::from_slice(body.get(usage.filter(|_| answers && !fails)?)?).ok()?;
+    // Some servers count nothing and report zeros: whether that can be true takes a look at the words.
+    let said =
+        |usage: &Usage| usage.input.is_some_and(|tokens| tokens > 0) && usage.output.is_some_and(|tokens| tokens > 0);
+    reported.usage().filter(said).map(|usage| Survey { usage: Some(usage), error: None, output_bytes: 0 })
 }
 
 fn of_error(body: &[u8]) -> Option<Survey> {
@@ -64,11 +96,20 @@ mod tests {
             br#"{"id":"c","choices":[{"index":0,"message":{"role":"assistant","content":"four","reasoning":"abc",
             "reasoning_details":[{"type":"reasoning.text","text":"abc"}],"refusal":null,
             "tool_calls":[{"id":"1","function":{"name":"f","arguments":"{}"}}]}},
-            {"index":1,"text":"ab","message":null}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
+            {"index":1,"text":"ab","message":null}],"usage":{"prompt_tokens":3}}"#;
         let survey = survey(body).unwrap();
         assert_eq!(survey.output_bytes, 4 + 3 + 1 + 2 + 2);
         let usage = survey.usage.unwrap();
-        assert_eq!((usage.input, usage.output, survey.error), (Some(3), Some(2), None));
+        assert_eq!((usage.input, usage.output, survey.error), (Some(3), None, None));
+    }
+
+    #[test]
+    fn an_answer_whose_usage_says_everything_is_only_scanned() {
+        let body = br#"{"choices":[{"message":{"content":"four"}}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
+        let survey = survey(body).unwrap();
+        assert_eq!((survey.usage.map(|usage| usage.total()), survey.output_bytes), (Some(5), 0));
+        let failed = br#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2},"error":{"message":"no"}}"#;
+        assert!(super::survey(failed).unwrap().error.is_some());
     }
 
     #[test]

@@ -152,9 +152,5 @@ fn has(deployments: &[Arc<Deployment>], channel: &Channel) -> bool {
 
 fn listed(name: &str, deployments: &[Arc<Deployment>]) -> Option<ListedModel> {
     let first = deployments.iter().min_by_key(|deployment| deployment.tier)?;
-    Some(ListedModel {
-        name: name.into(),
-        owned_by: first.channel.provider.kind,
-        max_output_tokens: first.traits.max_output_tokens,
-    })
+    Some(ListedModel::of(name, first))
 }

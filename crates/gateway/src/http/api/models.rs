@@ -6,6 +6,7 @@ use http::{Response, StatusCode};
 use serde_json::{Value, json};
 use waypost_core::GatewayError;
 use waypost_core::access::{self, Caller};
+use waypost_core::provider::Facts;
 use waypost_core::snapshot::{ListedModel, Snapshot};
 use waypost_wire::Dialect;
 
@@ -49,11 +50,7 @@ fn found(snapshot: &Snapshot, caller: &Caller, id: &str) -> Result<ListedModel, 
     }
     let deployments = snapshot.deployments(id);
     let first = deployments.first().and_then(|tier| tier.first()).ok_or_else(unknown)?;
-    Ok(ListedModel {
-        name: id.into(),
-        owned_by: first.channel.provider.kind,
-        max_output_tokens: first.traits.max_output_tokens,
-    })
+    Ok(ListedModel::of(id, first))
 }
 
 fn drawn(app: &App, model: &ListedModel, dialect: Dialect) -> Value {
@@ -71,8 +68,17 @@ fn drawn(app: &App, model: &ListedModel, dialect: Dialect) -> Value {
         "created": app.started(),
         "owned_by": model.owned_by,
     });
-    if let (Some(most), Some(object)) = (model.max_output_tokens, drawn.as_object_mut()) {
-        object.insert("max_output_tokens".to_owned(), most.into());
+    let mut add = |key: &str, value: Value| {
+        if let Some(object) = drawn.as_object_mut() {
+            object.insert(key.to_owned(), value);
+        }
+    };
+    if let Some(most) = model.max_output_tokens {
+        add("max_output_tokens", most.into());
+    }
+    if let Some(Facts { context_length, functions, vision }) = model.facts {
+        add("context_length", context_length.into());
+        add("capabilities", json!({ "functions": functions, "vision": vision }));
     }
     drawn
 }

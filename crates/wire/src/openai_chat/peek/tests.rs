@@ -82,17 +82,22 @@ fn each_field_at_fault_is_named() {
 #[test]
 fn model_and_messages_are_required_and_roles_known() {
     let table = [
-        (r#"{"messages":[{"role":"user"}]}"#, "model"),
-        (r#"{"model":"","messages":[{"role":"user"}]}"#, "model"),
-        (r#"{"model":7,"messages":[{"role":"user"}]}"#, "model"),
+        (r#"{"messages":[{"role":"user","content":"x"}]}"#, "model"),
+        (r#"{"model":"","messages":[{"role":"user","content":"x"}]}"#, "model"),
+        (r#"{"model":7,"messages":[{"role":"user","content":"x"}]}"#, "model"),
         (r#"{"model":"m"}"#, "messages"),
         (r#"{"model":"m","messages":[]}"#, "messages"),
         (r#"{"model":"m","messages":"hi"}"#, "messages"),
         (r#"{"model":"m","messages":["hi"]}"#, "messages[0]"),
-        (r#"{"model":"m","messages":[{"role":"user"},{"role":"robot"}]}"#, "messages[1].role"),
+        (r#"{"model":"m","messages":[{"role":"user","content":"x"},{"role":"robot"}]}"#, "messages[1].role"),
         (r#"{"model":"m","messages":[{"content":"x"}]}"#, "messages[0].role"),
         (r#"{"model":"m","messages":[{"role":null}]}"#, "messages[0].role"),
         (r#"{"model":"m","messages":[{"role":"user","role":"system"}]}"#, "messages[0].role"),
+        (r#"{"model":"m","messages":[{"role":"user"}]}"#, "messages[0].content"),
+        (r#"{"model":"m","messages":[{"role":"user","content":1}]}"#, "messages[0].content"),
+        (r#"{"model":"m","messages":[{"content":"a","role":"user","content":"b"}]}"#, "messages[0].content"),
+        (r#"{"model":"m","messages":[{"role":"user","content":[{"text":"a"}]}]}"#, "messages[0].content[0].type"),
+        (r#"{"model":"m","messages":[{"role":"tool","content":"x"}]}"#, "messages[0].tool_call_id"),
     ];
     for (body, param) in table {
         assert_eq!(refused(body), param, "{body}");
@@ -110,7 +115,7 @@ fn null_counts_as_absent_and_still_holds_its_place() {
 
 #[test]
 fn what_is_no_json_object_is_a_syntax_error() {
-    for body in ["", "[]", "{", r#"{"model":"m","messages":[{"role":"user"}]} x"#] {
+    for body in ["", "[]", "{", r#"{"model":"m","messages":[{"role":"user","content":"x"}]} x"#] {
         assert!(matches!(peek(body.as_bytes()), Err(WireError::Syntax { .. })), "{body}");
     }
 }
