@@ -11,7 +11,7 @@ use crate::completions::{optional_string, texts};
 use crate::dialect::{AnswerSplice, StreamDecoder, Survey, Tap};
 use crate::error::{RemoteError, WireError};
 use crate::openai_chat::splice::{Edits, Seen};
-use crate::openai_chat::{OpenaiChat, Reported, told};
+use crate::openai_chat::{OpenaiChat, Reported, lenient, told};
 use crate::peek::{KeysRead, Peek, missing, mistyped, name, not_one_of, optional_integer};
 use crate::scan::{Kind, Scanner};
 
@@ -57,6 +57,7 @@ struct Answer<'a> {
     data: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+    #[serde(default, deserialize_with = "lenient")]
     usage: Option<Reported>,
 }
 

@@ -29,7 +29,7 @@ use crate::loss::Losses;
 use crate::peek::Peek;
 
 pub(crate) use error::told;
-pub(crate) use usage::Reported;
+pub(crate) use usage::{Reported, lenient};
 
 /// What ends a stream.
 const DONE: &[u8] = b"data: [DONE]\n\n";

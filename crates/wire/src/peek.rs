@@ -3,6 +3,7 @@
 //! Each dialect's `peek` walks its own top level with the helpers here. A key that Waypost reads may stand only once
 //! (`\u` escapes included), because a provider might read the other one.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::error::WireError;
@@ -34,13 +35,53 @@ impl KeysRead {
     /// Notes that `key` is read. `path` is the object it stands in (empty at the top).
     pub fn once(&mut self, path: &str, key: &'static str) -> Result<(), WireError> {
         if self.0.contains(&key) {
-            let param = join(path, key);
-            let message = format!("`{param}` stands twice in the same object; send it once");
-            return Err(WireError::invalid(param, message));
+            return Err(twice(join(path, key)));
         }
         self.0.push(key);
         Ok(())
     }
+}
+
+/// Refuses a body of which an object below the top level, whose keys `peek` judges, holds a key twice: whoever reads
+/// all of it would have to choose one.
+pub fn keys_once(body: &[u8]) -> Result<(), WireError> {
+    Scanner::document(body, |scanner| scanner.object(|scanner, key| keys_once_at(&Place::Top(key), scanner)))
+}
+
+/// Where a walk stands. Spelled out only for an error, since a long key may have many values below it.
+enum Place<'p> {
+    Top(&'p str),
+    Key(&'p Place<'p>, &'p str),
+    Element(&'p Place<'p>, usize),
+}
+
+impl Place<'_> {
+    fn spelled(&self) -> String {
+        match self {
+            Self::Top(key) => (*key).to_owned(),
+            Self::Key(within, key) => join(&within.spelled(), key),
+            Self::Element(within, at) => format!("{}[{at}]", within.spelled()),
+        }
+    }
+}
+
+fn keys_once_at(place: &Place<'_>, scanner: &mut Scanner<'_>) -> Result<(), WireError> {
+    match scanner.kind()? {
+        Kind::Array => scanner.array(|scanner, at| keys_once_at(&Place::Element(place, at), scanner)),
+        Kind::Object => {
+            let mut seen = BTreeSet::new();
+            scanner.object(|scanner, key| {
+                let place = Place::Key(place, key);
+                if seen.insert(key.to_owned()) { keys_once_at(&place, scanner) } else { Err(twice(place.spelled())) }
+            })
+        }
+        Kind::String | Kind::Number | Kind::Bool | Kind::Null => scanner.skip().map(drop),
+    }
+}
+
+fn twice(param: String) -> WireError {
+    let message = format!("`{param}` stands twice in the same object; send it once");
+    WireError::invalid(param, message)
 }
 
 /// `path.key`, or just `key` at the top.
@@ -126,4 +167,17 @@ pub fn missing(param: &str) -> WireError {
 fn out_of_range<T: std::fmt::Display + PartialEq>(param: &str, what: &str, low: &T, high: &T, open: T) -> WireError {
     let bounds = if *high == open { format!("of at least {low}") } else { format!("from {low} to {high}") };
     WireError::invalid(param, format!("`{param}` must be {what} {bounds}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_below_the_top_may_stand_once_in_each_object() {
+        let param = |body: &str| keys_once(body.as_bytes()).err().and_then(|error| error.param().map(str::to_owned));
+        assert_eq!(param(r#"{"a":1,"a":[{"b":1},{"b":{"b":2}}]}"#), None);
+        assert_eq!(param(r#"{"m":[{},{"c":1,"\u0063":2}]}"#).as_deref(), Some("m[1].c"));
+        assert_eq!(param(r#"{"m":{"n":[[{"c":1,"x":0,"c":1}]]}}"#).as_deref(), Some("m.n[0][0].c"));
+    }
 }

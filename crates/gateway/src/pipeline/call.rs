@@ -19,7 +19,7 @@ use waypost_core::operation::Operation;
 use waypost_core::route::Query;
 use waypost_wire::chat::Request;
 use waypost_wire::dialect::{Face, Reply, Tap};
-use waypost_wire::peek::Peek;
+use waypost_wire::peek::{Peek, keys_once};
 use waypost_wire::splice::Splice;
 use waypost_wire::{WireError, anthropic, completions, embeddings};
 
@@ -153,6 +153,8 @@ impl Call {
             return Ok(Arc::clone(decoded));
         }
         let body = self.body().cloned().unwrap_or_default();
+        // Translating reads every key, not only those that routing peeks at.
+        keys_once(&body)?;
         let decoded = Arc::new(self.face.codec.decode_request(&body)?);
         self.decoded = Some(Arc::clone(&decoded));
         Ok(decoded)

@@ -9,7 +9,7 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::reasoning::Detail;
-use super::usage::{Count, Reported};
+use super::usage::{Count, Reported, lenient};
 use crate::chat::{Citation, FinishReason, Signature, ToolKind, Usage};
 use crate::error::WireError;
 
@@ -44,6 +44,7 @@ pub(super) struct Answer<'a> {
     pub(super) model: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) choices: Option<Vec<Choice<'a>>>,
+    #[serde(default, deserialize_with = "lenient")]
     usage: Option<Reported>,
     x_groq: Option<Groq>,
     #[serde(borrow)]
@@ -56,6 +57,7 @@ pub(super) struct Answer<'a> {
 
 #[derive(Debug, Deserialize)]
 struct Groq {
+    #[serde(default, deserialize_with = "lenient")]
     usage: Option<Reported>,
 }
 

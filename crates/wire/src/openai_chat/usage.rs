@@ -5,11 +5,12 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize as Read, Serialize};
+use serde_json::value::RawValue;
 
 use crate::chat::Usage;
 
 /// A number as [`crate::fields::token_count`] reads it, without a document: anything that is no number is absent,
-/// what is negative is 0.
+/// and so is what is negative.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count(pub(crate) Option<u64>);
 
@@ -74,6 +75,12 @@ pub(crate) struct Reported {
     completion_tokens_details: Option<CompletionDetails>,
     /// DeepSeek's older word for cached tokens.
     prompt_cache_hit_tokens: Count,
+}
+
+/// Reads a `usage` field; one of another shape is absent, for no answer is worse for it.
+pub(crate) fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Reported>, D::Error> {
+    let raw = Option::<&RawValue>::deserialize(deserializer)?;
+    Ok(raw.and_then(|raw| serde_json::from_str(raw.get()).ok()))
 }
 
 #[derive(Clone, Debug, Default, Read)]
