@@ -4,6 +4,8 @@
 //! Kept per channel, because seals are valid in one account; bounded, oldest out first; lost on restart, where the
 //! encoders' fallbacks take over. Only translated requests with tools ever look here. Tests are below.
 
+pub mod witness;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -142,7 +142,7 @@ pub struct Timeouts {
     pub first_byte: Option<Span>,
     /// Between two bytes of an answer. 60 seconds unless set.
     pub idle: Option<Span>,
-    /// For one attempt as a whole. 600 seconds unless set.
+    /// For a request as a whole, all its attempts together; that of the channel tried first counts. 600 seconds unless set.
     pub total: Option<Span>,
 }
 

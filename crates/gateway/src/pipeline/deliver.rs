@@ -11,10 +11,9 @@ use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use waypost_core::GatewayError;
-use waypost_core::ids::ChannelId;
 use waypost_core::usage::{Basis, Outcome};
 use waypost_wire::chat::event::Event;
-use waypost_wire::chat::{self, Part, Reasoning};
+use waypost_wire::chat::{self, Part};
 use waypost_wire::dialect::{AnswerSplice, ClientDialect, Reply, StreamEncoder, Tap};
 use waypost_wire::loss::Losses;
 use waypost_wire::sse::Frame;
@@ -26,7 +25,7 @@ use super::meter::Meter;
 use crate::app::{App, Live};
 use crate::http::body::{Body, Broken};
 use crate::http::reply::{EVENT_STREAM, JSON};
-use crate::seals::{Sealed, Seals};
+use crate::seals::witness::SealWitness;
 use crate::upstream::AnswerBody;
 
 const DEPLOYMENT: HeaderName = HeaderName::from_static("x-waypost-deployment");
@@ -475,53 +474,6 @@ impl Translate {
             self.tail = if outcome == Outcome::Complete { frames.into_tail() } else { None };
             self.meter.losses(self.encoder.losses());
             self.meter.settle(outcome);
-        }
-    }
-}
-
-// === SealWitness ===
-
-/// Watches a translated answer for sealed reasoning before tool calls and has it remembered.
-pub struct SealWitness {
-    seals: Arc<Seals>,
-    channel: ChannelId,
-    text: String,
-    reasoning: Vec<Part>,
-}
-
-impl SealWitness {
-    pub fn new(seals: Arc<Seals>, channel: ChannelId) -> Self {
-        Self { seals, channel, text: String::new(), reasoning: Vec::new() }
-    }
-
-    /// Takes note of one event of the answer. Only the first choice is watched: sealed models give no other.
-    pub fn see(&mut self, event: &Event) {
-        match event {
-            Event::Reasoning { choice: 0, text } => self.text.push_str(text),
-            Event::ReasoningSeal { choice: 0, signature, redacted, id } => {
-                let text = std::mem::take(&mut self.text);
-                let content = chat::Content::Reasoning(Reasoning { text, redacted: *redacted, id: id.clone() });
-                self.reasoning.push(Part { signature: Some(signature.clone()), ..content.into() });
-            }
-            Event::ToolCall { choice: 0, id, signature, .. } if signature.is_some() || !self.reasoning.is_empty() => {
-                let sealed = Sealed { reasoning: self.reasoning.clone(), call: signature.clone() };
-                self.seals.remember(self.channel, id, sealed);
-            }
-            _ => {}
-        }
-    }
-
-    /// The same for a whole answer.
-    pub fn see_parts(&mut self, parts: &[Part]) {
-        for part in parts {
-            match &part.content {
-                chat::Content::Reasoning(_) if part.signature.is_some() => self.reasoning.push(part.clone()),
-                chat::Content::ToolCall(call) if part.signature.is_some() || !self.reasoning.is_empty() => {
-                    let sealed = Sealed { reasoning: self.reasoning.clone(), call: part.signature.clone() };
-                    self.seals.remember(self.channel, &call.id, sealed);
-                }
-                _ => {}
-            }
         }
     }
 }

@@ -155,7 +155,7 @@ async fn a_translated_stream_tells_an_estimate_where_the_upstream_reported_nothi
     {
         let answer = gateway.post(caller.path(), caller.stream_request()).await;
         let record = gateway.record().await;
-        let told = answer.events().iter().filter_map(|event| event.json().pointer(place)?.as_u64()).last();
+        let told = answer.events().iter().rev().find_map(|event| event.json().pointer(place)?.as_u64());
         assert_eq!(told, record.usage.output, "{caller:?}: {}", answer.text());
     }
 }
