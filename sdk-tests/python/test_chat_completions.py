@@ -26,7 +26,7 @@ WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters":
 TIME = {"type": "function", "function": {"name": "get_time", "parameters": TIME_SCHEMA}}
 
 
-def test_a_plain_chat_is_answered(oai, upstream, model):
+def test_a_plain_chat_is_answered_001_12(oai, upstream, model):
     completion = oai.chat.completions.create(model=model, messages=HELLO)
     assert completion.object == "chat.completion"
     assert completion.choices[0].message.role == "assistant"

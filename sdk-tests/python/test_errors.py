@@ -16,7 +16,7 @@ def fails(upstream: str, fault: str) -> dict:
     return {"model": f"via-{upstream}-fails-{fault}", "messages": hello(f"please {marker}")}
 
 
-def test_a_wrong_key_is_an_authentication_error_for_both_sdks(seen):
+def test_a_wrong_key_is_an_authentication_error_for_both_sdks_000_16(seen):
     with pytest.raises(openai.AuthenticationError) as oai:
         client = openai.OpenAI(base_url=f"{URL}/v1", api_key="wp-wrong", max_retries=0)
         client.chat.completions.create(model="via-chat", messages=hello())

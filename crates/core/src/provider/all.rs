@@ -84,7 +84,7 @@ mod tests {
     use crate::operation::Operation;
 
     #[test]
-    fn every_provider_is_complete_and_named_once() {
+    fn every_provider_is_complete_and_named_once_001_19() {
         let mut words = HashSet::new();
         for provider in ALL {
             assert!(!provider.name.is_empty() && !provider.kind.is_empty());
