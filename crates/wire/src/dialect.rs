@@ -2,6 +2,7 @@
 //! To add one: a folder beside this file that implements [`UpstreamDialect`], and [`ClientDialect`] if applications speak it.
 
 use bytes::{Bytes, BytesMut};
+use serde_json::{Map, Value};
 
 use crate::anthropic::Anthropic;
 use crate::chat::event::Event;
@@ -230,6 +231,27 @@ impl Default for Traits {
             json_schema: true,
             image_urls: true,
         }
+    }
+}
+
+impl Traits {
+    /// Applies what the vendor refuses, must not be asked, or takes under another name to an object of a request. For
+    /// dialects whose requests hold no field that Waypost itself put in.
+    pub(crate) fn obey(&self, object: &mut Map<String, Value>, losses: &mut Losses) -> Result<(), WireError> {
+        if let Some(field) = self.refuse.iter().find(|field| object.contains_key(*field)) {
+            return Err(WireError::unsupported(field, format!("`{field}`: this provider does not take it")));
+        }
+        for field in &self.drop {
+            if object.shift_remove(field).is_some() {
+                losses.dropped(field.as_str());
+            }
+        }
+        for (from, to) in &self.rename {
+            if let Some(value) = object.shift_remove(from) {
+                object.insert(to.clone(), value);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) fn encode(request: &Request, target: &Target<'_>, losses: &mut Losses
     }
     drop_hints(request, losses);
     extra(request, &mut body, losses)?;
-    obey(traits, &mut body, losses)?;
+    traits.obey(&mut body, losses)?;
     Ok(Value::Object(body).to_string().into())
 }
 
@@ -279,26 +279,6 @@ fn put_inside(body: &mut Map<String, Value>, object: &str, field: &str, value: &
     if let Some(object) = object.as_object_mut() {
         object.insert(field.to_owned(), value.clone());
     }
-}
-
-/// Applies what the vendor refuses or names otherwise.
-fn obey(traits: &Traits, body: &mut Map<String, Value>, losses: &mut Losses) -> Result<()> {
-    for field in &traits.refuse {
-        if body.contains_key(field) {
-            return Err(WireError::unsupported(field, format!("`{field}`: this provider does not take it")));
-        }
-    }
-    for field in &traits.drop {
-        if body.shift_remove(field).is_some() {
-            losses.dropped(field.as_str());
-        }
-    }
-    for (from, to) in &traits.rename {
-        if let Some(value) = body.shift_remove(from) {
-            body.insert(to.clone(), value);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub(super) fn encode(request: &Request, traits: &Traits, losses: &mut Losses) ->
     let conversation = contents::write(request, traits, losses)?;
     let toolbox = tools::write(request, losses)?;
     let mut generation = generation::write(request, traits, losses)?;
-    obey(traits, &mut generation, losses)?;
+    traits.obey(&mut generation, losses)?;
 
     let mut body = Map::new();
     body.insert("contents".to_owned(), conversation.contents.into());
@@ -37,7 +37,7 @@ pub(super) fn encode(request: &Request, traits: &Traits, losses: &mut Losses) ->
     put(&mut body, "serviceTier", service_tier(request, losses));
     drop_hints(request, losses);
     drop_extra(request, losses)?;
-    obey(traits, &mut body, losses)?;
+    traits.obey(&mut body, losses)?;
     Ok(Value::Object(body).to_string().into())
 }
 
@@ -99,26 +99,6 @@ fn drop_extra(request: &Request, losses: &mut Losses) -> Result<()> {
             losses.dropped(key.as_str());
         } else if !matches!(value, Value::Null | Value::Bool(false)) {
             return Err(unsupported(key, "this model has no such feature and the answer would differ without it"));
-        }
-    }
-    Ok(())
-}
-
-/// Applies what the vendor refuses or names otherwise, to the body or to its `generationConfig`.
-fn obey(traits: &Traits, object: &mut Map<String, Value>, losses: &mut Losses) -> Result<()> {
-    for field in &traits.refuse {
-        if object.contains_key(field) {
-            return Err(unsupported(field, "this provider does not take it"));
-        }
-    }
-    for field in &traits.drop {
-        if object.shift_remove(field).is_some() {
-            losses.dropped(field.as_str());
-        }
-    }
-    for (from, to) in &traits.rename {
-        if let Some(value) = object.shift_remove(from) {
-            object.insert(to.clone(), value);
         }
     }
     Ok(())
