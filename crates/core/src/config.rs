@@ -7,12 +7,16 @@ mod defaults;
 mod environment;
 mod error;
 mod expand;
+mod health;
 mod json;
 mod keys;
+mod limits;
 mod mappings;
 mod node;
+mod probe;
 mod read;
 mod retry;
+mod routing;
 mod server;
 mod values;
 mod yaml;
@@ -25,9 +29,13 @@ pub use defaults::Defaults;
 pub use environment::{Environment, from_environment};
 pub use error::{ConfigError, Mark};
 pub use expand::Lookup;
+pub use health::{Breaker, BreakerChoice, Cooldowns, Preset};
 pub use keys::Key;
+pub use limits::Limits;
 pub use mappings::ModelMappings;
-pub use retry::Retry;
+pub use probe::{Probe, ProbeKind};
+pub use retry::{Backoff, BackoffStrategy, Retry, RetryBudget};
+pub use routing::{Hedge, KeyStrategy, ModelRouting, Queue, Routing, Strategy};
 pub use server::Server;
 pub use values::Span;
 
@@ -46,6 +54,11 @@ pub struct Config {
     pub model_mappings: ModelMappings,
     #[serde(alias = "fallback")]
     pub retry: Retry,
+    pub routing: Routing,
+    /// When a failing deployment is isolated and how it comes back.
+    pub breaker: BreakerChoice,
+    /// How long a failure of each class keeps requests away.
+    pub cooldowns: Cooldowns,
     pub defaults: Defaults,
     /// Serve callers without a key. Only possible while the gateway listens on a loopback address.
     pub open_mode: bool,

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use waypost_wire::chat::Usage;
 
+use crate::verdict::Class;
+
 /// How a token count came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Basis {
@@ -63,6 +65,9 @@ pub struct UsageRecord {
     pub deployment: Option<Arc<str>>,
     /// How many upstream calls were made.
     pub attempts: u32,
+    /// Each of them, in order of their start.
+    pub trail: Vec<AttemptRecord>,
+    pub stages: Stages,
     pub outcome: Outcome,
     /// The status the caller saw.
     pub status: u16,
@@ -76,6 +81,60 @@ pub struct UsageRecord {
     pub latency_ms: u64,
     /// Until the first meaningful event or the whole answer; absent if none came.
     pub first_token_ms: Option<u64>,
+}
+
+/// One upstream call. Times are microseconds since the request's head arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptRecord {
+    /// `channel/model` of the deployment.
+    pub deployment: Arc<str>,
+    /// The credential's name in its channel; never the secret.
+    pub credential: Arc<str>,
+    pub started_us: u64,
+    /// When it was judged, or when its answer was complete.
+    pub ended_us: u64,
+    pub outcome: AttemptOutcome,
+    /// The upstream's status; absent if there was none.
+    pub status: Option<u16>,
+    /// It was a second call beside one that was slow to begin.
+    pub hedge: bool,
+}
+
+/// What became of an upstream call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AttemptOutcome {
+    /// Its answer went to the caller, at least in part.
+    Answered,
+    /// It failed before that.
+    Failed(Class),
+    /// It was given up: the caller left, or another call was faster.
+    Cancelled,
+}
+
+impl AttemptOutcome {
+    /// The word in logs and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Failed(class) => class.name(),
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+/// When a request left each room, in microseconds since its head arrived; absent if it never did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stages {
+    /// Body read, validated and peeked.
+    pub read_us: Option<u64>,
+    /// Deployments chosen and ordered.
+    pub planned_us: Option<u64>,
+    /// How long it waited for a free slot; part of the time until the first attempt.
+    pub queued_us: Option<u64>,
+    /// The winning attempt's answer had begun.
+    pub answered_us: Option<u64>,
+    /// The first meaningful event, or the whole answer.
+    pub first_token_us: Option<u64>,
 }
 
 /// No model reads or writes more than this in one call; a report beyond it is a mistake of the provider's.

@@ -9,6 +9,10 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
+use super::health::{BreakerChoice, Cooldowns};
+use super::limits::Limits;
+use super::probe::Probe;
+use super::routing::KeyStrategy;
 use super::values::{Span, bounded, bounded_option};
 use crate::provider::Auth;
 use crate::secret::Secret;
@@ -71,6 +75,28 @@ pub struct Channel {
     /// Check the certificate of the address. Switch off only for a test on your own machine.
     #[serde(alias = "verify_ssl")]
     pub verify_tls: Option<bool>,
+    /// Let the name of `base_url` lead to a private address. Not needed where `base_url` holds the private address itself,
+    /// `localhost` or a name without a dot.
+    #[serde(default)]
+    pub allow_private: bool,
+    /// What the account may be asked, all its models and keys together.
+    #[serde(default)]
+    pub limits: Limits,
+    /// The same as `limits.rps`.
+    #[serde(default, deserialize_with = "bounded_option::<_, _, 1, 1_000_000>")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_rps: Option<u32>,
+    /// What each of its keys may be asked, where the key itself does not say.
+    #[serde(default)]
+    pub key_limits: Limits,
+    /// How its keys share the requests. `defaults.key_strategy` holds if left out.
+    pub key_strategy: Option<KeyStrategy>,
+    /// When its deployments are isolated, where that is not as for all.
+    pub breaker: Option<BreakerChoice>,
+    /// How long failures keep requests away, where that is not as for all.
+    pub cooldowns: Option<Cooldowns>,
+    /// Ask the account from time to time whether it is well.
+    pub probe: Option<Probe>,
 }
 
 /// A key of a channel with a name.
@@ -83,6 +109,9 @@ pub struct Credential {
     /// A disabled key is not used.
     #[serde(default = "super::yes")]
     pub enabled: bool,
+    /// What the key may be asked; `key_limits` of the channel holds for what is left out.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// A model that a channel serves.
@@ -90,7 +119,7 @@ pub struct Credential {
 pub struct ModelEntry(pub Model);
 
 /// A model that a channel serves, with its settings.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Model {
     /// The name callers use; `*` stands for any run of characters.
@@ -109,6 +138,9 @@ pub struct Model {
     #[serde(default, deserialize_with = "bounded_option::<_, _, 0, 1_000_000>")]
     #[schemars(range(min = 0, max = 1_000_000))]
     pub weight: Option<u32>,
+    /// What this model on this channel may be asked.
+    #[serde(default)]
+    pub limits: Limits,
 }
 
 /// A chat dialect that upstreams speak.
@@ -140,6 +172,8 @@ pub struct Timeouts {
     pub connect: Option<Span>,
     /// From the request to the first byte of its answer. 60 seconds unless set.
     pub first_byte: Option<Span>,
+    /// From the request to the first word of a streamed answer. 120 seconds unless set.
+    pub first_token: Option<Span>,
     /// Between two bytes of an answer. 60 seconds unless set.
     pub idle: Option<Span>,
     /// For a request as a whole, all its attempts together; that of the channel tried first counts. 600 seconds unless set.
@@ -149,7 +183,7 @@ pub struct Timeouts {
 impl ModelEntry {
     /// A model with nothing set but its name.
     pub fn named(name: impl Into<String>) -> Self {
-        Self(Model { name: name.into(), upstream: None, max_output_tokens: None, tier: None, weight: None })
+        Self(Model { name: name.into(), ..Model::default() })
     }
 }
 
@@ -224,6 +258,14 @@ impl Channel {
             api_version: None,
             dialects: Vec::new(),
             verify_tls: None,
+            allow_private: false,
+            limits: Limits::default(),
+            max_rps: None,
+            key_limits: Limits::default(),
+            key_strategy: None,
+            breaker: None,
+            cooldowns: None,
+            probe: None,
         }
     }
 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::channels::Timeouts;
+use super::routing::KeyStrategy;
 use super::values::Span;
 
 /// What holds for every channel that does not say otherwise.
@@ -21,10 +22,19 @@ pub struct Defaults {
     /// Check the certificates of providers.
     #[serde(alias = "verify_ssl")]
     pub verify_tls: bool,
+    /// How the keys of a channel share the requests.
+    pub key_strategy: KeyStrategy,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { timeouts: Timeouts::default(), timeout: None, connect_timeout: None, user_agent: None, verify_tls: true }
+        Self {
+            timeouts: Timeouts::default(),
+            timeout: None,
+            connect_timeout: None,
+            user_agent: None,
+            verify_tls: true,
+            key_strategy: KeyStrategy::default(),
+        }
     }
 }

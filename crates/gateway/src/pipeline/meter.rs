@@ -201,6 +201,8 @@ impl Meter {
             operation: self.opened.operation,
             deployment: self.deployment.take(),
             attempts: self.attempts,
+            trail: Vec::new(),
+            stages: waypost_core::usage::Stages::default(),
             outcome,
             status: self.status,
             stream: self.opened.stream,
