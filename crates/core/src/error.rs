@@ -233,6 +233,12 @@ impl GatewayError {
         self
     }
 
+    /// Tells when it is worth trying again.
+    #[must_use]
+    pub fn retry_after_span(self, wait: Duration) -> Self {
+        self.after(wait)
+    }
+
     fn after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
         self

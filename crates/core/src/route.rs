@@ -1,19 +1,30 @@
-//! Where a request may go, in order: tier by tier, weighted within a tier, each deployment with its credentials.
-//! Knows no health yet and sends nothing; the order contains its own failover. Tests are below.
+//! Where a request may go, in order: tier by tier, within a tier by the model's strategy, what failed lately last. What is
+//! known to be ill, limited or out of keys is passed over, and why is remembered for the caller.
+//! Sends nothing and knows no clock. Tests are below and with the parts.
 
-mod weighted;
+mod blocked;
+mod claim;
+mod strategies;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use waypost_wire::Dialect;
 
+pub use blocked::Blocked;
+pub use claim::Claim;
+pub use strategies::{Order, Strategy, strategy};
+
+use blocked::Obstacle;
+
 use crate::access::Caller;
 use crate::dice::Dice;
 use crate::error::GatewayError;
+use crate::health::{Admission, Pulse};
+use crate::moment::Moment;
 use crate::operation::Operation;
 use crate::provider::Endpoint;
-use crate::snapshot::{Deployment, Snapshot, Tier};
+use crate::snapshot::{Deployment, Found, Route, Snapshot, Tier};
+use crate::verdict::Next;
 
 /// What a request asks of routing.
 #[derive(Clone, Copy, Debug)]
@@ -25,69 +36,66 @@ pub struct Query<'a> {
     pub dialect: Dialect,
 }
 
-/// The attempts a request may make, best first. Never empty.
+/// The deployments a request may be sent to, best first. Attempts are claimed one by one, so that each sees how things are
+/// when it begins.
 #[derive(Debug)]
-pub struct Plan {
-    pub attempts: Vec<Attempt>,
-    /// The most upstream calls, over all of them.
-    pub max_attempts: u32,
+pub struct Plan<'s> {
+    route: Found<'s>,
+    candidates: Vec<Candidate>,
+    /// The candidate whose turn it is.
+    at: usize,
+    /// Its credentials that were tried.
+    tried: Vec<usize>,
+    blocked: Blocked,
 }
 
-/// One deployment, called with one of its channel's credentials.
-#[derive(Clone, Debug)]
-pub struct Attempt {
-    pub deployment: Arc<Deployment>,
-    /// Position in the channel's credentials.
-    pub credential: usize,
-    /// What serves the operation there, and in which dialect.
-    pub endpoint: &'static Endpoint,
+/// One deployment that can serve the request.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate {
+    tier: usize,
+    place: usize,
+    weight: u32,
+    /// After the others of its tier.
+    last: bool,
+    endpoint: &'static Endpoint,
 }
 
-/// Plans a request, or says why nothing can take it.
-pub fn plan(snapshot: &Snapshot, caller: &Caller, query: &Query<'_>, dice: &mut Dice) -> Result<Plan, GatewayError> {
-    let tiers = match query.model {
+/// Plans a request, or says why nothing can ever take it. That nothing can take it now is found out by [`Plan::claim`].
+pub fn plan<'s>(
+    snapshot: &'s Snapshot,
+    caller: &Caller,
+    query: &Query<'_>,
+    now: Moment,
+    dice: &mut Dice,
+) -> Result<Plan<'s>, GatewayError> {
+    let route = match query.model {
         Some(model) => named(snapshot, caller, model)?,
         // What such a request reaches cannot be told from it, so a key limited to some models must not.
         None if caller.models.is_some() => return Err(GatewayError::model_needed()),
-        None => Cow::Owned(vec![snapshot.default.iter().cloned().collect()]),
+        None => Found::Listed(snapshot.default.as_deref().ok_or_else(GatewayError::no_default_channel)?),
     };
-    let mut attempts = Vec::with_capacity(4);
-    for tier in &*tiers {
-        for deployment in weighted::ordered(tier, dice) {
-            let Some(endpoint) = endpoint(&deployment, query) else { continue };
-            let credentials = deployment.channel.credentials.len();
-            let first = dice.below(credentials as u64) as usize;
-            attempts.extend((0..credentials).map(|turn| Attempt {
-                deployment: Arc::clone(&deployment),
-                credential: (first + turn) % credentials,
-                endpoint,
-            }));
-        }
-    }
-    if attempts.is_empty() {
+    let places = usize::try_from(snapshot.retry.max_attempts).unwrap_or(usize::MAX);
+    let mut plan =
+        Plan { candidates: Vec::with_capacity(8), at: 0, tried: Vec::new(), blocked: Blocked::default(), route };
+    if !plan.fill(query, places, now, dice) {
         return Err(nothing_fits(query));
     }
-    Ok(Plan { attempts, max_attempts: snapshot.max_attempts.max(1) })
+    Ok(plan)
 }
 
-fn named<'s>(snapshot: &'s Snapshot, caller: &Caller, model: &str) -> Result<Cow<'s, [Tier]>, GatewayError> {
+fn named<'s>(snapshot: &'s Snapshot, caller: &Caller, model: &str) -> Result<Found<'s>, GatewayError> {
     if !caller.may_use(model) {
         return Err(GatewayError::not_allowed(model));
     }
-    let tiers = snapshot.deployments(model);
-    if tiers.is_empty() && snapshot.routes.contains_key(model) {
-        return Err(GatewayError::no_deployment(model, "is enabled"));
+    match snapshot.route(model) {
+        Some(route) if route.tiers.is_empty() => Err(GatewayError::no_deployment(model, "is enabled")),
+        Some(route) => Ok(route),
+        None => {
+            let mut nearest = snapshot.nearest(model);
+            nearest.retain(|name| caller.may_use(name));
+            Err(GatewayError::model_not_found(model, &nearest))
+        }
     }
-    if tiers.is_empty() {
-        let mut nearest = snapshot.nearest(model);
-        nearest.retain(|name| caller.may_use(name));
-        return Err(GatewayError::model_not_found(model, &nearest));
-    }
-    Ok(tiers)
-}
-
-fn endpoint(deployment: &Deployment, query: &Query<'_>) -> Option<&'static Endpoint> {
-    deployment.channel.endpoint(query.operation, query.dialect)
 }
 
 fn nothing_fits(query: &Query<'_>) -> GatewayError {
@@ -97,136 +105,134 @@ fn nothing_fits(query: &Query<'_>) -> GatewayError {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::error::Kind;
-    use crate::ids::{ChannelId, CredentialId, DeploymentId, KeyId};
-    use crate::pattern::Pattern;
-    use crate::provider::by_kind;
-    use crate::snapshot::{Channel, Credential, Route, Timeouts, by_tier};
-
-    fn deployment(channel: &str, provider: &str, tier: u8, weight: u32, credentials: usize) -> Arc<Deployment> {
-        let second = Duration::from_secs(1);
-        let credential = |n| Credential { id: CredentialId::of(channel, &format!("{n}")), header: None };
-        let channel = Channel {
-            id: ChannelId::of(channel),
-            name: channel.into(),
-            provider: by_kind(provider).unwrap(),
-            origin: "http://127.0.0.1:1".to_owned(),
-            prefix: String::new(),
-            credentials: (0..credentials).map(credential).collect(),
-            api_version: None,
-            dialects: Vec::new(),
-            headers: Vec::new(),
-            timeouts: Timeouts { connect: second, first_byte: second, idle: second, total: second },
-            verify_tls: true,
-        };
-        Arc::new(Deployment {
-            id: DeploymentId::of(&channel.name, "m"),
-            label: format!("{}/m", channel.name).into(),
-            traits: channel.provider.traits("m"),
-            channel: Arc::new(channel),
-            model: "m".into(),
-            upstream: "m".into(),
-            tier,
-            weight,
-        })
+impl<'s> Plan<'s> {
+    /// Orders what can serve the request; `places` are worth ordering with care. Says whether there is anything at all.
+    fn fill(&mut self, query: &Query<'_>, places: usize, now: Moment, dice: &mut Dice) -> bool {
+        let mut able = false;
+        let mut late = Vec::new();
+        for (number, tier) in self.route.tiers.iter().enumerate() {
+            let begin = self.candidates.len();
+            for (place, deployment) in tier.deployments.iter().enumerate() {
+                let Some(endpoint) = deployment.channel.endpoint(query.operation, query.dialect) else { continue };
+                able = true;
+                let standing = deployment.state.standing(&deployment.channel.policy, now);
+                if let Admission::Barred(bar, until) = standing.admission {
+                    self.blocked.add(Obstacle::Barred(bar, until));
+                    continue;
+                }
+                let last = standing.behind || deployment.weight == 0;
+                let candidate = Candidate { tier: number, place, weight: deployment.weight, last, endpoint };
+                if standing.share < 100 && dice.below(100) >= u64::from(standing.share) {
+                    late.push(candidate);
+                } else {
+                    self.candidates.push(candidate);
+                }
+            }
+            if let Some(mine) = self.candidates.get_mut(begin..).filter(|mine| mine.len() > 1) {
+                self.route.strategy.order(tier, mine, places, now, dice);
+                mine.sort_by_key(|candidate| candidate.last);
+            }
+        }
+        self.candidates.append(&mut late);
+        able
     }
 
-    fn snapshot(deployments: Vec<Arc<Deployment>>) -> Snapshot {
-        let routes = HashMap::from([("m".into(), Route { tiers: by_tier(deployments) })]);
-        Snapshot { routes, max_attempts: 3, ..Snapshot::default() }
+    /// Takes the next attempt that can be made now, or says what stands in the way of all that are left.
+    pub fn claim(&mut self, tokens: u64, now: Moment, dice: &mut Dice) -> Result<Claim, Blocked> {
+        while let Some(candidate) = self.candidates.get(self.at) {
+            let deployment = self.deployment(candidate);
+            let claimed = match deployment {
+                Some(deployment) => Claim::take(deployment, candidate.endpoint, &self.tried, tokens, now, dice),
+                None => Err(Obstacle::Tried),
+            };
+            match claimed {
+                Ok(claim) => return Ok(claim),
+                Err(obstacle) => {
+                    self.blocked.add(obstacle);
+                    self.advance();
+                }
+            }
+        }
+        Err(self.blocked)
     }
 
-    fn caller(models: Option<&[&str]>) -> Caller {
-        let models = models.map(|models| models.iter().map(|model| Pattern::new(model)).collect());
-        Caller { key: KeyId::of("k"), name: "k".into(), enabled: true, models }
-    }
-
-    fn chat(model: &str) -> Query<'_> {
-        Query { model: Some(model), operation: Operation::Chat, dialect: Dialect::OpenaiChat }
-    }
-
-    fn order(snapshot: &Snapshot, seed: u64) -> Vec<String> {
-        let plan = plan(snapshot, &caller(None), &chat("m"), &mut Dice::seeded(seed)).unwrap();
-        let name = |attempt: &Attempt| format!("{}:{}", attempt.deployment.channel.name, attempt.credential);
-        plan.attempts.iter().map(name).collect()
-    }
-
-    #[test]
-    fn tier_1_is_always_tried_first_and_every_deployment_is_in_the_order_003_04() {
-        let snapshot = snapshot(vec![
-            deployment("late", "openai", 2, 100, 1),
-            deployment("a", "openai", 1, 1, 1),
-            deployment("b", "groq", 1, 1, 1),
-        ]);
-        for seed in 0..50 {
-            let order = order(&snapshot, seed);
-            assert_eq!(order.len(), 3);
-            assert_eq!(order.last().map(String::as_str), Some("late:0"));
+    /// Moves on as a verdict on the claim says.
+    pub fn after(&mut self, claim: &Claim, next: Next) {
+        match next {
+            Next::Credential if self.is_at(claim) => self.tried.push(claim.credential),
+            Next::Deployment if self.is_at(claim) => self.advance(),
+            Next::Stop | Next::Credential | Next::Deployment => {}
         }
     }
 
-    #[test]
-    fn within_a_tier_the_first_is_chosen_by_weight_003_07() {
-        let snapshot = snapshot(vec![deployment("three", "openai", 1, 3, 1), deployment("one", "openai", 1, 1, 1)]);
-        let firsts =
-            (0..4000).filter(|seed| order(&snapshot, *seed).first().is_some_and(|name| name == "three:0")).count();
-        assert!((2850..3150).contains(&firsts), "{firsts} of 4000");
+    /// Leaves the deployment whose turn it is to the attempt that is under way there.
+    pub fn advance(&mut self) {
+        self.at = self.at.saturating_add(1);
+        self.tried.clear();
     }
 
-    #[test]
-    fn all_credentials_of_a_deployment_are_tried_before_the_next_and_each_may_be_first() {
-        let snapshot = snapshot(vec![deployment("a", "openai", 1, 1, 3), deployment("b", "openai", 2, 1, 1)]);
-        let mut firsts = std::collections::BTreeSet::new();
-        for seed in 0..50 {
-            let order = order(&snapshot, seed);
-            assert!(order[..3].iter().all(|name| name.starts_with("a:")));
-            assert_eq!(order[3], "b:0");
-            firsts.insert(order[0].clone());
+    /// Begins anew, where there is nothing else to try. Says whether that makes sense.
+    pub fn again(&mut self) -> bool {
+        let alone = self.candidates.len() == 1;
+        if alone {
+            self.at = 0;
+            self.tried.clear();
+            self.blocked = Blocked::default();
         }
-        assert_eq!(firsts.len(), 3);
+        alone
     }
 
-    #[test]
-    fn what_cannot_serve_the_operation_is_left_out() {
-        let snapshot = snapshot(vec![deployment("a", "anthropic", 1, 1, 1)]);
-        let embeddings = Query { operation: Operation::Embeddings, ..chat("m") };
-        let error = plan(&snapshot, &caller(None), &embeddings, &mut Dice::seeded(1)).unwrap_err();
-        assert_eq!(error.kind(), Kind::NoDeployment);
-        assert_eq!(order(&snapshot, 1), ["a:0"]);
+    /// Begins anew after a wait: what was in the way may be gone.
+    pub fn afresh(&mut self, query: &Query<'_>, places: u32, now: Moment, dice: &mut Dice) {
+        self.candidates.clear();
+        self.at = 0;
+        self.tried.clear();
+        self.blocked = Blocked::default();
+        self.fill(query, usize::try_from(places).unwrap_or(usize::MAX), now, dice);
     }
 
-    #[test]
-    fn unknown_and_forbidden_models_are_told_apart() {
-        let snapshot = snapshot(vec![deployment("a", "openai", 1, 1, 1)]);
-        let kind = |model, caller: &Caller| {
-            plan(&snapshot, caller, &chat(model), &mut Dice::seeded(1)).map(drop).map_err(|error| error.kind())
-        };
-        assert_eq!(kind("nope", &caller(None)), Err(Kind::ModelNotFound));
-        assert_eq!(kind("m", &caller(Some(&["gpt-*"]))), Err(Kind::NotAllowed));
-        assert_eq!(kind("m", &caller(Some(&["m"]))), Ok(()));
+    /// Is there another deployment after the one whose turn it is?
+    pub fn has_other(&self) -> bool {
+        self.candidates.len() > self.at.saturating_add(1)
     }
 
-    #[test]
-    fn a_model_whose_channels_are_all_switched_off_is_known_but_unavailable_000_41() {
-        let error = plan(&snapshot(Vec::new()), &caller(None), &chat("m"), &mut Dice::seeded(1)).unwrap_err();
-        assert_eq!((error.kind(), error.status()), (Kind::NoDeployment, 503));
+    /// How the route hedges.
+    pub fn route(&self) -> &Route {
+        &self.route
     }
 
-    #[test]
-    fn a_request_without_a_model_needs_a_default_channel() {
-        let mut snapshot = snapshot(Vec::new());
-        let query = Query { model: None, operation: Operation::Passthrough, dialect: Dialect::OpenaiChat };
-        let error = plan(&snapshot, &caller(None), &query, &mut Dice::seeded(1)).unwrap_err();
-        assert_eq!(error.kind(), Kind::NoDeployment);
-        snapshot.default = Some(deployment("a", "openai", 1, 1, 1));
-        assert!(plan(&snapshot, &caller(None), &query, &mut Dice::seeded(1)).is_ok());
-        let limited = plan(&snapshot, &caller(Some(&["gpt-*"])), &query, &mut Dice::seeded(1)).unwrap_err();
-        assert_eq!(limited.kind(), Kind::NotAllowed);
+    /// Where hedging learns how soon answers begin.
+    pub fn pulse(&self) -> Option<&Arc<Pulse>> {
+        self.route.pulse.as_ref()
+    }
+
+    /// The deployments in the order they would be tried.
+    pub fn deployments(&self) -> impl Iterator<Item = &Arc<Deployment>> {
+        self.candidates.iter().filter_map(|candidate| self.deployment(candidate))
+    }
+
+    /// How long the whole request may take: the word of the deployment that is tried first.
+    pub fn total(&self) -> Option<std::time::Duration> {
+        let tier = self.route.tiers.first()?;
+        let first = self.deployments().next().or_else(|| tier.deployments.first())?;
+        Some(first.channel.timeouts.total)
+    }
+
+    fn is_at(&self, claim: &Claim) -> bool {
+        let at = self.candidates.get(self.at).and_then(|candidate| self.deployment(candidate));
+        at.is_some_and(|deployment| Arc::ptr_eq(deployment, &claim.deployment))
+    }
+
+    fn deployment(&self, candidate: &Candidate) -> Option<&Arc<Deployment>> {
+        candidate.of(self.route.tiers.get(candidate.tier)?)
     }
 }
+
+impl Candidate {
+    fn of<'t>(&self, tier: &'t Tier) -> Option<&'t Arc<Deployment>> {
+        tier.deployments.get(self.place)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,13 @@
 //! Everything that requests are decided by, compiled once: immutable, whole, with every cross-reference resolved.
-//! Look-ups are one hash and allocate nothing (families of models aside). Knows no living state: health and counters are
-//! kept beside it, by id. Tests: `snapshot/compile.rs`.
+//! Look-ups are one hash and allocate nothing. Living state is not in it but beside it, kept by id over reloads; what is
+//! compiled holds on to the state it needs, so that nobody has to look for it. Tests: `snapshot/compile.rs`.
 
 mod compile;
+mod family;
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
@@ -14,14 +15,17 @@ use waypost_wire::Dialect;
 use waypost_wire::dialect::Traits;
 
 use crate::access::Caller;
-use crate::config::ConfigError;
+use crate::config::{Backoff, ConfigError, Hedge, KeyStrategy, Limits, Queue, RetryBudget};
+use crate::health::{CredentialState, DeploymentState, Lane, Policy, Pulse};
 use crate::ids::{ChannelId, CredentialId, DeploymentId};
+use crate::limit::Gate;
 use crate::nearest::nearest;
 use crate::operation::Operation;
-use crate::pattern::Pattern;
 use crate::provider::{self, Endpoint, Facts, Provider};
+use crate::route::Strategy;
 
 pub use compile::compile;
+pub use family::{Families, Family, Found};
 
 /// A compiled configuration.
 #[derive(Debug, Default)]
@@ -34,11 +38,11 @@ pub struct Snapshot {
     /// Deployments by public model name.
     pub routes: HashMap<Box<str>, Route>,
     /// Channels that serve whole families of names, asked when no route has the name.
-    pub families: Vec<Family>,
+    pub families: Families,
     /// Where requests without a model go.
-    pub default: Option<Arc<Deployment>>,
-    /// The most upstream calls one request may cause; 1 when failover is off.
-    pub max_attempts: u32,
+    pub default: Option<Arc<Route>>,
+    pub retry: Retry,
+    pub queue: Queue,
     /// Show callers the upstream's model name instead of the one they asked for.
     pub show_upstream_model: bool,
     /// What `/v1/models` lists, by name.
@@ -67,6 +71,15 @@ pub struct Channel {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub timeouts: Timeouts,
     pub verify_tls: bool,
+    /// Its name may lead to a private address.
+    pub allow_private: bool,
+    pub limits: Limits,
+    /// What was taken of the limits.
+    pub gate: Arc<Gate>,
+    pub key_strategy: KeyStrategy,
+    /// Counts whose turn it is among the credentials.
+    pub turn: Arc<AtomicU64>,
+    pub policy: Policy,
 }
 
 impl Channel {
@@ -83,7 +96,11 @@ impl Channel {
 #[derive(Debug)]
 pub struct Credential {
     pub id: CredentialId,
+    /// Its name in the channel, for logs and reports.
+    pub label: Arc<str>,
     pub header: Option<(HeaderName, HeaderValue)>,
+    pub limits: Limits,
+    pub state: Arc<CredentialState>,
 }
 
 /// How long the phases of one upstream call may take; `total` is for all attempts of a request together.
@@ -91,6 +108,8 @@ pub struct Credential {
 pub struct Timeouts {
     pub connect: Duration,
     pub first_byte: Duration,
+    /// Until the first meaningful event of a stream.
+    pub first_token: Duration,
     pub idle: Duration,
     pub total: Duration,
 }
@@ -111,27 +130,47 @@ pub struct Deployment {
     pub tier: u8,
     /// The share among its tier; 0 is tried only when all others failed.
     pub weight: u32,
+    pub limits: Limits,
+    pub state: Arc<DeploymentState>,
+    /// For each of the channel's credentials, in their order: how the model is doing on it.
+    pub lanes: Box<[Arc<Lane>]>,
 }
 
 /// Deployments that are tried together, before those of any later tier.
-pub type Tier = Vec<Arc<Deployment>>;
+#[derive(Debug)]
+pub struct Tier {
+    /// Never empty.
+    pub deployments: Vec<Arc<Deployment>>,
+    /// Counts whose turn it is.
+    pub turn: Arc<AtomicU64>,
+}
 
 /// The deployments of one model, tier by tier.
 #[derive(Debug, Default)]
 pub struct Route {
     /// Sorted by tier; none is empty.
     pub tiers: Vec<Tier>,
+    pub strategy: Strategy,
+    pub hedge: Hedge,
+    /// How soon its answers begin; kept only where hedging asks for it.
+    pub pulse: Option<Arc<Pulse>>,
 }
 
-/// A channel that serves every model whose name fits.
-#[derive(Debug)]
-pub struct Family {
-    pub pattern: Pattern,
-    pub channel: Arc<Channel>,
-    pub tier: u8,
-    pub weight: u32,
-    /// Upstream names of some public names; others go by their own.
-    pub mapping: HashMap<Box<str>, Box<str>>,
+/// How requests are tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// The most upstream calls one request may cause; 1 when failover is off.
+    pub max_attempts: u32,
+    /// The only statuses after which there is another attempt, if they are limited.
+    pub on: Option<Box<[u16]>>,
+    pub backoff: Backoff,
+    pub budget: RetryBudget,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self { max_attempts: 1, on: None, backoff: Backoff::default(), budget: RetryBudget::default() }
+    }
 }
 
 /// A model as callers see it in the list.
@@ -158,46 +197,16 @@ impl ListedModel {
 }
 
 impl Snapshot {
-    /// The deployments of a model, tier by tier; empty if nobody serves it.
-    pub fn deployments(&self, model: &str) -> Cow<'_, [Tier]> {
-        if let Some(route) = self.routes.get(model) {
-            return Cow::Borrowed(&route.tiers);
+    /// How a model is routed; `None` if nobody knows the name.
+    pub fn route(&self, model: &str) -> Option<Found<'_>> {
+        match self.routes.get(model) {
+            Some(route) => Some(Found::Listed(route)),
+            None => self.families.route(model).map(Found::OfFamily),
         }
-        let fitting = self.families.iter().filter(|family| family.pattern.matches(model));
-        Cow::Owned(by_tier(fitting.map(|family| Arc::new(family.deployment(model))).collect()))
     }
 
     /// Names that somebody who wrote `model` may have meant.
     pub fn nearest(&self, model: &str) -> Vec<&str> {
         nearest(model, self.models.iter().map(|listed| &*listed.name), 3)
     }
-}
-
-impl Family {
-    fn deployment(&self, model: &str) -> Deployment {
-        let upstream = self.mapping.get(model).map_or(model, |name| name);
-        Deployment {
-            id: DeploymentId::of(&self.channel.name, model),
-            label: format!("{}/{model}", self.channel.name).into(),
-            channel: Arc::clone(&self.channel),
-            model: model.into(),
-            upstream: upstream.into(),
-            traits: self.channel.provider.traits(upstream),
-            tier: self.tier,
-            weight: self.weight,
-        }
-    }
-}
-
-/// Sorts deployments into tiers, keeping their order within each.
-pub fn by_tier(mut deployments: Vec<Arc<Deployment>>) -> Vec<Tier> {
-    deployments.sort_by_key(|deployment| deployment.tier);
-    let mut tiers: Vec<Tier> = Vec::new();
-    for deployment in deployments {
-        match tiers.last_mut() {
-            Some(tier) if tier.first().is_some_and(|first| first.tier == deployment.tier) => tier.push(deployment),
-            Some(_) | None => tiers.push(vec![deployment]),
-        }
-    }
-    tiers
 }

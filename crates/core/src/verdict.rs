@@ -27,6 +27,8 @@ pub enum Trouble {
     Connect,
     /// Too slow: to connect, to begin or to go on.
     Timeout,
+    /// The request's own deadline passed before the upstream had its usual time.
+    NoTime,
     /// It broke off or broke the protocol.
     Broken,
     /// The answer is beyond the cap.
@@ -41,6 +43,8 @@ pub enum Blame {
     Caller,
     Credential,
     Deployment,
+    /// It could not be told.
+    Nobody,
 }
 
 /// What to try next.
@@ -60,6 +64,10 @@ pub struct Verdict {
     pub blame: Blame,
     pub next: Next,
     pub class: Class,
+    /// The upstream's status, if there was one.
+    pub status: Option<u16>,
+    /// The time the upstream asked for.
+    pub wait: Option<Duration>,
     /// What the caller sees if this was the last attempt.
     pub error: GatewayError,
 }
@@ -81,6 +89,19 @@ pub enum Class {
 }
 
 impl Class {
+    /// Can the same deployment do better a little later?
+    pub fn may_pass(self) -> bool {
+        match self {
+            Self::Overloaded | Self::ServerError | Self::Timeout | Self::Network | Self::Unreadable => true,
+            Self::BadRequest
+            | Self::CredentialDead
+            | Self::NoMoney
+            | Self::Forbidden
+            | Self::ModelMissing
+            | Self::RateLimited => false,
+        }
+    }
+
     /// The word in logs and metrics.
     pub fn name(self) -> &'static str {
         match self {
@@ -105,7 +126,11 @@ const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// Judges one outcome. `model` is the public name that was asked for, if the endpoint has one.
 pub fn judge(outcome: Outcome<'_>, model: Option<&str>) -> Verdict {
     match outcome {
-        Outcome::Status { status, remote, retry_after } => judge_status(status, remote, retry_after, model),
+        Outcome::Status { status, remote, retry_after } => Verdict {
+            status: Some(status),
+            wait: retry_after,
+            ..judge_status(status, remote, retry_after, model)
+        },
         Outcome::Inside(remote) => judge_inside(remote, model),
         Outcome::Unreadable => deployment(Class::Unreadable, failed("The provider's answer could not be read.")),
         Outcome::Trouble(trouble) => judge_trouble(trouble),
@@ -193,6 +218,11 @@ fn judge_trouble(trouble: Trouble) -> Verdict {
         Trouble::Timeout => {
             deployment(Class::Timeout, GatewayError::upstream_timeout("The provider did not answer in time."))
         }
+        Trouble::NoTime => Verdict {
+            blame: Blame::Nobody,
+            next: Next::Stop,
+            ..deployment(Class::Timeout, GatewayError::upstream_timeout("There was no time left to wait for the provider."))
+        },
         Trouble::Broken => deployment(Class::Network, failed("The provider's answer broke off.")),
         Trouble::TooLarge => {
             Verdict { next: Next::Stop, ..deployment(Class::Unreadable, failed("The provider's answer is too large.")) }
@@ -201,6 +231,8 @@ fn judge_trouble(trouble: Trouble) -> Verdict {
             blame: Blame::Caller,
             next: Next::Stop,
             class: Class::BadRequest,
+            status: None,
+            wait: None,
             error: GatewayError::invalid_request("The request body ended before it was complete.", None),
         },
     }
@@ -208,15 +240,15 @@ fn judge_trouble(trouble: Trouble) -> Verdict {
 
 fn caller(status: u16, remote: &RemoteError) -> Verdict {
     let error = GatewayError::upstream_rejected(status, remote);
-    Verdict { blame: Blame::Caller, next: Next::Stop, class: Class::BadRequest, error }
+    Verdict { blame: Blame::Caller, next: Next::Stop, class: Class::BadRequest, status: None, wait: None, error }
 }
 
 fn credential(class: Class, error: GatewayError) -> Verdict {
-    Verdict { blame: Blame::Credential, next: Next::Credential, class, error }
+    Verdict { blame: Blame::Credential, next: Next::Credential, class, status: None, wait: None, error }
 }
 
 fn deployment(class: Class, error: GatewayError) -> Verdict {
-    Verdict { blame: Blame::Deployment, next: Next::Deployment, class, error }
+    Verdict { blame: Blame::Deployment, next: Next::Deployment, class, status: None, wait: None, error }
 }
 
 fn failed(message: &str) -> GatewayError {

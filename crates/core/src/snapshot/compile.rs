@@ -6,15 +6,16 @@ mod base_url;
 mod channel;
 mod keys;
 mod routes;
+pub(super) mod tiers;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
 use waypost_wire::Dialect;
 
-use super::{Channel, Deployment, Snapshot};
-use crate::config::{self, Config, ConfigError};
-use crate::ids::DeploymentId;
+use super::{Channel, Families, Retry, Route, Snapshot, family};
+use crate::config::{self, Config, ConfigError, Routing};
+use crate::health::States;
 use crate::nearest::nearest;
 use crate::operation::Operation;
 use crate::pattern::Pattern;
@@ -37,13 +38,15 @@ impl Problems {
     }
 }
 
-/// Resolves a config. Errors and warnings have places where the config came from a file, and stand in its order.
-pub fn compile(config: &Config) -> Result<Snapshot, Vec<ConfigError>> {
+/// Resolves a config. Errors and warnings have places where the config came from a file, and stand in its order. What is
+/// already known of a deployment or credential of the same name is taken from `states`.
+pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigError>> {
     let mut problems = Problems::default();
     let keys = keys::callers(config, &mut problems);
     let anybody = keys::anybody(config, &mut problems);
-    let channels = channels(config, &mut problems);
-    let default = default(&channels, config, &mut problems);
+    let channels = channels(config, states, &mut problems);
+    let default = default(&channels, config, states, &mut problems);
+    let fallback = fallback(&channels, config, &mut problems);
     check_rules(config, &mut problems);
     for list in [&mut problems.errors, &mut problems.warnings] {
         config.locate(list);
@@ -52,22 +55,36 @@ pub fn compile(config: &Config) -> Result<Snapshot, Vec<ConfigError>> {
     if !problems.errors.is_empty() {
         return Err(problems.errors);
     }
-    let routes = routes::compile(config, &channels);
+    let routes = routes::compile(config, &channels, fallback.as_ref(), states);
     Ok(Snapshot {
         keys,
         anybody,
         channels: channels.into_iter().map(|(_, channel)| channel).collect(),
         routes: routes.names,
-        families: routes.families,
+        families: Families::new(routes.families, config.routing.clone(), fallback, states.clone()),
         default,
-        max_attempts: config.retry.attempts(),
+        retry: retry(config),
+        queue: config.routing.queue,
         show_upstream_model: config.model_mappings.expose_actual,
         models: routes.listed,
         warnings: problems.warnings,
     })
 }
 
-fn channels<'c>(config: &'c Config, problems: &mut Problems) -> Vec<(&'c config::Channel, Arc<Channel>)> {
+fn retry(config: &Config) -> Retry {
+    Retry {
+        max_attempts: config.retry.attempts(),
+        on: config.retry.retry_on.as_deref().map(Box::from),
+        backoff: config.retry.backoff,
+        budget: config.retry.budget,
+    }
+}
+
+fn channels<'c>(
+    config: &'c Config,
+    states: &States,
+    problems: &mut Problems,
+) -> Vec<(&'c config::Channel, Arc<Channel>)> {
     let mut names = HashSet::new();
     let mut channels = Vec::new();
     for (position, settings) in config.channels.iter().enumerate() {
@@ -78,7 +95,7 @@ fn channels<'c>(config: &'c Config, problems: &mut Problems) -> Vec<(&'c config:
             problems.error(error.fix("give each channel a name of its own"));
         }
         check_models(settings, &path, problems);
-        if let Some(channel) = channel::compile(config, settings, &path, problems) {
+        if let Some(channel) = channel::compile(config, settings, states, &path, problems) {
             channels.push((settings, Arc::new(channel)));
         }
     }
@@ -120,6 +137,12 @@ fn check_rules(config: &Config, problems: &mut Problems) {
             });
         }
     }
+    for (position, status) in config.retry.retry_on.iter().flatten().enumerate() {
+        if !(400..=599).contains(status) {
+            let error = ConfigError::at(format!("retry.retry_on[{position}]"), format!("{status} is no status of an error"));
+            problems.error(error.fix("use statuses from 400 to 599, such as 429 and 503"));
+        }
+    }
     let retry = &config.retry;
     if retry.max_attempts.is_some() && retry.max_retries.is_some() {
         let error = ConfigError::at("retry.max_retries", "`max_attempts` says the same");
@@ -131,8 +154,9 @@ fn check_rules(config: &Config, problems: &mut Problems) {
 fn default(
     channels: &[(&config::Channel, Arc<Channel>)],
     config: &Config,
+    states: &States,
     problems: &mut Problems,
-) -> Option<Arc<Deployment>> {
+) -> Option<Arc<Route>> {
     let marked: Vec<usize> = config.channels.iter().enumerate().filter(|(_, c)| c.default).map(|(at, _)| at).collect();
     if let Some(second) = marked.get(1) {
         problems
@@ -140,16 +164,28 @@ fn default(
     }
     let able = || channels.iter().filter(|(settings, channel)| settings.enabled && passes_through(channel));
     let (_, channel) = able().find(|(settings, _)| settings.default).or_else(|| able().next())?;
-    Some(Arc::new(Deployment {
-        id: DeploymentId::of(&channel.name, ""),
-        label: channel.name.as_ref().into(),
-        channel: Arc::clone(channel),
-        model: "".into(),
-        upstream: "".into(),
-        traits: channel.provider.traits(""),
-        tier: 1,
-        weight: 1,
-    }))
+    let deployment = Arc::new(family::named(channel, "", "", Some(states)));
+    Some(Arc::new(tiers::route("", vec![deployment], &Routing::default(), None, Some(states))))
+}
+
+/// The channel that is tried when all else failed.
+fn fallback(
+    channels: &[(&config::Channel, Arc<Channel>)],
+    config: &Config,
+    problems: &mut Problems,
+) -> Option<Arc<Channel>> {
+    let name = config.routing.fallback_channel.as_deref()?;
+    // A channel that could not be compiled has been reported itself.
+    if !config.channels.iter().any(|channel| channel.name == name) {
+        let error = ConfigError::at("routing.fallback_channel", format!("there is no channel `{name}`"));
+        let near = nearest(name, config.channels.iter().map(|channel| channel.name.as_str()), 1);
+        problems.error(match near.first() {
+            Some(near) => error.fix(format!("did you mean `{near}`?")),
+            None => error,
+        });
+    }
+    let (_, channel) = channels.iter().find(|(settings, channel)| settings.enabled && &*channel.name == name)?;
+    (!channel.credentials.is_empty()).then(|| Arc::clone(channel))
 }
 
 fn passes_through(channel: &Channel) -> bool {

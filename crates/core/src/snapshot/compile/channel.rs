@@ -10,7 +10,9 @@ use waypost_wire::Dialect;
 
 use super::Problems;
 use super::base_url::BaseUrl;
-use crate::config::{self, Config, ConfigError, Span};
+use crate::access::fingerprint;
+use crate::config::{self, Config, ConfigError, Limits, Span};
+use crate::health::{Policy, States, Turn};
 use crate::ids::{ChannelId, CredentialId};
 use crate::operation::Operation;
 use crate::provider::{self, Auth, Provider};
@@ -51,12 +53,13 @@ fn provider_of(channel: &config::Channel, path: &str, problems: &mut Problems) -
 pub(super) fn compile(
     config: &Config,
     channel: &config::Channel,
+    states: &States,
     path: &str,
     problems: &mut Problems,
 ) -> Option<Channel> {
     let provider = provider_of(channel, path, problems)?;
     let base = base_url(channel, provider, path, problems);
-    let credentials = credentials(channel, provider, path, problems);
+    let credentials = credentials(channel, provider, states, path, problems);
     let headers = headers(config, channel, provider, path, problems);
     api_version(channel, provider, path, problems);
     let dialects = dialects(channel, provider, path, problems);
@@ -68,8 +71,11 @@ pub(super) fn compile(
                 .fix("use https://"),
         );
     }
+    let id = ChannelId::of(&channel.name);
+    let breaker = channel.breaker.unwrap_or(config.breaker);
+    let cooldowns = channel.cooldowns.unwrap_or(config.cooldowns);
     Some(Channel {
-        id: ChannelId::of(&channel.name),
+        id,
         name: channel.name.as_str().into(),
         provider,
         origin: if provider.built_in { String::new() } else { base.origin() },
@@ -80,6 +86,12 @@ pub(super) fn compile(
         headers,
         timeouts: timeouts(config, channel),
         verify_tls: channel.verify_tls.unwrap_or(config.defaults.verify_tls),
+        allow_private: channel.allow_private,
+        limits: Limits { rps: channel.limits.rps.or(channel.max_rps), ..channel.limits },
+        gate: states.gate(id),
+        key_strategy: channel.key_strategy.unwrap_or(config.defaults.key_strategy),
+        turn: states.turn(Turn::Keys(id)),
+        policy: Policy::new(breaker, cooldowns),
     })
 }
 
@@ -104,31 +116,40 @@ fn base_url(
 fn credentials(
     channel: &config::Channel,
     provider: &'static Provider,
+    states: &States,
     path: &str,
     problems: &mut Problems,
 ) -> Vec<Credential> {
-    let single = channel.api_key.iter().map(|key| ("api_key".to_owned(), "key".to_owned(), key, true));
+    let none = Limits::default();
+    let single = channel.api_key.iter().map(|key| ("api_key".to_owned(), "key".to_owned(), key, true, none));
     let several = channel.api_keys.iter().enumerate().map(|(position, key)| {
         let label = format!("key-{}", position + 1);
-        (format!("api_keys[{position}]"), label, key, true)
+        (format!("api_keys[{position}]"), label, key, true, none)
     });
     let named = channel.credentials.iter().enumerate().map(|(position, credential)| {
         let path = format!("credentials[{position}]");
         let label = credential.name.clone();
-        (path, label, &credential.key, credential.enabled)
+        (path, label, &credential.key, credential.enabled, credential.limits)
     });
     let auth = channel.auth.unwrap_or(provider.auth);
     let mut labels = HashSet::new();
     let mut usable = Vec::new();
     let mut given = false;
-    for (key, label, secret, enabled) in single.chain(several).chain(named) {
+    for (key, label, secret, enabled, limits) in single.chain(several).chain(named) {
         given = true;
         let path = format!("{path}.{key}");
         if !labels.insert(label.clone()) {
             problems.error(ConfigError::at(path, format!("another key of this channel is named `{label}`")));
         } else if let Some(header) = login(auth, secret) {
             if enabled {
-                usable.push(Credential { id: CredentialId::of(&channel.name, &label), header: Some(header) });
+                let id = CredentialId::of(&channel.name, &label);
+                usable.push(Credential {
+                    id,
+                    label: label.into(),
+                    header: Some(header),
+                    limits: limits_of_key(limits, channel.key_limits),
+                    state: states.credential(id, short(secret)),
+                });
             }
         } else {
             problems.error(
@@ -141,9 +162,26 @@ fn credentials(
         if provider.credential_required && channel.enabled {
             problems.error(ConfigError::at(path, format!("{} needs a key", provider.name)).fix("set `api_key`"));
         }
-        usable.push(Credential { id: CredentialId::of(&channel.name, "none"), header: None });
+        let id = CredentialId::of(&channel.name, "none");
+        let limits = channel.key_limits;
+        usable.push(Credential { id, label: "none".into(), header: None, limits, state: states.credential(id, 0) });
     }
     usable
+}
+
+fn limits_of_key(own: Limits, common: Limits) -> Limits {
+    Limits {
+        rps: own.rps.or(common.rps),
+        rpm: own.rpm.or(common.rpm),
+        tpm: own.tpm.or(common.tpm),
+        concurrency: own.concurrency.or(common.concurrency),
+    }
+}
+
+/// Enough of a secret's hash to notice that it changed, and too little to find it by.
+fn short(secret: &Secret) -> u64 {
+    let [first, second, third, fourth, ..] = fingerprint(secret.expose());
+    u64::from(u32::from_be_bytes([first, second, third, fourth]))
 }
 
 fn login(auth: Auth, secret: &Secret) -> Option<(HeaderName, HeaderValue)> {
@@ -258,6 +296,7 @@ fn timeouts(config: &Config, channel: &config::Channel) -> Timeouts {
     Timeouts {
         connect: first([own.connect, common.connect, defaults.connect_timeout, None], 5),
         first_byte: first([own.first_byte, common.first_byte, None, None], 60),
+        first_token: first([own.first_token, common.first_token, None, None], 120),
         idle: first([own.idle, common.idle, None, None], 60),
         total: first([own.total, channel.timeout, common.total, defaults.timeout], 600),
     }

@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::config::{self, Config, Model, ModelEntry};
-use crate::ids::DeploymentId;
+use super::tiers::{self, has};
+use crate::config::{self, Config, Model, ModelEntry, Routing};
+use crate::health::States;
 use crate::pattern::Pattern;
 use crate::provider::{self, Provider};
-use crate::snapshot::{Channel, Deployment, Family, ListedModel, Route, by_tier};
+use crate::snapshot::family::named;
+use crate::snapshot::{Channel, Deployment, Family, ListedModel, Route};
 
 /// Everything that is served by name, by family, and as the list of models shows it.
 pub(super) struct Routes {
@@ -19,8 +21,13 @@ pub(super) struct Routes {
 }
 
 /// Files what every channel serves. A channel that is switched off leaves its names behind, with nothing to serve them.
-pub(super) fn compile(config: &Config, channels: &[(&config::Channel, Arc<Channel>)]) -> Routes {
-    let mut draft = Draft::default();
+pub(super) fn compile(
+    config: &Config,
+    channels: &[(&config::Channel, Arc<Channel>)],
+    fallback: Option<&Arc<Channel>>,
+    states: &States,
+) -> Routes {
+    let mut draft = Draft { names: BTreeMap::new(), families: Vec::new(), states };
     for (settings, channel) in channels {
         let rules = rules(config, channel.provider);
         for entry in entries(config, channel, settings).iter() {
@@ -29,7 +36,7 @@ pub(super) fn compile(config: &Config, channels: &[(&config::Channel, Arc<Channe
     }
     draft.fill_names_from_families();
     draft.add_aliases(&config.model_mappings.global);
-    draft.finish()
+    draft.finish(&config.routing, fallback)
 }
 
 /// What models are called at a provider: its own rules over the global ones.
@@ -58,13 +65,13 @@ fn entries<'c>(config: &Config, channel: &Channel, settings: &'c config::Channel
     known.chain(ruled).map(ModelEntry::named).collect()
 }
 
-#[derive(Default)]
-struct Draft {
+struct Draft<'s> {
     names: BTreeMap<Box<str>, Vec<Arc<Deployment>>>,
     families: Vec<Family>,
+    states: &'s States,
 }
 
-impl Draft {
+impl Draft<'_> {
     fn add(&mut self, settings: &config::Channel, channel: &Arc<Channel>, model: &Model, rules: &Rules) {
         let serves = settings.enabled && !channel.credentials.is_empty();
         let tier = model.tier.unwrap_or(settings.tier);
@@ -72,7 +79,7 @@ impl Draft {
         if !Pattern::is_pattern(&model.name) {
             let deployments = self.names.entry(model.name.as_str().into()).or_default();
             if serves {
-                deployments.push(Arc::new(deployment(channel, model, rules, (tier, weight))));
+                deployments.push(Arc::new(deployment(channel, model, rules, (tier, weight), self.states)));
             }
         } else if serves {
             self.families.push(Family {
@@ -80,6 +87,7 @@ impl Draft {
                 channel: Arc::clone(channel),
                 tier,
                 weight,
+                limits: model.limits,
                 mapping: rules.clone(),
             });
         }
@@ -87,7 +95,7 @@ impl Draft {
 
     fn fill_names_from_families(&mut self) {
         for (name, deployments) in &mut self.names {
-            join_families(name, deployments, &self.families);
+            join_families(name, deployments, &self.families, self.states);
         }
     }
 
@@ -110,44 +118,43 @@ impl Draft {
 
     fn serving(&self, name: &str) -> Vec<Arc<Deployment>> {
         let mut deployments = self.names.get(name).cloned().unwrap_or_default();
-        join_families(name, &mut deployments, &self.families);
+        join_families(name, &mut deployments, &self.families, self.states);
         deployments
     }
 
-    fn finish(self) -> Routes {
+    fn finish(self, routing: &Routing, fallback: Option<&Arc<Channel>>) -> Routes {
         let listed = self.names.iter().filter_map(|(name, deployments)| listed(name, deployments)).collect();
-        let names = self.names.into_iter().map(|(name, deployments)| (name, Route { tiers: by_tier(deployments) }));
+        let names = self.names.into_iter().map(|(name, deployments)| {
+            let route = tiers::route(&name, deployments, routing, fallback, Some(self.states));
+            (name, route)
+        });
         Routes { names: names.collect(), families: self.families, listed }
     }
 }
 
-fn deployment(channel: &Arc<Channel>, model: &Model, rules: &Rules, (tier, weight): (u8, u32)) -> Deployment {
+fn deployment(
+    channel: &Arc<Channel>,
+    model: &Model,
+    rules: &Rules,
+    (tier, weight): (u8, u32),
+    states: &States,
+) -> Deployment {
     let ruled = rules.get(model.name.as_str()).map(|name| &**name);
     let upstream = model.upstream.as_deref().or(ruled).unwrap_or(&model.name);
-    let mut traits = channel.provider.traits(upstream);
-    traits.max_output_tokens = model.max_output_tokens.or(traits.max_output_tokens);
-    Deployment {
-        id: DeploymentId::of(&channel.name, &model.name),
-        label: format!("{}/{}", channel.name, model.name).into(),
-        channel: Arc::clone(channel),
-        model: model.name.as_str().into(),
-        upstream: upstream.into(),
-        traits,
-        tier,
-        weight,
-    }
+    let mut deployment = named(channel, &model.name, upstream, Some(states));
+    deployment.traits.max_output_tokens = model.max_output_tokens.or(deployment.traits.max_output_tokens);
+    deployment.tier = tier;
+    deployment.weight = weight;
+    deployment.limits = model.limits;
+    deployment
 }
 
-fn join_families(name: &str, deployments: &mut Vec<Arc<Deployment>>, families: &[Family]) {
+fn join_families(name: &str, deployments: &mut Vec<Arc<Deployment>>, families: &[Family], states: &States) {
     for family in families {
         if family.pattern.matches(name) && !has(deployments, &family.channel) {
-            deployments.push(Arc::new(family.deployment(name)));
+            deployments.push(Arc::new(family.deployment(name, Some(states))));
         }
     }
-}
-
-fn has(deployments: &[Arc<Deployment>], channel: &Channel) -> bool {
-    deployments.iter().any(|deployment| deployment.channel.id == channel.id)
 }
 
 fn listed(name: &str, deployments: &[Arc<Deployment>]) -> Option<ListedModel> {

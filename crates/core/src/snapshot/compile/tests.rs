@@ -1,13 +1,14 @@
 use std::time::Duration;
 
 use super::*;
+use crate::snapshot::Deployment;
 use crate::access::identify;
 use crate::config::Format;
 use crate::provider::Place;
 
 fn compiled(text: &str) -> Result<Snapshot, Vec<String>> {
     let config = Config::parse(text, Format::Yaml, "w.yaml", &|_| None).expect(text);
-    compile(&config).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    compile(&config, &States::default()).map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
 fn snapshot(text: &str) -> Snapshot {
@@ -17,7 +18,8 @@ fn snapshot(text: &str) -> Snapshot {
 /// `channel:upstream` of everything that serves a name, in tier order.
 fn serving(snapshot: &Snapshot, model: &str) -> Vec<String> {
     let show = |deployment: &Arc<Deployment>| format!("{}:{}", deployment.channel.name, deployment.upstream);
-    snapshot.deployments(model).iter().flatten().map(show).collect()
+    let Some(route) = snapshot.route(model) else { return Vec::new() };
+    route.tiers.iter().flat_map(|tier| &tier.deployments).map(show).collect()
 }
 
 fn url(snapshot: &Snapshot, channel: usize, model: &str) -> String {
@@ -236,7 +238,7 @@ fn the_default_channel_takes_what_names_no_model() {
   - {name: first, provider: openai, api_key: k}
   - {name: chosen, provider: openai, api_key: k, default: true}",
     );
-    assert_eq!(&*snapshot.default.as_ref().unwrap().channel.name, "chosen");
+    assert_eq!(&*snapshot.default.as_ref().unwrap().tiers[0].deployments[0].channel.name, "chosen");
     let only = self::snapshot("channels: [{name: a, provider: anthropic, api_key: k}]");
     assert!(only.default.is_none());
 }
@@ -246,7 +248,7 @@ fn identities_survive_a_new_secret_and_a_new_address() {
     let with = |key: &str, url: &str| {
         let text = format!("channels: [{{name: c, base_url: '{url}', api_key: {key}, models: [m]}}]");
         let snapshot = snapshot(&text);
-        let deployment = &snapshot.deployments("m")[0][0];
+        let deployment = &snapshot.route("m").unwrap().tiers[0].deployments[0];
         (deployment.id, deployment.channel.credentials[0].id)
     };
     assert_eq!(with("one", "http://127.0.0.1:1"), with("two", "http://127.0.0.1:2"));
@@ -264,7 +266,7 @@ channels: [{name: c, provider: openai, api_keys: [sk-secret, sk-secret2], header
 #[test]
 fn a_setup_without_accounts_compiles_and_serves_the_simulator() {
     let environment = crate::config::from_environment(&|_| None, [1; 24], &["sim/chat"]);
-    let snapshot = compile(&environment.config).unwrap();
+    let snapshot = compile(&environment.config, &States::default()).unwrap();
     assert_eq!(serving(&snapshot, "sim/echo"), ["simulator:sim/echo"]);
     assert!(snapshot.channels[0].provider.built_in);
 }
@@ -301,9 +303,60 @@ fn an_open_gateway_lets_everybody_in_on_loopback_only() {
 #[test]
 fn attempts_are_counted_with_the_first() {
     // 002-27, 002-28, 003-09, 003-10
-    let attempts = |text: &str| snapshot(text).max_attempts;
+    let attempts = |text: &str| snapshot(text).retry.max_attempts;
     assert_eq!(attempts(""), 3);
     assert_eq!(attempts("retry: {max_attempts: 5}"), 5);
     assert_eq!(attempts("fallback: {enabled: true, maxRetries: 3}"), 4);
     assert_eq!(attempts("fallback: {enabled: false, maxRetries: 3}"), 1);
+}
+
+#[test]
+fn the_fallback_channel_is_the_last_resort_of_every_model_000_33() {
+    let snapshot = snapshot(
+        "channels:
+  - {name: first, provider: openai, api_key: sk-1, models: [gpt-4o, gpt-x]}
+  - {name: last, provider: openai_compatible, base_url: https://b.example.com/v1, api_key: k, models: [gpt-x]}
+routing: {fallback_channel: last}",
+    );
+    assert_eq!(serving(&snapshot, "gpt-4o"), ["first:gpt-4o", "last:gpt-4o"]);
+    assert_eq!(serving(&snapshot, "gpt-x"), ["first:gpt-x", "last:gpt-x"], "it is not there twice");
+    assert!(serving(&snapshot, "nobody-has-it").is_empty());
+}
+
+#[test]
+fn a_fallback_channel_that_is_not_there_is_an_error_with_its_place() {
+    let errors = compiled(
+        "channels: [{name: first, provider: openai, api_key: sk-1}]
+routing: {fallback_channel: frist}",
+    )
+    .unwrap_err();
+    assert_eq!(
+        errors,
+        ["w.yaml:2:11: routing.fallback_channel: there is no channel `frist`; did you mean `first`?"]
+    );
+}
+
+#[test]
+fn health_stays_with_a_deployment_over_reloads_and_a_new_secret_starts_anew() {
+    let states = States::default();
+    let compiled = |key: &str, url: &str| {
+        let text = format!("channels: [{{name: o, provider: openai_compatible, base_url: {url}, api_key: {key}, models: [m]}}]");
+        let config = Config::parse(&text, Format::Yaml, "w.yaml", &|_| None).unwrap();
+        compile(&config, &states).unwrap()
+    };
+    let first = |snapshot: &Snapshot| Arc::clone(&snapshot.route("m").unwrap().tiers[0].deployments[0]);
+    let before = first(&compiled("sk-1", "https://a.example.com/v1"));
+    let moved = first(&compiled("sk-1", "https://b.example.com/v1"));
+    assert!(Arc::ptr_eq(&before.state, &moved.state) && Arc::ptr_eq(&before.lanes[0], &moved.lanes[0]));
+    let credential = |deployment: &Deployment| Arc::clone(&deployment.channel.credentials[0].state);
+    assert!(Arc::ptr_eq(&credential(&before), &credential(&moved)));
+    let changed = first(&compiled("sk-2", "https://b.example.com/v1"));
+    assert!(!Arc::ptr_eq(&credential(&before), &credential(&changed)));
+}
+
+#[test]
+fn a_name_of_a_family_is_compiled_once() {
+    let snapshot = snapshot("channels: [{name: o, provider: openai, api_key: k, models: [gpt-*]}]");
+    let first = |snapshot: &Snapshot| Arc::clone(&snapshot.route("gpt-9").unwrap().tiers[0].deployments[0]);
+    assert!(Arc::ptr_eq(&first(&snapshot), &first(&snapshot)));
 }
