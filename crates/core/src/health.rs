@@ -15,7 +15,7 @@ mod traffic;
 use std::time::Duration;
 
 pub use breaker::{Breaker, Phase, Transition};
-pub use credential::{CredentialState, CredentialStanding};
+pub use credential::{CredentialStanding, CredentialState};
 pub use deployment::{Admission, Bar, DeploymentState, Standing};
 pub use lane::Lane;
 pub use pulse::Pulse;
@@ -28,7 +28,9 @@ use crate::config::{BreakerChoice, Cooldowns};
 /// When something is isolated, and for how long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// `false`: failures in a row isolate nothing.
+    /// `false`: whatever happens is counted and changes nothing, as with the simulator, which fails on demand.
+    pub watched: bool,
+    /// `false`: failures in a row isolate nothing and put nothing behind.
     pub enabled: bool,
     pub failures: u32,
     pub open_for: Duration,
@@ -42,6 +44,7 @@ impl Policy {
     pub fn new(breaker: BreakerChoice, cooldowns: Cooldowns) -> Self {
         let breaker = breaker.numbers();
         Self {
+            watched: true,
             enabled: breaker.enabled,
             failures: breaker.failures,
             open_for: breaker.open_for.0,

@@ -126,11 +126,9 @@ const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
 /// Judges one outcome. `model` is the public name that was asked for, if the endpoint has one.
 pub fn judge(outcome: Outcome<'_>, model: Option<&str>) -> Verdict {
     match outcome {
-        Outcome::Status { status, remote, retry_after } => Verdict {
-            status: Some(status),
-            wait: retry_after,
-            ..judge_status(status, remote, retry_after, model)
-        },
+        Outcome::Status { status, remote, retry_after } => {
+            Verdict { status: Some(status), wait: retry_after, ..judge_status(status, remote, retry_after, model) }
+        }
         Outcome::Inside(remote) => judge_inside(remote, model),
         Outcome::Unreadable => deployment(Class::Unreadable, failed("The provider's answer could not be read.")),
         Outcome::Trouble(trouble) => judge_trouble(trouble),
@@ -221,7 +219,10 @@ fn judge_trouble(trouble: Trouble) -> Verdict {
         Trouble::NoTime => Verdict {
             blame: Blame::Nobody,
             next: Next::Stop,
-            ..deployment(Class::Timeout, GatewayError::upstream_timeout("There was no time left to wait for the provider."))
+            ..deployment(
+                Class::Timeout,
+                GatewayError::upstream_timeout("There was no time left to wait for the provider."),
+            )
         },
         Trouble::Broken => deployment(Class::Network, failed("The provider's answer broke off.")),
         Trouble::TooLarge => {

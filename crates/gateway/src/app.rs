@@ -10,10 +10,14 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use waypost_core::dice::Dice;
 use waypost_core::error::{GatewayError, Origin as ErrorOrigin};
+use waypost_core::health::{Phase, States, Traffic, Transition};
 use waypost_core::ids::ChannelId;
-use waypost_core::snapshot::Snapshot;
+use waypost_core::route::Claim;
+use waypost_core::snapshot::{Deployment, Snapshot};
 
+use crate::clock::Clock;
 use crate::pipeline::meter::Chain;
+use crate::pipeline::queue::Queues;
 use crate::records::Records;
 use crate::seals::Seals;
 use crate::serve::Limits;
@@ -27,6 +31,12 @@ pub struct App {
     pub simulator: Simulator,
     pub records: Records,
     pub seals: Arc<Seals>,
+    /// How deployments and credentials are doing; outlives every snapshot.
+    pub states: States,
+    pub clock: Clock,
+    /// How much is tried again, over all requests.
+    pub traffic: Traffic,
+    pub queues: Arc<Queues>,
     limits: Limits,
     /// Seeds every request's dice and id.
     entropy: u64,
@@ -39,6 +49,8 @@ pub struct App {
 /// What an app is built of.
 pub struct Parts {
     pub live: Live,
+    /// What the snapshot was compiled with.
+    pub states: States,
     pub transport: Box<dyn Transport>,
     pub records: Records,
     pub limits: Limits,
@@ -81,6 +93,10 @@ impl App {
             simulator: Simulator::default(),
             records: parts.records,
             seals: Arc::default(),
+            states: parts.states,
+            clock: Clock::default(),
+            traffic: Traffic::default(),
+            queues: Arc::default(),
             limits: parts.limits,
             entropy: parts.entropy,
             requests: AtomicU64::new(0),
@@ -142,6 +158,20 @@ impl App {
     /// Panics caught while handling requests.
     pub fn panics(&self) -> u64 {
         self.panics.load(Ordering::Relaxed)
+    }
+
+    /// Takes in what an answer's headers say is left of the provider's limits.
+    pub fn hear(&self, _claim: &Claim, _headers: &http::HeaderMap) {}
+
+    /// Tells that a deployment was isolated or came back.
+    pub fn note_transition(&self, deployment: &Deployment, transition: Option<Transition>) {
+        let Some(Transition { from, to }) = transition else { return };
+        let (deployment, from) = (&*deployment.label, from.name());
+        match to {
+            Phase::Open => tracing::warn!(deployment, from, "the deployment failed too often and is left alone"),
+            Phase::HalfOpen => tracing::info!(deployment, from, "the deployment is tried out"),
+            Phase::Closed => tracing::info!(deployment, from, "the deployment is back"),
+        }
     }
 
     /// Logs an error answer once, with its causes; a caller's own mistakes are not news.

@@ -1,11 +1,42 @@
-//! Timers for connections: one timer that many deadlines share, so that a request registers none.
-//! Knows nothing of HTTP; whoever polls it says what the deadline is. Tests: below.
+//! Time: the one clock that gives core its moments, and timers for connections that many deadlines share, so that a
+//! request registers none. Knows nothing of HTTP; whoever polls a timer says what the deadline is. Tests: below.
 
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use tokio::time::{Instant, Sleep, sleep_until};
+use waypost_core::moment::Moment;
+
+/// Where core's moments come from: microseconds since the clock was made. Monotonic; a change of the wall clock is not seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    began: Instant,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { began: Instant::now() }
+    }
+}
+
+impl Clock {
+    /// Now.
+    pub fn now(&self) -> Moment {
+        self.moment(Instant::now())
+    }
+
+    /// An instant as a moment.
+    pub fn moment(&self, at: Instant) -> Moment {
+        Moment::START.plus(at.saturating_duration_since(self.began))
+    }
+
+    /// A moment as an instant; one that no timer could hold is a day from the beginning of this process, or now.
+    pub fn instant(&self, at: Moment) -> Instant {
+        let span = at.since(Moment::START);
+        self.began.checked_add(span).unwrap_or_else(Instant::now)
+    }
+}
 
 /// A timer asked for a deadline each time it is polled.
 ///

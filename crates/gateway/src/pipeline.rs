@@ -7,6 +7,7 @@ pub mod call;
 pub mod deliver;
 pub mod frames;
 pub mod meter;
+pub mod queue;
 pub mod simulate;
 
 use http::Response;
@@ -25,8 +26,8 @@ pub async fn run(app: &App, inbound: Inbound) -> Result<Response<Body>, GatewayE
     let live = app.live();
     let caller = access::identify(&live.snapshot, inbound.token())?;
     let call = Call::read(app, inbound).await?;
-    let plan = route::plan(&live.snapshot, caller, &call.query(), &mut app.dice())?;
-    follow(app, &live, caller, &plan, call).await
+    let plan = route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut app.dice())?;
+    follow(app, &live, caller, plan, call).await
 }
 
 /// Answers a request for a token count: from an upstream that can count, else from the tokenizer.
@@ -34,8 +35,8 @@ pub async fn count(app: &App, inbound: Inbound) -> Result<Response<Body>, Gatewa
     let live = app.live();
     let caller = access::identify(&live.snapshot, inbound.token())?;
     let call = Call::read(app, inbound).await?;
-    match route::plan(&live.snapshot, caller, &call.query(), &mut app.dice()) {
-        Ok(plan) => follow(app, &live, caller, &plan, call).await,
+    match route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut app.dice()) {
+        Ok(plan) => follow(app, &live, caller, plan, call).await,
         Err(error) if error.kind() == Kind::NoDeployment => {
             let body = call.body().cloned().unwrap_or_default();
             count_tokens::count_here(call.face, &body, &call.peek).await
@@ -48,11 +49,11 @@ async fn follow(
     app: &App,
     live: &Live,
     caller: &Caller,
-    plan: &Plan,
-    mut call: Call,
+    mut plan: Plan<'_>,
+    call: Call,
 ) -> Result<Response<Body>, GatewayError> {
-    let mut meter = Meter::start(call.opened(caller), app.records.clone());
-    match attempt::first_success(app, live, plan, &mut call, &mut meter).await {
+    let mut meter = Meter::start(call.opened(caller), app);
+    match attempt::first_success(app, live, &mut plan, &call, &mut meter).await {
         Ok(answer) => Ok(deliver::reply(app, live, &call, answer, meter)),
         Err(error) => {
             meter.refuse(&error);

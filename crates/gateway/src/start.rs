@@ -11,6 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use waypost_core::config::{Config, Environment, Format, from_environment};
+use waypost_core::health::States;
 use waypost_core::snapshot::compile;
 
 use crate::app::{App, Live, Parts};
@@ -92,7 +93,7 @@ pub async fn run(arguments: Arguments) -> Result<(), StartError> {
 
 fn check(arguments: &Arguments) -> Result<(), StartError> {
     let Chosen { config, file, .. } = choose(arguments)?;
-    let snapshot = compile(&config).map_err(errors)?;
+    let snapshot = compile(&config, &States::default()).map_err(errors)?;
     let place = file.map_or("environment".to_owned(), |file| file.display().to_string());
     for warning in &snapshot.warnings {
         say(&format!("warning: {warning}"));
@@ -106,7 +107,8 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     log_to_stderr(style, &arguments.log_level)?;
     let chosen = choose(arguments)?;
     let settings = chosen.config.server.clone();
-    let snapshot = compile(&chosen.config).map_err(errors)?;
+    let states = States::default();
+    let snapshot = compile(&chosen.config, &states).map_err(errors)?;
     // In set-up there is nobody whose file could be better.
     let file_may_improve = !matches!(chosen.environment, Some((true, _)));
     for warning in snapshot.warnings.iter().filter(|_| file_may_improve) {
@@ -125,6 +127,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     };
     let app = Arc::new(App::new(Parts {
         live,
+        states,
         transport: Box::new(HttpTransport::new(PoolSettings::default(), jobs.clone())),
         records,
         limits: limits.clone(),

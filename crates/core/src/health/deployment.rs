@@ -91,7 +91,7 @@ impl DeploymentState {
         } else {
             Free
         };
-        let behind = self.behind_until.load(Ordering::Relaxed) > now.as_micros();
+        let behind = policy.enabled && self.behind_until.load(Ordering::Relaxed) > now.as_micros();
         Standing { admission, behind, share: self.share(policy, now) }
     }
 

@@ -52,6 +52,11 @@ impl Blocked {
         Some(self.busy)
     }
 
+    /// Nothing stands in the way that is known here.
+    pub fn is_empty(&self) -> bool {
+        self.wait().is_none() && self.ill.is_none() && self.no_key.is_none() && !self.missing
+    }
+
     /// What a caller is told that cannot wait.
     pub fn into_error(self, model: Option<&str>, now: Moment) -> GatewayError {
         let second = std::time::Duration::from_secs(1);

@@ -143,6 +143,10 @@ impl Claim {
     /// The attempt failed, as judged.
     pub fn fail(&mut self, verdict: &Verdict, now: Moment) -> Option<Transition> {
         match verdict.blame {
+            Blame::Deployment | Blame::Credential if !self.deployment.channel.policy.watched => {
+                self.deployment.state.note(verdict.class, now);
+                None
+            }
             Blame::Caller | Blame::Nobody => None,
             Blame::Deployment => self.fail_deployment(verdict.class, verdict.wait, now),
             Blame::Credential => {
@@ -154,6 +158,9 @@ impl Claim {
 
     /// The answer broke off after it had begun.
     pub fn cut(&mut self, class: Class, now: Moment) -> Option<Transition> {
+        if !self.deployment.channel.policy.watched {
+            return None;
+        }
         self.fail_deployment(class, None, now)
     }
 
@@ -175,6 +182,10 @@ impl Claim {
         state.fail();
         self.deployment.state.note(verdict.class, now);
         match verdict.class {
+            // Where there is no key, none can be replaced: the model is what is refused.
+            Class::CredentialDead | Class::NoMoney if credential.header.is_none() => {
+                lane.rest(cooldowns.forbidden.0, now);
+            }
             Class::CredentialDead => state.put_out(verdict.class, verdict.status, cooldowns.dead_key.0, now),
             Class::NoMoney => {
                 let span = wait.unwrap_or(cooldowns.no_money.0).max(cooldowns.no_money.0);

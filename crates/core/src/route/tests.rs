@@ -131,9 +131,8 @@ fn least_used_takes_whoever_was_used_less() {
 fn load_based_prefers_whoever_has_fewer_in_flight_000_32() {
     let text = format!("routing: {{strategy: load-based}}\n{}", channels(&["", ""]));
     let snapshot = snapshot(&text);
-    let slow: Vec<_> = (0..10)
-        .map(|seed| planned(&snapshot, at(1), seed).claim(1, at(1), &mut Dice::seeded(seed)).unwrap())
-        .collect();
+    let slow: Vec<_> =
+        (0..10).map(|seed| planned(&snapshot, at(1), seed).claim(1, at(1), &mut Dice::seeded(seed)).unwrap()).collect();
     let on_a = slow.iter().filter(|claim| &*claim.deployment.channel.name == "a").count();
     assert_eq!(on_a, 5);
     drop(slow.into_iter().filter(|claim| &*claim.deployment.channel.name == "b").collect::<Vec<_>>());
@@ -275,7 +274,8 @@ fn limits_hold_for_the_account_the_model_and_the_key() {
         assert!(first(&snapshot, at(1), 1).is_none(), "{settings}");
         assert!(first(&snapshot, at(70), 1).is_some(), "{settings}");
     }
-    let model = snapshot("channels: [{name: a, provider: openai, api_key: k, models: [{name: m, limits: {rpm: 1}}, n]}]");
+    let model =
+        snapshot("channels: [{name: a, provider: openai, api_key: k, models: [{name: m, limits: {rpm: 1}}, n]}]");
     assert!(first(&model, at(1), 1).is_some() && first(&model, at(1), 1).is_none());
 }
 
@@ -348,8 +348,10 @@ fn one_failure_puts_a_deployment_behind_its_peers_but_never_behind_a_later_tier(
     let snapshot = snapshot(&channels(&["", "", "tier: 2"]));
     let failed = fail(&snapshot, at(1), 500).unwrap();
     for seed in 0..20 {
-        let order: Vec<_> =
-            planned(&snapshot, at(2), seed).deployments().map(|deployment| deployment.channel.name.to_string()).collect();
+        let order: Vec<_> = planned(&snapshot, at(2), seed)
+            .deployments()
+            .map(|deployment| deployment.channel.name.to_string())
+            .collect();
         assert_eq!((&order[1], order[2].as_str()), (&failed, "c"));
     }
 }

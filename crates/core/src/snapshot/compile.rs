@@ -139,7 +139,8 @@ fn check_rules(config: &Config, problems: &mut Problems) {
     }
     for (position, status) in config.retry.retry_on.iter().flatten().enumerate() {
         if !(400..=599).contains(status) {
-            let error = ConfigError::at(format!("retry.retry_on[{position}]"), format!("{status} is no status of an error"));
+            let error =
+                ConfigError::at(format!("retry.retry_on[{position}]"), format!("{status} is no status of an error"));
             problems.error(error.fix("use statuses from 400 to 599, such as 429 and 503"));
         }
     }

@@ -1,42 +1,38 @@
-//! Tries the plan's attempts until one really answers: says the request in the upstream's dialect, sends it, and holds
-//! the answer back until its first meaningful event. Until then every failure can go on to the next attempt.
+//! Makes attempts until one really answers. Until an answer's first meaningful event every failure can go on to another
+//! attempt, under one deadline, one number of attempts and one budget of repeated work.
 //!
-//! Core's verdict decides what to try next; nothing here knows a vendor or a status. Tests: `it/failover.rs`.
+//! Core's verdict decides what to try next; nothing here knows a vendor or a status. Tests: `it/failover.rs`,
+//! `it/resilience.rs`.
+
+mod hedge;
+mod read;
+mod say;
+mod send;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use tokio::time::Instant;
+use http::{HeaderMap, StatusCode};
+use tokio::time::{Instant, sleep_until};
 use waypost_core::GatewayError;
-use waypost_core::operation::Operation;
-use waypost_core::provider::Place;
-use waypost_core::route::{Attempt, Plan};
+use waypost_core::config::{Backoff, BackoffStrategy};
+use waypost_core::dice::Dice;
+use waypost_core::route::{Claim, Plan};
 use waypost_core::snapshot::Deployment;
-use waypost_core::verdict::{self, Next, Outcome, Tally, Trouble, Verdict, judge};
-use waypost_wire::WireError;
-use waypost_wire::chat::event::Event;
-use waypost_wire::chat::{Choice, FinishReason, Response};
-use waypost_wire::dialect::{Decoded, Face, StreamUsage, Survey, Tap, Target, UpstreamDialect};
-use waypost_wire::error::RemoteError;
+use waypost_core::usage::AttemptOutcome;
+use waypost_core::verdict::{Blame, Class, Next, Tally, Verdict};
+use waypost_wire::chat::Response;
+use waypost_wire::dialect::{Survey, Tap};
 use waypost_wire::loss::Losses;
-use waypost_wire::splice::{Splice, quoted};
 
-use super::call::{Call, Payload, forwarded};
+use self::send::{Ready, exchange};
+use super::call::Call;
 use super::deliver::{Change, Opening};
-use super::frames::{Break, Frames, Step};
-use super::meter::Meter;
-use super::simulate;
+use super::meter::{Meter, Trial};
+use super::queue;
 use crate::app::{App, Live};
-use crate::http::reply::JSON;
-use crate::upstream::{Answer as Upstream, AnswerBody, Failure, OutBody, Outgoing, Timeouts};
-
-/// The largest whole answer taken from an upstream.
-const MAX_ANSWER: u64 = 32 << 20;
-/// The largest error body read for its words.
-const MAX_ERROR: u64 = 64 << 10;
+use crate::upstream::AnswerBody;
 
 /// The answer of the attempt that won.
 pub struct Answer {
@@ -62,44 +58,6 @@ pub enum Content {
     Through(AnswerBody),
 }
 
-/// Makes attempts in the plan's order until one answers.
-pub async fn first_success(
-    app: &App,
-    live: &Live,
-    plan: &Plan,
-    call: &mut Call,
-    meter: &mut Meter,
-) -> Result<Answer, GatewayError> {
-    let mut tally = Tally::default();
-    let mut deadline = None;
-    let mut attempts = plan.attempts.iter().peekable();
-    while let Some(attempt) = attempts.next() {
-        let deadline = *deadline.get_or_insert_with(|| call.at + attempt.deployment.channel.timeouts.total);
-        let verdict = match make(app, live, attempt, call, meter, deadline).await {
-            Ok(answer) => return Ok(answer),
-            Err(Fallen::Said(error)) => return Err(error),
-            Err(Fallen::Judged(verdict)) => *verdict,
-        };
-        tracing::warn!(
-            request.id = %call.request_id,
-            deployment = %attempt.deployment.label,
-            attempt = meter.attempts(),
-            class = verdict.class.name(),
-            "the attempt failed: {}", verdict.error,
-        );
-        let next = verdict.next;
-        tally.add(verdict);
-        let spent = matches!(call.payload, Payload::Arriving(None));
-        if next == Next::Stop || spent || tally.attempts() >= plan.max_attempts || Instant::now() >= deadline {
-            break;
-        }
-        if next == Next::Deployment {
-            while attempts.next_if(|other| other.deployment.id == attempt.deployment.id).is_some() {}
-        }
-    }
-    Err(tally.into_error())
-}
-
 /// How an attempt failed.
 enum Fallen {
     /// The request cannot be said to this upstream, and the caller must know why.
@@ -114,355 +72,226 @@ impl From<Verdict> for Fallen {
     }
 }
 
-async fn make(
+/// The attempts of one request.
+struct Attempts<'a> {
+    app: &'a App,
+    live: &'a Live,
+    call: &'a Call,
+    meter: &'a mut Meter,
+    tally: Tally,
+    deadline: Instant,
+    dice: Dice,
+}
+
+/// Makes attempts in the plan's order until one answers.
+pub async fn first_success(
     app: &App,
     live: &Live,
-    attempt: &Attempt,
-    call: &mut Call,
+    plan: &mut Plan<'_>,
+    call: &Call,
     meter: &mut Meter,
-    deadline: Instant,
-) -> Result<Answer, Fallen> {
-    let deployment = &attempt.deployment;
-    let said = say(app, attempt, call).map_err(Fallen::Said)?;
-    meter.attempt(&deployment.label, matches!(said.mode, Mode::Translate(_)));
-    let Said { body, mode, losses } = said;
-    let outgoing = Request { path: path(attempt, call)?, headers: headers(attempt, call), body };
-    let upstream = send(app, live, attempt, call, outgoing, deadline).await?;
-    let (status, headers) = (upstream.status, upstream.headers);
-    let unchanged = status == StatusCode::NOT_MODIFIED && matches!(mode, Mode::Through);
-    if !status.is_success() && !unchanged {
-        return Err(refusal(app, call, attempt, status, &headers, upstream.body).await.into());
-    }
-    let content = read(call, attempt, mode, &headers, upstream.body).await?;
-    Ok(Answer { deployment: Arc::clone(deployment), status, headers, losses, content })
-}
-
-// === saying the request ===
-
-/// A request in the upstream's words.
-struct Said {
-    body: OutBody,
-    mode: Mode,
-    losses: Losses,
-}
-
-/// How the answer will be read.
-enum Mode {
-    Relay(&'static dyn Tap, Change),
-    Translate(&'static dyn UpstreamDialect),
-    Through,
-}
-
-fn say(app: &App, attempt: &Attempt, call: &mut Call) -> Result<Said, GatewayError> {
-    let deployment = &attempt.deployment;
-    let dialect = attempt.endpoint.dialect;
-    if call.operation == Operation::Chat && dialect != call.face.dialect {
-        let codec = dialect.codec();
-        let mut request = call.decoded()?;
-        app.seals.restore(deployment.channel.id, &mut request);
-        let mut losses = Losses::default();
-        let target = Target { model: &deployment.upstream, traits: &deployment.traits };
-        let body = codec.encode_request(&request, &target, &mut losses)?;
-        refuse_losses(call, &losses)?;
-        return Ok(Said { body: OutBody::Full(body), mode: Mode::Translate(codec), losses });
-    }
-    let (body, change) = relayed(deployment, call);
-    let mode = match call.tap() {
-        Some(tap) => Mode::Relay(tap, change),
-        None => Mode::Through,
-    };
-    Ok(Said { body, mode, losses: Losses::default() })
-}
-
-fn refuse_losses(call: &Call, losses: &Losses) -> Result<(), GatewayError> {
-    let lost: Vec<&str> = losses.refused_when_strict().map(|loss| loss.field.as_str()).collect();
-    match lost.first() {
-        Some(first) if call.is_strict() => {
-            let message = format!(
-                "The model's provider cannot be told: {}. Leave it out, or drop `x-waypost-strict`.",
-                lost.join(", ")
-            );
-            Err(GatewayError::unsupported(message, Some(first)))
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// The caller's own bytes, with the few that Waypost owns spliced, and what must be undone in the answer.
-fn relayed(deployment: &Deployment, call: &mut Call) -> (OutBody, Change) {
-    let renamed = call.model.as_deref().is_some_and(|model| model != &*deployment.upstream);
-    let asks_usage = call.peek.stream
-        && matches!(call.operation, Operation::Chat | Operation::Completions)
-        && call.face.dialect == waypost_wire::Dialect::OpenaiChat
-        && call.peek.include_usage != Some(true)
-        && deployment.traits.stream_usage == StreamUsage::Asked;
-    let unasked_usage = call.peek.stream && call.peek.include_usage != Some(true);
-    let change = Change { model: if renamed { call.model.clone() } else { None }, hide_usage: unasked_usage };
-    let body = match &mut call.payload {
-        Payload::Arriving(upload) => match upload.take() {
-            Some(upload) => upload.into_body(if renamed { &deployment.upstream } else { "" }),
-            None => OutBody::empty(),
-        },
-        Payload::Whole(body) => {
-            let mut splice = Splice::default();
-            if let (true, Some(at)) = (renamed, call.peek.model_at.clone()) {
-                splice.replace(at, quoted(&deployment.upstream));
-            }
-            if asks_usage {
-                // The peek has read these bytes as JSON; if they were not, asking for nothing would be right.
-                let _ = splice.ask_usage(body, &call.peek);
-            }
-            OutBody::Full(splice.apply(body))
-        }
-    };
-    (body, change)
-}
-
-// === sending it ===
-
-/// A request about to be sent.
-struct Request {
-    path: String,
-    headers: HeaderMap,
-    body: OutBody,
-}
-
-fn path(attempt: &Attempt, call: &Call) -> Result<String, Fallen> {
-    let channel = &attempt.deployment.channel;
-    let place = Place {
-        prefix: &channel.prefix,
-        model: &attempt.deployment.upstream,
-        path: &call.path,
-        query: if attempt.endpoint.dialect == call.face.dialect { call.query.as_deref() } else { None },
-        version: channel.api_version.as_deref().unwrap_or_default(),
-        stream: call.peek.stream,
-    };
-    attempt.endpoint.path_and_query(&place).ok_or_else(|| Fallen::Said(GatewayError::not_found(&call.path)))
-}
-
-fn headers(attempt: &Attempt, call: &Call) -> HeaderMap {
-    let channel = &attempt.deployment.channel;
-    let mut headers = HeaderMap::with_capacity(16);
-    headers.insert(USER_AGENT, HeaderValue::from_static(concat!("waypost/", env!("CARGO_PKG_VERSION"))));
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if call.operation != Operation::Passthrough {
-        headers.insert(CONTENT_TYPE, JSON);
-    }
-    for (name, value) in &channel.headers {
-        headers.insert(name, value.clone());
-    }
-    if attempt.endpoint.dialect == call.face.dialect {
-        // A caller that speaks the dialect itself knows which version of it: its word outweighs the channel's default.
-        for (name, value) in forwarded(&call.headers) {
-            headers.insert(name, value.clone());
-        }
-    } else {
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-    }
-    let credential = channel.credentials.get(attempt.credential);
-    if let Some((name, value)) = credential.and_then(|credential| credential.header.as_ref()) {
-        headers.insert(name, value.clone());
-    }
-    headers
-}
-
-async fn send(
-    app: &App,
-    live: &Live,
-    attempt: &Attempt,
-    call: &Call,
-    request: Request,
-    deadline: Instant,
-) -> Result<Upstream, Fallen> {
-    let channel = &attempt.deployment.channel;
-    let timeouts = Timeouts {
-        connect: channel.timeouts.connect,
-        first_byte: channel.timeouts.first_byte,
-        idle: channel.timeouts.idle,
-        deadline,
-    };
-    let sent = match live.origin(channel.id) {
-        Some(origin) => {
-            let Ok(target) = crate::upstream::Target::at(Arc::clone(origin), &request.path) else {
-                return Err(Fallen::Said(GatewayError::not_found(&call.path)));
-            };
-            let Request { headers, body, .. } = request;
-            let method = if call.operation == Operation::Chat { Method::POST } else { call.method.clone() };
-            app.transport.send(Outgoing { method, target, headers, body }, timeouts).await
-        }
-        None => {
-            let Some(face) = Face::of(attempt.endpoint.dialect) else {
-                return Err(judge(Outcome::Unreadable, call.model.as_deref()).into());
-            };
-            let body = match request.body {
-                OutBody::Full(body) => body,
-                OutBody::Stream(_) => Bytes::new(),
-            };
-            simulate::send(&app.simulator, call.operation, face, &request.path, body, timeouts).await
-        }
-    };
-    sent.map_err(|failure| match call.upload_error() {
-        Some(error) if failure == Failure::RequestBody => Fallen::Said(error),
-        Some(_) | None => judge(Outcome::Trouble(trouble(&failure)), call.model.as_deref()).into(),
-    })
-}
-
-fn trouble(failure: &Failure) -> Trouble {
-    match failure {
-        Failure::Connect(_) | Failure::Tls => Trouble::Connect,
-        Failure::ConnectTimeout | Failure::HeadTimeout | Failure::IdleTimeout | Failure::Deadline => Trouble::Timeout,
-        Failure::TooLarge { .. } => Trouble::TooLarge,
-        Failure::RequestBody => Trouble::CallerBody,
-        Failure::ClosedBeforeHead | Failure::BadHead | Failure::HeadTooLarge | Failure::BodyCut | Failure::BadBody => {
-            Trouble::Broken
-        }
-    }
-}
-
-// === reading the answer ===
-
-/// Reads an error answer for its words and judges it.
-async fn refusal(
-    app: &App,
-    call: &Call,
-    attempt: &Attempt,
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: AnswerBody,
-) -> Verdict {
-    // An error page that is too large or broken still has its status.
-    let body = body.collect(MAX_ERROR).await.unwrap_or_default();
-    let remote = scrubbed(attempt.endpoint.dialect.codec().decode_error(&body), attempt);
-    let said = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let header = said.and_then(|value| verdict::retry_after(value, app.unix_seconds()));
-    let retry_after = header.or(remote.retry_after_ms.map(Duration::from_millis));
-    judge(Outcome::Status { status: status.as_u16(), remote: &remote, retry_after }, call.model.as_deref())
-}
-
-async fn read(
-    call: &Call,
-    attempt: &Attempt,
-    mode: Mode,
-    headers: &HeaderMap,
-    body: AnswerBody,
-) -> Result<Content, Fallen> {
-    let model = call.model.as_deref();
-    let streams = headers.get(CONTENT_TYPE).is_some_and(is_event_stream);
-    match mode {
-        Mode::Through => Ok(Content::Through(body)),
-        Mode::Relay(..) | Mode::Translate(_) if streams != call.peek.stream => {
-            Err(judge(Outcome::Unreadable, model).into())
-        }
-        Mode::Relay(tap, change) if streams => {
-            let opening = open(Frames::new(body, tap.stream_decoder()), attempt, model).await?;
-            Ok(Content::RelayedStream { opening, tap, change })
-        }
-        Mode::Translate(codec) if streams => {
-            let opening = open(Frames::new(body, codec.stream_decoder()), attempt, model).await?;
-            Ok(Content::TranslatedStream(opening))
-        }
-        Mode::Relay(tap, change) => {
-            let body = collect(body, model).await?;
-            let survey = tap.survey_response(&body).map_err(|error| unreadable(&error, model))?;
-            match survey.error {
-                Some(remote) => Err(inside(remote, attempt, model)),
-                None => Ok(Content::Relayed { body, survey, tap, change }),
-            }
-        }
-        Mode::Translate(codec) => {
-            let body = collect(body, model).await?;
-            match codec.decode_response(&body).map_err(|error| unreadable(&error, model))? {
-                Decoded::Error(remote) => Err(inside(remote, attempt, model)),
-                Decoded::Response(response) => match failure(&response) {
-                    Some(remote) => Err(inside(remote, attempt, model)),
-                    None => Ok(Content::Translated(Box::new(response))),
-                },
-            }
-        }
-    }
-}
-
-fn is_event_stream(content_type: &HeaderValue) -> bool {
-    const KIND: &[u8] = b"text/event-stream";
-    content_type.as_bytes().get(..KIND.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(KIND))
-}
-
-/// An answer that says of itself that it failed, or that nothing ended it, is none.
-fn failure(response: &Response) -> Option<RemoteError> {
-    let unfinished = |choice: &Choice| matches!(choice.finish, None | Some(FinishReason::Failed(_)));
-    let failed = response.choices.is_empty() || response.choices.iter().any(unfinished);
-    failed.then(RemoteError::default)
-}
-
-async fn collect(body: AnswerBody, model: Option<&str>) -> Result<Bytes, Fallen> {
-    let collected = body.collect(MAX_ANSWER).await;
-    collected.map_err(|failure| judge(Outcome::Trouble(trouble(&failure)), model).into())
-}
-
-fn unreadable(error: &WireError, model: Option<&str>) -> Fallen {
-    tracing::debug!(%error, "an upstream's answer could not be read");
-    judge(Outcome::Unreadable, model).into()
-}
-
-/// Holds a stream back until it has said something.
-async fn open(mut frames: Frames, attempt: &Attempt, model: Option<&str>) -> Result<Opening, Fallen> {
-    let mut held = std::collections::VecDeque::new();
-    let mut events = Vec::new();
+) -> Result<Answer, GatewayError> {
+    let deadline = call.at + plan.total().unwrap_or(Duration::from_secs(600));
+    let mut attempts = Attempts { app, live, call, meter, tally: Tally::default(), deadline, dice: app.dice() };
+    app.traffic.request(app.clock.now());
+    let mut claim = queue::first(app, live, plan, call, attempts.meter, deadline).await?;
     loop {
-        let before = events.len();
-        let step = frames.step(&mut events).map_err(|cause| broken(cause, attempt, model))?;
-        let meaningful = events.iter().skip(before).any(Event::is_meaningful);
-        match step {
-            Step::Frame(frame) => held.push_back(frame),
-            // Even an empty answer says why it stopped, which is meaningful. This one failed, or is no answer.
-            Step::End => return Err(speechless(&events, model)),
-            Step::Starved => {
-                let more = std::future::poll_fn(|cx| frames.poll_more(cx)).await;
-                more.map_err(|cause| broken(cause, attempt, model))?;
+        let verdict = match attempts.make(plan, claim).await {
+            Ok(answer) => return Ok(answer),
+            Err(Lost::Said(error)) => return Err(error),
+            Err(Lost::Judged(verdict)) => verdict,
+        };
+        let Some(next) = attempts.next(plan, verdict).await else {
+            return Err(attempts.tally.into_error());
+        };
+        claim = next;
+    }
+}
+
+/// Why the request goes on to another attempt, or does not.
+enum Lost {
+    Said(GatewayError),
+    Judged(Judged),
+}
+
+/// What is left of a verdict once everybody has been told.
+#[derive(Clone, Copy)]
+struct Judged {
+    class: Class,
+    next: Next,
+    status: Option<u16>,
+}
+
+impl Attempts<'_> {
+    /// Makes one attempt, or two where the first is slow to begin and the route hedges.
+    async fn make(&mut self, plan: &mut Plan<'_>, claim: Claim) -> Result<Answer, Lost> {
+        if let Some(wait) = hedge::patience(self, plan) {
+            return hedge::race(self, plan, claim, wait).await;
+        }
+        let ready = self.ready(&claim).map_err(Lost::Said)?;
+        let trial = self.meter.begin(&claim, ready.is_translated(), false);
+        match exchange(self.app, self.live, &claim, self.call, ready, self.deadline).await {
+            Ok(answer) => Ok(self.won(plan, claim, trial, answer)),
+            Err(fallen) => Err(self.lost(plan, claim, &trial, fallen)),
+        }
+    }
+
+    fn ready(&self, claim: &Claim) -> Result<Ready, GatewayError> {
+        Ready::new(self.app, claim, self.call).map_err(|fallen| match fallen {
+            Fallen::Said(error) => error,
+            Fallen::Judged(verdict) => verdict.error,
+        })
+    }
+
+    /// An answer has begun: from here on the meter keeps the claim.
+    fn won(&mut self, plan: &Plan<'_>, mut claim: Claim, trial: Trial, answer: Answer) -> Answer {
+        let now = self.app.clock.now();
+        let after = trial.age();
+        let moved = claim.began(after, now);
+        self.app.note_transition(&claim.deployment, moved);
+        if let Some(pulse) = plan.pulse() {
+            pulse.beat(after);
+        }
+        self.meter.answered(claim, trial, answer.status.as_u16());
+        answer
+    }
+
+    /// Tells health, trail and log of a failure, and the plan where to go on.
+    fn lost(&mut self, plan: &mut Plan<'_>, claim: Claim, trial: &Trial, fallen: Fallen) -> Lost {
+        match fallen {
+            Fallen::Said(error) => {
+                self.meter.end(trial, AttemptOutcome::Failed(Class::BadRequest), None);
+                Lost::Said(error)
+            }
+            Fallen::Judged(verdict) => {
+                let judged = self.judged(claim, trial, *verdict, Some(plan));
+                Lost::Judged(judged)
             }
         }
-        if meaningful {
-            return Ok(Opening { frames, held, events });
+    }
+
+    fn judged(&mut self, mut claim: Claim, trial: &Trial, mut verdict: Verdict, plan: Option<&mut Plan<'_>>) -> Judged {
+        if verdict.class == Class::Timeout && self.tally.attempts() > 0 && Instant::now() >= self.deadline {
+            // What came before took the time.
+            verdict.blame = Blame::Nobody;
         }
+        self.meter.end(trial, AttemptOutcome::Failed(verdict.class), verdict.status);
+        tracing::warn!(
+            request.id = %self.call.request_id,
+            deployment = %claim.deployment.label,
+            credential = claim.credential().map(|credential| &*credential.label),
+            attempt = self.meter.attempts(),
+            class = verdict.class.name(),
+            status = verdict.status,
+            "the attempt failed: {}", verdict.error,
+        );
+        let moved = claim.fail(&verdict, self.app.clock.now());
+        self.app.note_transition(&claim.deployment, moved);
+        let judged = Judged { class: verdict.class, next: verdict.next, status: verdict.status };
+        if let Some(plan) = plan {
+            plan.after(&claim, verdict.next);
+        }
+        drop(claim);
+        self.app.queues.freed();
+        self.tally.add(verdict);
+        judged
+    }
+
+    /// The next attempt, after a pause where one is due; `None` if there is none to make.
+    async fn next(&mut self, plan: &mut Plan<'_>, judged: Judged) -> Option<Claim> {
+        let retry = &self.live.snapshot.retry;
+        let over = judged.next == Next::Stop
+            || self.call.is_spent()
+            || self.tally.attempts() >= retry.max_attempts
+            || !covers(retry.on.as_deref(), judged);
+        if over {
+            return None;
+        }
+        let tokens = self.call.tokens();
+        if retry.backoff.on_failover {
+            self.pause(&retry.backoff).await?;
+        }
+        let claim = match plan.claim(tokens, self.app.clock.now(), &mut self.dice) {
+            Ok(claim) => claim,
+            Err(_) => {
+                if !judged.class.may_pass() || !plan.again() {
+                    return None;
+                }
+                if !retry.backoff.on_failover {
+                    self.pause(&retry.backoff).await?;
+                }
+                plan.claim(tokens, self.app.clock.now(), &mut self.dice).ok()?
+            }
+        };
+        let budget = retry.budget;
+        let now = self.app.clock.now();
+        let allowed = !claim.deployment.state.is_failing() || self.app.traffic.retry(budget.percent, budget.floor, now);
+        (allowed && Instant::now() < self.deadline).then_some(claim)
+    }
+
+    /// Waits as long as is due before the next attempt; `None` if the deadline comes first.
+    async fn pause(&mut self, backoff: &Backoff) -> Option<()> {
+        let until = Instant::now() + pause(backoff, self.tally.attempts(), &mut self.dice);
+        if until >= self.deadline {
+            return None;
+        }
+        sleep_until(until).await;
+        Some(())
     }
 }
 
-fn inside(remote: RemoteError, attempt: &Attempt, model: Option<&str>) -> Fallen {
-    judge(Outcome::Inside(&scrubbed(remote, attempt)), model).into()
-}
-
-/// Shorter texts are no secrets, and may stand in any sentence.
-const MIN_SECRET: usize = 8;
-
-/// What an upstream says of a request, without the channel's keys: some echo them.
-fn scrubbed(mut remote: RemoteError, attempt: &Attempt) -> RemoteError {
-    let credentials = attempt.deployment.channel.credentials.iter();
-    let values = credentials.filter_map(|credential| credential.header.as_ref()?.1.to_str().ok());
-    for value in values {
-        let secret = value.strip_prefix("Bearer ").unwrap_or(value);
-        if secret.len() < MIN_SECRET {
-            continue;
-        }
-        let words = [&mut remote.kind, &mut remote.code, &mut remote.param].into_iter().flatten();
-        for text in words.chain([&mut remote.message]).filter(|text| text.contains(secret)) {
-            *text = text.replace(secret, "[redacted]");
-        }
+/// Is there another attempt after this? A list of statuses says nothing about failures without one, nor about keys that
+/// do not work and models that are not there: asking elsewhere is not asking again.
+fn covers(statuses: Option<&[u16]>, judged: Judged) -> bool {
+    let (Some(statuses), Some(status)) = (statuses, judged.status) else { return true };
+    match judged.class {
+        Class::CredentialDead | Class::NoMoney | Class::Forbidden | Class::ModelMissing => true,
+        Class::BadRequest
+        | Class::RateLimited
+        | Class::Overloaded
+        | Class::ServerError
+        | Class::Timeout
+        | Class::Network
+        | Class::Unreadable => statuses.contains(&status),
     }
-    remote
 }
 
-fn speechless(events: &[Event], model: Option<&str>) -> Fallen {
-    let failed = events.iter().any(|event| matches!(event, Event::Finish { .. }));
-    let outcome = if failed { Outcome::Inside(&RemoteError::default()) } else { Outcome::Unreadable };
-    judge(outcome, model).into()
-}
-
-fn broken(cause: Break, attempt: &Attempt, model: Option<&str>) -> Fallen {
-    let outcome = match cause {
-        Break::Transport(failure) => Outcome::Trouble(trouble(&failure)),
-        Break::Remote(remote) => return inside(remote, attempt, model),
-        Break::Unfinished => Outcome::Trouble(Trouble::Broken),
-        Break::Garbled(_) | Break::FrameTooLong => Outcome::Unreadable,
+/// The pause after so many attempts, up to a quarter longer by chance.
+fn pause(backoff: &Backoff, attempts: u32, dice: &mut Dice) -> Duration {
+    let (base, cap) = (backoff.base.0, backoff.cap.0);
+    let turn = attempts.saturating_sub(1);
+    let whole = match backoff.strategy {
+        BackoffStrategy::Exponential => base.saturating_mul(1_u32.checked_shl(turn).unwrap_or(u32::MAX)),
+        BackoffStrategy::Linear => base.saturating_mul(turn.saturating_add(1)),
+        BackoffStrategy::Constant => base,
     };
-    judge(outcome, model).into()
+    let whole = whole.min(cap);
+    let quarter = u64::try_from(whole.as_micros() / 4).unwrap_or(u64::MAX);
+    whole + Duration::from_micros(dice.below(quarter.saturating_add(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use waypost_core::config::Span;
+
+    use super::*;
+
+    #[test]
+    fn pauses_grow_as_the_strategy_says_up_to_the_cap_and_a_quarter_more_002_29() {
+        let seconds = |strategy| {
+            let backoff = Backoff { strategy, base: Span::seconds(1), cap: Span::seconds(5), on_failover: false };
+            let mut dice = Dice::seeded(1);
+            (1..=5).map(|attempts| pause(&backoff, attempts, &mut dice)).collect::<Vec<_>>()
+        };
+        for (strategy, expected) in [
+            (BackoffStrategy::Exponential, [1, 2, 4, 5, 5]),
+            (BackoffStrategy::Linear, [1, 2, 3, 4, 5]),
+            (BackoffStrategy::Constant, [1, 1, 1, 1, 1]),
+        ] {
+            for (pause, expected) in seconds(strategy).into_iter().zip(expected) {
+                let least = Duration::from_secs(expected);
+                assert!(pause >= least && pause <= least + least / 4, "{strategy:?}: {pause:?}");
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -64,8 +64,10 @@ pub struct Call {
     pub model: Option<Arc<str>>,
     pub request_id: Arc<str>,
     pub at: Instant,
+    /// When the body was read and validated.
+    pub read: Instant,
     /// Read from the body when the first attempt needs it.
-    decoded: Option<Arc<Request>>,
+    decoded: OnceLock<Arc<Request>>,
     /// Why the rest of an upload could not be read.
     upload_fault: Arc<OnceLock<BodyError>>,
 }
@@ -75,7 +77,29 @@ pub enum Payload {
     /// Here, whole; any number of attempts can send it.
     Whole(Bytes),
     /// Still arriving; one attempt can send it, which leaves nothing behind.
-    Arriving(Option<Upload>),
+    Arriving(Arriving),
+}
+
+/// An upload that can be taken once.
+pub struct Arriving {
+    upload: Mutex<Option<Upload>>,
+    fault: Arc<OnceLock<BodyError>>,
+}
+
+impl Arriving {
+    fn new(upload: Upload) -> Self {
+        let fault = Arc::clone(&upload.fault);
+        Self { upload: Mutex::new(Some(upload)), fault }
+    }
+
+    /// The upload, for the attempt that sends it.
+    pub fn take(&self) -> Option<Upload> {
+        self.upload.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn is_taken(&self) -> bool {
+        self.upload.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
 }
 
 impl Call {
@@ -96,8 +120,8 @@ impl Call {
         };
         let model = peek.model.as_deref().map(Arc::from);
         let upload_fault = match &payload {
-            Payload::Arriving(Some(upload)) => Arc::clone(&upload.fault),
-            Payload::Arriving(None) | Payload::Whole(_) => Arc::default(),
+            Payload::Arriving(arriving) => Arc::clone(&arriving.fault),
+            Payload::Whole(_) => Arc::default(),
         };
         Ok(Self {
             face,
@@ -111,7 +135,8 @@ impl Call {
             model,
             request_id,
             at,
-            decoded: None,
+            read: Instant::now(),
+            decoded: OnceLock::new(),
             upload_fault,
         })
     }
@@ -136,7 +161,24 @@ impl Call {
             stream: self.peek.stream,
             input_bytes: self.body().map_or(0, |body| body.len() as u64),
             at: self.at,
+            read: self.read,
         }
+    }
+
+    /// Its body is gone: no further attempt can send it.
+    pub fn is_spent(&self) -> bool {
+        match &self.payload {
+            Payload::Whole(_) => false,
+            Payload::Arriving(arriving) => arriving.is_taken(),
+        }
+    }
+
+    /// About how many tokens it will take, input and output: what is reserved of limits until they are known.
+    pub fn tokens(&self) -> u64 {
+        /// Where the caller sets no cap.
+        const USUAL_OUTPUT: u64 = 256;
+        let input = waypost_core::usage::estimate(self.body().map_or(0, |body| body.len() as u64));
+        input.saturating_add(USUAL_OUTPUT)
     }
 
     /// The body, if it is here whole.
@@ -148,16 +190,15 @@ impl Call {
     }
 
     /// The request in the neutral model, decoded on first use.
-    pub fn decoded(&mut self) -> Result<Arc<Request>, WireError> {
-        if let Some(decoded) = &self.decoded {
+    pub fn decoded(&self) -> Result<Arc<Request>, WireError> {
+        if let Some(decoded) = self.decoded.get() {
             return Ok(Arc::clone(decoded));
         }
         let body = self.body().cloned().unwrap_or_default();
         // Translating reads every key, not only those that routing peeks at.
         keys_once(&body)?;
         let decoded = Arc::new(self.face.codec.decode_request(&body)?);
-        self.decoded = Some(Arc::clone(&decoded));
-        Ok(decoded)
+        Ok(Arc::clone(self.decoded.get_or_init(|| decoded)))
     }
 
     /// Does the caller refuse translations that lose something (`x-waypost-strict: true`)?
@@ -167,7 +208,7 @@ impl Call {
 
     /// How an answer to this call is dressed.
     pub fn reply(&self, created: u64) -> Reply {
-        let request = self.decoded.clone().unwrap_or_default();
+        let request = self.decoded.get().cloned().unwrap_or_default();
         Reply {
             id: self.request_id.strip_prefix("req_").unwrap_or(&self.request_id).to_owned(),
             created,
@@ -236,7 +277,7 @@ async fn read_by_form(
         None if body.is_end_stream() => Ok((Payload::Whole(Bytes::new()), Peek::default())),
         None => {
             let body = LimitedBody::new(body, app.limits()).map_err(unreadable)?;
-            Ok((Payload::Arriving(Some(Upload::new(Bytes::new(), None, body))), Peek::default()))
+            Ok((Payload::Arriving(Arriving::new(Upload::new(Bytes::new(), None, body))), Peek::default()))
         }
     }
 }
@@ -276,7 +317,7 @@ async fn look_ahead(
     }
     let (model, model_at) = found.unzip();
     let upload = Upload::new(ahead.freeze(), model_at, body);
-    Ok((Payload::Arriving(Some(upload)), Peek { model, ..Peek::default() }))
+    Ok((Payload::Arriving(Arriving::new(upload)), Peek { model, ..Peek::default() }))
 }
 
 /// A body that goes on while it arrives: first what was read ahead, then the rest.

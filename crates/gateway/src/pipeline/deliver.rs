@@ -318,9 +318,10 @@ impl Relay {
     fn break_off(&mut self, out: &mut Out, cause: Break) {
         let mut drawn = BytesMut::new();
         let mut encoder = self.face.stream_encoder(self.reply.clone());
+        let class = cause.class();
         let error = GatewayError::stream_broken().caused_by(cause);
         encoder.error(&error.fault(self.meter.request_id()), &mut drawn);
-        self.meter.fail(&error);
+        self.meter.fail(&error, class);
         self.end_frame(out);
         out.push(drawn.freeze());
         self.end(Outcome::Broken);
@@ -463,9 +464,10 @@ impl Translate {
     }
 
     fn break_off(&mut self, out: &mut BytesMut, cause: Break) {
+        let class = cause.class();
         let error = GatewayError::stream_broken().caused_by(cause);
         self.encoder.error(&error.fault(self.meter.request_id()), out);
-        self.meter.fail(&error);
+        self.meter.fail(&error, class);
         self.end(Outcome::Broken);
     }
 
@@ -499,8 +501,9 @@ impl Through {
                 Some(Ok(bytes))
             }
             Some(Err(failure)) => {
+                let class = Break::Transport(failure).class();
                 let error = GatewayError::stream_broken().caused_by(failure);
-                self.meter.fail(&error);
+                self.meter.fail(&error, class);
                 self.meter.settle(Outcome::Broken);
                 Some(Err(Broken))
             }

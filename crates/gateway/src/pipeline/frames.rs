@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use waypost_core::verdict::Class;
 use waypost_wire::WireError;
 use waypost_wire::chat::event::Event;
 use waypost_wire::dialect::StreamDecoder;
@@ -37,6 +38,19 @@ pub enum Break {
     FrameTooLong,
     /// The provider said so itself.
     Remote(RemoteError),
+}
+
+impl Break {
+    /// What the deployment is to blame for; `None` if the request ran out of time while the answer was still coming.
+    pub fn class(&self) -> Option<Class> {
+        match self {
+            Self::Transport(Failure::Deadline) => None,
+            Self::Transport(Failure::IdleTimeout) => Some(Class::Timeout),
+            Self::Transport(_) | Self::Unfinished => Some(Class::Network),
+            Self::Garbled(_) | Self::FrameTooLong => Some(Class::Unreadable),
+            Self::Remote(_) => Some(Class::ServerError),
+        }
+    }
 }
 
 impl fmt::Display for Break {

@@ -4,14 +4,20 @@
 //! no price, writes nothing and never waits. Tests: `it/usage.rs`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use waypost_core::GatewayError;
-use waypost_core::usage::{Basis, Outcome, UsageRecord, clamp, estimate};
+use waypost_core::route::Claim;
+use waypost_core::usage::{AttemptOutcome, AttemptRecord, Basis, Outcome, Stages, UsageRecord, clamp, estimate};
+use waypost_core::verdict::Class;
 use waypost_wire::chat::Usage;
 use waypost_wire::chat::event::Event;
 use waypost_wire::loss::Losses;
 
+use super::queue::Queues;
+use crate::app::App;
+use crate::clock::Clock;
 use crate::records::Records;
 
 /// What is known of a request when it is admitted.
@@ -24,12 +30,20 @@ pub struct Opened {
     /// Size of the request's body: the base of an input estimate.
     pub input_bytes: u64,
     pub at: Instant,
+    /// When the body was read and validated.
+    pub read: Instant,
 }
 
 /// The meter of one admitted request.
 pub struct Meter {
     opened: Opened,
     records: Records,
+    clock: Clock,
+    queues: Arc<Queues>,
+    /// The attempt that answers, and its place in the trail.
+    claim: Option<(Claim, usize)>,
+    trail: Vec<AttemptRecord>,
+    stages: Stages,
     usage: Usage,
     basis: Option<Basis>,
     output_bytes: u64,
@@ -43,11 +57,35 @@ pub struct Meter {
     settled: bool,
 }
 
+/// An upstream call under way: its place in the trail, and when it began.
+pub struct Trial {
+    place: usize,
+    began: Instant,
+}
+
+impl Trial {
+    /// How long it has been under way.
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+}
+
 impl Meter {
-    pub fn start(opened: Opened, records: Records) -> Self {
+    pub fn start(opened: Opened, app: &App) -> Self {
+        let micros = |until: Instant| micros(until.duration_since(opened.at));
+        let stages = Stages {
+            read_us: Some(micros(opened.read)),
+            planned_us: Some(micros(Instant::now())),
+            ..Stages::default()
+        };
         Self {
             opened,
-            records,
+            records: app.records.clone(),
+            clock: app.clock,
+            queues: Arc::clone(&app.queues),
+            claim: None,
+            trail: Vec::new(),
+            stages,
             usage: Usage::default(),
             basis: None,
             output_bytes: 0,
@@ -70,11 +108,49 @@ impl Meter {
         self.attempts
     }
 
+    /// It waited so long for a free slot.
+    pub fn queued(&mut self, wait: Duration) {
+        self.stages.queued_us = Some(micros(wait));
+    }
+
     /// Another upstream call begins.
-    pub fn attempt(&mut self, deployment: &Arc<str>, translated: bool) {
+    pub fn begin(&mut self, claim: &Claim, translated: bool, hedge: bool) -> Trial {
         self.attempts += 1;
-        self.deployment = Some(Arc::clone(deployment));
+        self.deployment = Some(Arc::clone(&claim.deployment.label));
         self.translated = translated;
+        let began = Instant::now();
+        let started_us = micros(began.duration_since(self.opened.at));
+        self.trail.push(AttemptRecord {
+            deployment: Arc::clone(&claim.deployment.label),
+            credential: claim.credential().map_or_else(|| "".into(), |credential| Arc::clone(&credential.label)),
+            started_us,
+            ended_us: started_us,
+            outcome: AttemptOutcome::Cancelled,
+            status: None,
+            hedge,
+        });
+        Trial { place: self.trail.len() - 1, began }
+    }
+
+    /// An upstream call is over without having answered.
+    pub fn end(&mut self, trial: &Trial, outcome: AttemptOutcome, status: Option<u16>) {
+        let ended_us = micros(self.opened.at.elapsed());
+        if let Some(record) = self.trail.get_mut(trial.place) {
+            *record = AttemptRecord { ended_us, outcome, status, ..record.clone() };
+        }
+    }
+
+    /// An upstream call answers. Its claim is kept until the answer is delivered.
+    pub fn answered(&mut self, claim: Claim, trial: Trial, status: u16) {
+        self.deployment = Some(Arc::clone(&claim.deployment.label));
+        self.end(&trial, AttemptOutcome::Answered, Some(status));
+        self.stages.answered_us = Some(micros(self.opened.at.elapsed()));
+        self.claim = Some((claim, trial.place));
+    }
+
+    /// What is known of the way so far.
+    pub fn way(&self) -> (&Stages, &[AttemptRecord]) {
+        (&self.stages, &self.trail)
     }
 
     /// Takes one event of the answer into account.
@@ -163,8 +239,11 @@ impl Meter {
         self.settle(Outcome::Failed);
     }
 
-    /// The provider's part of the answer is over because of this error.
-    pub fn fail(&mut self, error: &GatewayError) {
+    /// The provider's part of the answer is over because of this error. `class` says what the deployment is to blame for.
+    pub fn fail(&mut self, error: &GatewayError, class: Option<Class>) {
+        if let (Some((claim, _)), Some(class)) = (&mut self.claim, class) {
+            let _ = claim.cut(class, self.clock.now());
+        }
         tracing::warn!(
             request.id = %self.opened.request_id,
             deployment = self.deployment.as_deref(),
@@ -181,6 +260,25 @@ impl Meter {
         }
     }
 
+    /// Ends the attempt that answered: its limits are corrected and given back, its deployment is told.
+    fn release(&mut self, outcome: Outcome, usage: &Usage) {
+        let Some((mut claim, place)) = self.claim.take() else { return };
+        if let Some(record) = self.trail.get_mut(place) {
+            record.ended_us = micros(self.opened.at.elapsed());
+        }
+        if let (Some(input), Some(output)) = (usage.input, usage.output) {
+            claim.used(input.saturating_add(output));
+        }
+        match outcome {
+            Outcome::Complete => {
+                let _ = claim.succeed(self.clock.now());
+            }
+            Outcome::Broken | Outcome::Abandoned | Outcome::Failed => {}
+        }
+        drop(claim);
+        self.queues.freed();
+    }
+
     /// Files the record. Later calls, and the drop, file nothing.
     pub fn settle(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.settled, true) {
@@ -193,6 +291,8 @@ impl Meter {
             Outcome::Broken | Outcome::Abandoned | Outcome::Failed => self.usage_so_far(),
         };
         let clamped = clamp(&mut usage);
+        self.release(outcome, &usage);
+        self.stages.first_token_us = self.first_token.map(|at| micros(at.duration_since(self.opened.at)));
         let millis = |until: Instant| until.duration_since(self.opened.at).as_millis() as u64;
         self.records.file(UsageRecord {
             request_id: Arc::clone(&self.opened.request_id),
@@ -201,8 +301,8 @@ impl Meter {
             operation: self.opened.operation,
             deployment: self.deployment.take(),
             attempts: self.attempts,
-            trail: Vec::new(),
-            stages: waypost_core::usage::Stages::default(),
+            trail: std::mem::take(&mut self.trail),
+            stages: self.stages,
             outcome,
             status: self.status,
             stream: self.opened.stream,
@@ -214,6 +314,10 @@ impl Meter {
             first_token_ms: self.first_token.map(millis),
         });
     }
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl Drop for Meter {

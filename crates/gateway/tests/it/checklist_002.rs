@@ -246,7 +246,9 @@ async fn the_kind_of_provider_is_told_from_the_key_or_from_the_address_alone_002
         let yaml = format!("channels: [{{name: a, {channel}}}]");
         let config =
             waypost_core::config::Config::parse(&yaml, waypost_core::config::Format::Yaml, "a.yaml", &|_| None);
-        waypost_core::snapshot::compile(&config.unwrap()).unwrap().channels[0].provider.kind
+        waypost_core::snapshot::compile(&config.unwrap(), &waypost_core::health::States::default()).unwrap().channels[0]
+            .provider
+            .kind
     };
     for (channel, kind) in [
         ("base_url: 'https://api.openai.com/v1', api_key: sk-1", "openai"),

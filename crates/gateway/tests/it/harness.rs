@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use waypost_core::config::{Config, Format};
+use waypost_core::health::States;
 use waypost_core::snapshot::compile;
 use waypost_core::usage::UsageRecord;
 use waypost_gateway::app::{App, Live, Parts};
@@ -38,20 +39,24 @@ impl Gateway {
         Self::start_with(yaml, Limits::default()).await
     }
 
-    /// Starts a gateway with these `channels:` (YAML list items) and one key, [`KEY`].
+    /// Starts a gateway with these `channels:` (YAML list items), one key, [`KEY`], and next to no pause between attempts.
     pub(crate) async fn with_channels(channels: &str) -> Self {
-        Self::start(&format!("keys: [{{name: test, key: {KEY}}}]\nchannels:\n{channels}\n")).await
+        Self::start(&format!(
+            "keys: [{{name: test, key: {KEY}}}]\nretry: {{backoff: {{base: 1ms}}}}\nchannels:\n{channels}\n"
+        ))
+        .await
     }
 
     /// The same with limits of the edge.
     pub(crate) async fn start_with(yaml: &str, limits: Limits) -> Self {
         let config = Config::parse(yaml, Format::Yaml, "test.yaml", &|_| None).expect("the config can be read");
-        let snapshot = compile(&config).expect("the config compiles");
+        let states = States::default();
+        let snapshot = compile(&config, &states).expect("the config compiles");
         let jobs = Jobs::new();
         let (records, inbox) = Records::new();
         let transport = Box::new(HttpTransport::new(PoolSettings::default(), jobs.clone()));
         let live = Live::new(snapshot).expect("every channel has an address");
-        let app = Arc::new(App::new(Parts { live, transport, records, limits: limits.clone(), entropy: 7 }));
+        let app = Arc::new(App::new(Parts { live, states, transport, records, limits: limits.clone(), entropy: 7 }));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
         let edge = Edge::new(limits, jobs.clone());

@@ -273,7 +273,7 @@ async fn with_no_other_deployment_a_stream_that_says_nothing_is_a_plain_error_wi
             let before = upstream.speaks() - 1;
             let events = || Script::stream(upstream.events());
             for (script, status) in [(events().cut_after(before), 502), (events().stall_after(before), 504)] {
-                let faulty = Scripted::start(vec![script]).await;
+                let faulty = Scripted::always(script).await;
                 let channel = upstream.channel("one", &faulty.url(), SHORT_IDLE);
                 let mut gateway = Gateway::with_channels(&channel).await;
                 let answer = gateway.post(caller.path(), caller.stream_request()).await;

@@ -269,5 +269,6 @@ async fn a_request_that_no_deployment_answers_files_one_record_without_usage() {
     let record = gateway.record().await;
     gateway.assert_no_record();
     assert_eq!((answer.status, record.status, record.outcome), (502, 502, Outcome::Failed));
-    assert_eq!((record.usage.input, record.usage.output, record.attempts), (None, None, 1));
+    assert_eq!((record.usage.input, record.usage.output, record.attempts), (None, None, 3));
+    assert_eq!(upstream.hits(), 3, "alone, it is asked again");
 }

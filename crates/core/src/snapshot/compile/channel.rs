@@ -91,7 +91,7 @@ pub(super) fn compile(
         gate: states.gate(id),
         key_strategy: channel.key_strategy.unwrap_or(config.defaults.key_strategy),
         turn: states.turn(Turn::Keys(id)),
-        policy: Policy::new(breaker, cooldowns),
+        policy: Policy { watched: !provider.built_in || channel.breaker.is_some(), ..Policy::new(breaker, cooldowns) },
     })
 }
 

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
 use super::*;
-use crate::snapshot::Deployment;
 use crate::access::identify;
 use crate::config::Format;
 use crate::provider::Place;
+use crate::snapshot::Deployment;
 
 fn compiled(text: &str) -> Result<Snapshot, Vec<String>> {
     let config = Config::parse(text, Format::Yaml, "w.yaml", &|_| None).expect(text);
@@ -330,17 +330,16 @@ fn a_fallback_channel_that_is_not_there_is_an_error_with_its_place() {
 routing: {fallback_channel: frist}",
     )
     .unwrap_err();
-    assert_eq!(
-        errors,
-        ["w.yaml:2:11: routing.fallback_channel: there is no channel `frist`; did you mean `first`?"]
-    );
+    assert_eq!(errors, ["w.yaml:2:11: routing.fallback_channel: there is no channel `frist`; did you mean `first`?"]);
 }
 
 #[test]
 fn health_stays_with_a_deployment_over_reloads_and_a_new_secret_starts_anew() {
     let states = States::default();
     let compiled = |key: &str, url: &str| {
-        let text = format!("channels: [{{name: o, provider: openai_compatible, base_url: {url}, api_key: {key}, models: [m]}}]");
+        let text = format!(
+            "channels: [{{name: o, provider: openai_compatible, base_url: {url}, api_key: {key}, models: [m]}}]"
+        );
         let config = Config::parse(&text, Format::Yaml, "w.yaml", &|_| None).unwrap();
         compile(&config, &states).unwrap()
     };

@@ -33,7 +33,8 @@ pub fn answer(app: &App, depth: HealthDepth) -> Response<Body> {
             let snapshot = &live.snapshot;
             let providers: std::collections::BTreeSet<_> =
                 snapshot.channels.iter().map(|channel| channel.provider.kind).collect();
-            let deployments: usize = snapshot.routes.values().flat_map(|route| &route.tiers).map(Vec::len).sum();
+            let deployments: usize =
+                snapshot.routes.values().flat_map(|route| &route.tiers).map(|tier| tier.deployments.len()).sum();
             let body = json!({
                 "status": word,
                 "version": env!("CARGO_PKG_VERSION"),
@@ -41,7 +42,7 @@ pub fn answer(app: &App, depth: HealthDepth) -> Response<Body> {
                 "providers": providers,
                 "channels": snapshot.channels.len(),
                 "deployments": deployments,
-                "model_families": snapshot.families.len(),
+                "model_families": snapshot.families.list.len(),
                 "models": snapshot.models.len(),
                 "keys": snapshot.keys.len(),
                 "panics": app.panics(),

@@ -48,8 +48,8 @@ fn found(snapshot: &Snapshot, caller: &Caller, id: &str) -> Result<ListedModel, 
     if let Some(listed) = snapshot.models.iter().find(|listed| *listed.name == *id) {
         return Ok(listed.clone());
     }
-    let deployments = snapshot.deployments(id);
-    let first = deployments.first().and_then(|tier| tier.first()).ok_or_else(unknown)?;
+    let route = snapshot.route(id).ok_or_else(unknown)?;
+    let first = route.tiers.first().and_then(|tier| tier.deployments.first()).ok_or_else(unknown)?;
     Ok(ListedModel::of(id, first))
 }
 

@@ -33,9 +33,10 @@ async fn at(url: &str, settings: &str) -> Gateway {
 /// What every mount answers while the upstream does this.
 async fn through(script: Script, status: u16) -> Vec<Answer> {
     let upstream = Upstream::always(script).await;
-    let gateway = at(&upstream.url(), "").await;
     let mut answers = vec![];
     for (path, body, _) in MOUNTS {
+        // Anew for each, so that none sees what the last one taught the gateway.
+        let gateway = at(&upstream.url(), "").await;
         let answer = gateway.post(path, body).await;
         drawn(path, &answer, status);
         answers.push(answer);
