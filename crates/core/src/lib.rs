@@ -19,6 +19,7 @@ pub mod nearest;
 pub mod operation;
 pub mod pattern;
 pub mod provider;
+pub mod rate_headers;
 pub mod route;
 pub mod secret;
 pub mod snapshot;

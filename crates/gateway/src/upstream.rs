@@ -1,11 +1,13 @@
 //! The far side: sends one request to one target and gives back its answer as a stream of bytes, or says what went
 //! wrong. Knows no dialect, vendor, retry policy or breaker. Tests: `tests/it/transport.rs`, over sockets.
 
+mod address;
 mod answer;
 mod connect;
 mod exchange;
 mod failure;
 mod pool;
+mod resolve;
 mod target;
 mod tls;
 
@@ -19,9 +21,11 @@ use http::{HeaderMap, Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+pub use self::address::Reach;
 pub use self::answer::AnswerBody;
 pub use self::failure::{ConnectFault, Failure};
 pub use self::pool::{HttpTransport, PoolSettings};
+pub use self::resolve::{Lookup, system_lookup};
 pub use self::target::{BadTarget, Origin, Target};
 pub use self::tls::{TlsOptions, TlsProfile};
 

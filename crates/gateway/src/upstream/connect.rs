@@ -1,20 +1,28 @@
-//! Makes connections: name look-up, TCP, TLS. Keeps none: the pool does. Tests: `tests/it/transport.rs`.
+//! Makes connections: look-up, judgement of addresses, TCP, TLS. Keeps none: the pool does.
+//! Tests: `tests/it/transport.rs`, `tests/it/ssrf.rs`.
 
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{Instant, timeout_at};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{ConnectFault, Failure, Origin};
+use super::resolve::Resolver;
+use super::{BoxFuture, ConnectFault, Failure, Origin};
+
+/// How long an address may keep silent before the next one is tried beside it (RFC 8305 recommends a quarter second).
+const MOMENT: Duration = Duration::from_millis(250);
 
 /// A connection, plain or encrypted. Remembers whether any byte of an answer ever came.
 pub(super) struct Socket {
@@ -28,43 +36,79 @@ enum Stream {
 }
 
 /// Connects to `origin`, handshake included, before `deadline`.
-pub(super) async fn connect(origin: &Origin, deadline: Instant) -> Result<Socket, Failure> {
-    timeout_at(deadline, connect_at_leisure(origin, deadline)).await.unwrap_or(Err(Failure::ConnectTimeout))
+pub(super) async fn connect(origin: &Origin, resolver: &Resolver, deadline: Instant) -> Result<Socket, Failure> {
+    timeout_at(deadline, connect_at_leisure(origin, resolver)).await.unwrap_or(Err(Failure::ConnectTimeout))
 }
 
-async fn connect_at_leisure(origin: &Origin, deadline: Instant) -> Result<Socket, Failure> {
-    let addresses = addresses(origin).await?;
-    let stream = first_reachable(&addresses, deadline).await?;
+async fn connect_at_leisure(origin: &Origin, resolver: &Resolver) -> Result<Socket, Failure> {
+    let stream = first_reachable(addresses(origin, resolver).await?).await?;
     // Failing to set it makes the connection slow, not wrong.
     let _ = stream.set_nodelay(true);
     let stream = if origin.secure { encrypt(origin, stream).await? } else { Stream::Plain(stream) };
     Ok(Socket { stream, answered: Arc::default() })
 }
 
-async fn addresses(origin: &Origin) -> Result<Vec<SocketAddr>, Failure> {
-    if let Ok(address) = origin.host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(address, origin.port)]);
-    }
-    match lookup_host((&*origin.host, origin.port)).await {
-        Ok(found) => Ok(found.collect()),
-        Err(_) => Err(Failure::Connect(ConnectFault::NoAddress)),
+/// The addresses that may be connected to. Nothing looks the name up again after this.
+async fn addresses(origin: &Origin, resolver: &Resolver) -> Result<VecDeque<SocketAddr>, Failure> {
+    let found = match origin.address {
+        Some(address) => Arc::from([address]),
+        None => resolver.addresses(&origin.host).await,
+    };
+    let allowed = found.iter().copied().filter(|address| origin.reach.allows(*address));
+    let allowed = by_turns(allowed.map(|address| SocketAddr::new(address, origin.port)));
+    match (allowed.is_empty(), found.is_empty()) {
+        (false, _) => Ok(allowed),
+        (true, false) => Err(Failure::Connect(ConnectFault::Forbidden)),
+        (true, true) => Err(Failure::Connect(ConnectFault::NoAddress)),
     }
 }
 
-/// Tries the addresses in the resolver's order; a silent one may use up its share of the time, not the others'.
-async fn first_reachable(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, Failure> {
+/// The resolver's order, but the families by turns, so that one without a route costs one try.
+fn by_turns(addresses: impl Iterator<Item = SocketAddr>) -> VecDeque<SocketAddr> {
+    let mut first = None;
+    let (one, other): (Vec<_>, Vec<_>) =
+        addresses.partition(|address| *first.get_or_insert(address.is_ipv4()) == address.is_ipv4());
+    let mut other = other.into_iter();
+    let mut turns: VecDeque<_> = one.into_iter().flat_map(|one| [Some(one), other.next()]).flatten().collect();
+    turns.extend(other);
+    turns
+}
+
+/// Tries the addresses in order, each as soon as one before it failed or kept silent for a moment. The first that
+/// answers wins; silence ends with the caller's patience.
+async fn first_reachable(mut untried: VecDeque<SocketAddr>) -> Result<TcpStream, Failure> {
+    let mut trying: Vec<BoxFuture<'static, io::Result<TcpStream>>> = Vec::new();
     let mut failure = Failure::Connect(ConnectFault::NoAddress);
-    for (tried, address) in addresses.iter().enumerate() {
-        let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-        let now = Instant::now();
-        let share = now + deadline.saturating_duration_since(now) / left;
-        failure = match timeout_at(share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => Failure::Connect(fault(&error)),
-            Err(_) => Failure::ConnectTimeout,
-        };
+    loop {
+        match untried.pop_front() {
+            Some(address) => trying.push(Box::pin(TcpStream::connect(address))),
+            None if trying.is_empty() => return Err(failure),
+            None => {}
+        }
+        match next_end(&mut trying, !untried.is_empty()).await {
+            Some(Ok(stream)) => return Ok(stream),
+            Some(Err(error)) => failure = Failure::Connect(fault(&error)),
+            None => {}
+        }
     }
-    Err(failure)
+}
+
+/// The end of any attempt, which is then gone; `None` after a moment, if `impatient`.
+async fn next_end(
+    trying: &mut Vec<BoxFuture<'static, io::Result<TcpStream>>>,
+    impatient: bool,
+) -> Option<io::Result<TcpStream>> {
+    let mut moment = pin!(sleep(MOMENT));
+    poll_fn(|cx| {
+        for at in 0..trying.len() {
+            if let Some(Poll::Ready(end)) = trying.get_mut(at).map(|attempt| attempt.as_mut().poll(cx)) {
+                drop(trying.swap_remove(at));
+                return Poll::Ready(Some(end));
+            }
+        }
+        if impatient { moment.as_mut().poll(cx).map(|()| None) } else { Poll::Pending }
+    })
+    .await
 }
 
 fn fault(error: &io::Error) -> ConnectFault {
@@ -73,7 +117,10 @@ fn fault(error: &io::Error) -> ConnectFault {
 
 async fn encrypt(origin: &Origin, stream: TcpStream) -> Result<Stream, Failure> {
     let config = origin.tls.config().ok_or(Failure::Tls)?;
-    let name = ServerName::try_from(origin.host.to_string()).map_err(|_| Failure::Tls)?;
+    let name = match origin.address {
+        Some(address) => ServerName::from(address),
+        None => ServerName::try_from(origin.host.to_string()).map_err(|_| Failure::Tls)?,
+    };
     let stream = TlsConnector::from(config).connect(name, stream).await.map_err(|_| Failure::Tls)?;
     Ok(Stream::Tls(Box::new(stream)))
 }

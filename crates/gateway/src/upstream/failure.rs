@@ -41,6 +41,9 @@ pub enum Failure {
 pub enum ConnectFault {
     /// The name has no address.
     NoAddress,
+    /// The name has only addresses that this origin may not reach: a public name that leads into a private network, or
+    /// anything that leads to a link-local or metadata address.
+    Forbidden,
     /// Nobody listens there.
     Refused,
     /// No route, reset, or out of our own resources.
@@ -76,6 +79,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Connect(ConnectFault::NoAddress) => "the upstream's name has no address",
+            Self::Connect(ConnectFault::Forbidden) => "the upstream's name leads to an address that is not allowed",
             Self::Connect(ConnectFault::Refused) => "the upstream refused the connection",
             Self::Connect(ConnectFault::Unreachable) => "the upstream cannot be reached",
             Self::Tls => "the TLS handshake with the upstream failed",

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::answer::Wire;
 use super::connect::connect;
 use super::exchange::{Lane, Link, Lost, Stream, Trunk};
+use super::resolve::{Lookup, Resolver, system_lookup};
 use super::{Answer, AnswerBody, BoxFuture, Failure, Origin, Outgoing, Timeouts, Transport};
 use crate::jobs::Jobs;
 
@@ -35,6 +36,7 @@ impl Default for PoolSettings {
 /// Connections belong to the runtime that opened them: with one current-thread runtime per core, give each its own.
 pub struct HttpTransport {
     pool: Arc<Pool>,
+    resolver: Resolver,
     jobs: Jobs,
 }
 
@@ -54,9 +56,14 @@ struct Kept {
 impl HttpTransport {
     /// A transport with an empty pool; its sweeper and HTTP/2 connections run as `jobs`.
     pub fn new(settings: PoolSettings, jobs: Jobs) -> Self {
+        Self::with_lookup(settings, jobs, system_lookup())
+    }
+
+    /// The same with names looked up in another way.
+    pub fn with_lookup(settings: PoolSettings, jobs: Jobs, lookup: Lookup) -> Self {
         let pool = Arc::new(Pool { settings, origins: Mutex::default() });
         jobs.spawn("pool sweeper", sweep(Arc::downgrade(&pool), jobs.clone(), settings.idle_for / 3));
-        Self { pool, jobs }
+        Self { pool, resolver: Resolver::new(lookup, jobs.clone()), jobs }
     }
 
     async fn run(&self, outgoing: Outgoing, timeouts: Timeouts) -> Result<Answer, Failure> {
@@ -98,7 +105,7 @@ impl HttpTransport {
 
     async fn open(&self, origin: &Arc<Origin>, timeouts: &Timeouts) -> Result<Lane, Failure> {
         let connect_by = Instant::now() + timeouts.connect;
-        let socket = match connect(origin, connect_by.min(timeouts.deadline)).await {
+        let socket = match connect(origin, &self.resolver, connect_by.min(timeouts.deadline)).await {
             Err(Failure::ConnectTimeout) if timeouts.deadline < connect_by => {
                 return Err(Failure::Deadline);
             }

@@ -3,12 +3,14 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderValue, Uri};
 
 use super::TlsProfile;
+use super::address::{self, Host, Reach};
 
 /// One endpoint at one origin. Clones are cheap.
 #[derive(Clone, Debug)]
@@ -17,11 +19,14 @@ pub struct Target {
     pub(super) path: PathAndQuery,
 }
 
-/// Scheme, host, port and TLS settings. Equal origins share connections.
+/// Scheme, host, port, TLS settings and reach. Equal origins share connections.
 pub struct Origin {
     pub(super) secure: bool,
     /// Without the brackets of an IPv6 address.
-    pub(super) host: Box<str>,
+    pub(super) host: Arc<str>,
+    /// The host, if it is an address in any spelling.
+    pub(super) address: Option<IpAddr>,
+    pub(super) reach: Reach,
     pub(super) port: u16,
     pub(super) tls: TlsProfile,
     pub(super) authority: Authority,
@@ -57,9 +62,20 @@ impl Target {
 }
 
 impl Origin {
-    /// The origin of an absolute URL; its path is ignored.
+    /// The origin of an absolute URL; its path is ignored. A public name may lead to the open internet only, addresses
+    /// and local names to private networks too, and nothing to link-local or metadata addresses.
     pub fn parse(url: &str, tls: TlsProfile) -> Result<Self, BadTarget> {
         Self::of(&url.parse().map_err(|_| BadTarget)?, tls)
+    }
+
+    /// The same, but its name may lead to this machine and to private networks if `allowed`.
+    pub fn allow_private(self, allowed: bool) -> Self {
+        if allowed { Self { reach: Reach::Private, ..self } } else { self }
+    }
+
+    /// How far its connections may reach.
+    pub fn reach(&self) -> Reach {
+        self.reach
     }
 
     fn of(uri: &Uri, tls: TlsProfile) -> Result<Self, BadTarget> {
@@ -69,15 +85,22 @@ impl Origin {
             _ => return Err(BadTarget),
         };
         let authority = uri.authority().ok_or(BadTarget)?;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-        if host.is_empty() || authority.as_str().contains('@') {
+        let host = authority.host().to_ascii_lowercase();
+        if authority.as_str().contains('@') {
             return Err(BadTarget);
         }
+        let named = address::host(&host).ok_or(BadTarget)?;
+        let reach = Reach::of(&named, false);
+        let (host, address): (Arc<str>, _) = match named {
+            Host::Address(address) => (address.to_string().into(), Some(address)),
+            Host::Name(name) => (name.into(), None),
+        };
         let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
         let host_header = HeaderValue::from_str(authority.as_str()).map_err(|_| BadTarget)?;
         static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
         let hash = SEED.hash_one((secure, &host, port));
-        Ok(Self { secure, host: host.into(), port, tls, authority: authority.clone(), host_header, hash })
+        let authority = authority.clone();
+        Ok(Self { secure, host, address, reach, port, tls, authority, host_header, hash })
     }
 }
 
@@ -88,6 +111,7 @@ impl PartialEq for Origin {
                 && self.secure == other.secure
                 && self.port == other.port
                 && self.host == other.host
+                && self.reach == other.reach
                 && self.tls == other.tls)
     }
 }
@@ -129,7 +153,18 @@ mod tests {
 
     #[test]
     fn urls_that_cannot_be_targets_are_refused() {
-        for url in ["ftp://a/", "/v1", "http://", "https://user:secret@a/", "file:///etc/passwd", "nonsense"] {
+        for url in [
+            "ftp://a/",
+            "/v1",
+            "http://",
+            "https://user:secret@a/",
+            "file:///etc/passwd",
+            "nonsense",
+            "http://[::1",
+            "http://[nonsense]/",
+            "http://256.1.1.1/",
+            "http://1.2.3.4.5/",
+        ] {
             assert_eq!(Target::parse(url).err(), Some(BadTarget), "{url}");
         }
     }
@@ -140,5 +175,17 @@ mod tests {
         assert!(origin("https://a/x") == origin("https://A:443/y"));
         assert!(origin("https://a") != origin("http://a:443"));
         assert!(origin("https://a") != origin("https://b"));
+        assert!(origin("http://127.1:80") == origin("http://0x7f000001"));
+        assert!(origin("https://a.example") == origin("https://a.example").allow_private(false));
+        assert!(origin("https://a.example") != origin("https://a.example").allow_private(true));
+    }
+
+    #[test]
+    fn what_an_origin_may_reach_follows_from_the_owners_words() {
+        let reach = |url, allowed| Origin::parse(url, TlsProfile::Public).unwrap().allow_private(allowed).reach();
+        assert_eq!(reach("https://api.example.com", false), Reach::Public);
+        assert_eq!(reach("https://api.example.com", true), Reach::Private);
+        assert_eq!(reach("http://[::1]:1", false), Reach::Private);
+        assert_eq!(reach("http://LOCALHOST:1", false), Reach::Private);
     }
 }

@@ -16,7 +16,7 @@ use waypost_gateway::http;
 use waypost_gateway::jobs::Jobs;
 use waypost_gateway::records::{Inbox, Records};
 use waypost_gateway::serve::{Edge, Limits};
-use waypost_gateway::upstream::{HttpTransport, PoolSettings};
+use waypost_gateway::upstream::{HttpTransport, Lookup, PoolSettings, system_lookup};
 use waypost_testkit::{Answer, Request};
 
 /// The key that [`Gateway::with_channels`] configures.
@@ -47,14 +47,24 @@ impl Gateway {
         .await
     }
 
+    /// The same as [`Gateway::with_channels`], with names looked up in another way.
+    pub(crate) async fn with_lookup(channels: &str, lookup: Lookup) -> Self {
+        let yaml = format!("keys: [{{name: test, key: {KEY}}}]\nchannels:\n{channels}\n");
+        Self::build(&yaml, Limits::default(), lookup).await
+    }
+
     /// The same with limits of the edge.
     pub(crate) async fn start_with(yaml: &str, limits: Limits) -> Self {
+        Self::build(yaml, limits, system_lookup()).await
+    }
+
+    async fn build(yaml: &str, limits: Limits, lookup: Lookup) -> Self {
         let config = Config::parse(yaml, Format::Yaml, "test.yaml", &|_| None).expect("the config can be read");
         let states = States::default();
         let snapshot = compile(&config, &states).expect("the config compiles");
         let jobs = Jobs::new();
         let (records, inbox) = Records::new();
-        let transport = Box::new(HttpTransport::new(PoolSettings::default(), jobs.clone()));
+        let transport = Box::new(HttpTransport::with_lookup(PoolSettings::default(), jobs.clone(), lookup));
         let live = Live::new(snapshot).expect("every channel has an address");
         let app = Arc::new(App::new(Parts { live, states, transport, records, limits: limits.clone(), entropy: 7 }));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");

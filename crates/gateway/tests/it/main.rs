@@ -15,6 +15,7 @@ mod identity;
 mod providers;
 mod relay;
 mod simulator;
+mod ssrf;
 mod start;
 mod streams;
 mod transport;
