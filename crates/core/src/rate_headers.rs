@@ -12,6 +12,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue};
 use waypost_wire::error::RemoteError;
 
+use crate::limit::Said;
 use crate::verdict;
 
 /// What is left of a provider's limits for one credential, as far as its answer says.
@@ -24,6 +25,10 @@ pub struct Remaining {
     pub requests: Option<u64>,
     /// Tokens that may still be used.
     pub tokens: Option<u64>,
+    /// How many requests there are when the limit is whole.
+    pub requests_limit: Option<u64>,
+    /// How many tokens there are when the limit is whole.
+    pub tokens_limit: Option<u64>,
     /// In how long the limit of `requests` is whole again, at most a day.
     pub requests_reset: Option<Duration>,
     /// In how long the limit of `tokens` is whole again, at most a day.
@@ -34,6 +39,12 @@ impl Remaining {
     /// Whether the answer said anything.
     pub fn is_known(&self) -> bool {
         *self != Self::default()
+    }
+
+    /// What it says of requests, and of tokens, for [`crate::limit::Learned`].
+    pub fn said(&self) -> (Said, Said) {
+        let requests = Said { limit: self.requests_limit, left: self.requests, reset: self.requests_reset };
+        (requests, Said { limit: self.tokens_limit, left: self.tokens, reset: self.tokens_reset })
     }
 
     /// How long nothing can be sent, if a limit is used up and its reset is known: the longer of the two.
@@ -53,6 +64,7 @@ pub fn remaining(headers: &HeaderMap, now_unix: u64) -> Remaining {
         let Ok(value) = value.to_str() else { continue };
         match field {
             Field::Left(window) => windows.lower(window, count(value)),
+            Field::Limit(window) => windows.at(window).limit = count(value),
             Field::Reset(window) => windows.at(window).reset = time::reset(value, now_unix),
             Field::Structured => structured(value, now_unix, &mut windows),
         }
@@ -93,6 +105,7 @@ enum Window {
 /// What one header tells.
 enum Field {
     Left(Window),
+    Limit(Window),
     Reset(Window),
     /// The `RateLimit` field of the IETF drafts.
     Structured,
@@ -106,6 +119,8 @@ fn field(name: &str) -> Option<Field> {
         "" if name == "ratelimit" => Field::Structured,
         // OpenAI, Azure, Groq, xAI and all that follow them.
         "-remaining-requests" => Field::Left(Window::Requests),
+        "-limit-requests" | "-requests-limit" => Field::Limit(Window::Requests),
+        "-limit-tokens" | "-tokens-limit" => Field::Limit(Window::Tokens),
         "-reset-requests" => Field::Reset(Window::Requests),
         "-remaining-tokens" => Field::Left(Window::Tokens),
         "-reset-tokens" => Field::Reset(Window::Tokens),
@@ -115,6 +130,8 @@ fn field(name: &str) -> Option<Field> {
         "-tokens-remaining" => Field::Left(Window::Tokens),
         "-tokens-reset" => Field::Reset(Window::Tokens),
         "-input-tokens-remaining" => Field::Left(Window::InputTokens),
+        "-input-tokens-limit" => Field::Limit(Window::InputTokens),
+        "-output-tokens-limit" => Field::Limit(Window::OutputTokens),
         "-input-tokens-reset" => Field::Reset(Window::InputTokens),
         "-output-tokens-remaining" => Field::Left(Window::OutputTokens),
         "-output-tokens-reset" => Field::Reset(Window::OutputTokens),
@@ -123,6 +140,10 @@ fn field(name: &str) -> Option<Field> {
         "-remaining-tokens-generated" => Field::Left(Window::OutputTokens),
         // Mistral and Cerebras.
         "-remaining-req-minute" | "-remaining-requests-minute" => Field::Left(Window::RequestsMinute),
+        "-limit-req-minute" | "-limit-requests-minute" => Field::Limit(Window::RequestsMinute),
+        "-limit-tokens-minute" => Field::Limit(Window::TokensMinute),
+        "-limit-requests-day" => Field::Limit(Window::RequestsDay),
+        "-limit-tokens-day" => Field::Limit(Window::TokensDay),
         "-reset-req-minute" | "-reset-requests-minute" => Field::Reset(Window::RequestsMinute),
         "-remaining-requests-day" => Field::Left(Window::RequestsDay),
         "-reset-requests-day" => Field::Reset(Window::RequestsDay),
@@ -137,6 +158,7 @@ fn field(name: &str) -> Option<Field> {
         "bysize-remaining-month" => Field::Left(Window::TokensMonth),
         // Relays, and the IETF drafts up to the sixth.
         "-remaining" => Field::Left(Window::Unnamed),
+        "-limit" => Field::Limit(Window::Unnamed),
         "-reset" => Field::Reset(Window::Unnamed),
         _ => return None,
     })
@@ -163,10 +185,11 @@ fn structured(value: &str, now_unix: u64, windows: &mut Windows) {
 }
 
 fn member(text: &str, now_unix: u64, windows: &mut Windows) {
-    let mut said = Left::default();
+    let mut said = Said::default();
     for part in text.split([',', ';']) {
         match part.trim().split_once('=') {
             Some(("r" | "remaining", value)) => said.left = count(value),
+            Some(("limit", value)) => said.limit = count(value),
             Some(("t" | "reset", value)) => said.reset = time::reset(value, now_unix),
             Some(_) | None => {}
         }
@@ -179,20 +202,14 @@ fn member(text: &str, now_unix: u64, windows: &mut Windows) {
     }
 }
 
-#[derive(Clone, Copy, Default)]
-struct Left {
-    left: Option<u64>,
-    reset: Option<Duration>,
-}
-
 #[derive(Default)]
 struct Windows {
-    requests: [Left; 4],
-    tokens: [Left; 6],
+    requests: [Said; 4],
+    tokens: [Said; 6],
 }
 
 impl Windows {
-    fn at(&mut self, window: Window) -> &mut Left {
+    fn at(&mut self, window: Window) -> &mut Said {
         let [requests, requests_minute, requests_day, unnamed] = &mut self.requests;
         let [tokens, input, output, tokens_minute, tokens_day, tokens_month] = &mut self.tokens;
         match window {
@@ -219,7 +236,7 @@ impl Windows {
     }
 
     fn tightest(&self) -> Remaining {
-        let tightest = |windows: &[Left]| {
+        let tightest = |windows: &[Said]| {
             let known = windows.iter().filter(|window| window.left.is_some());
             known.copied().min_by_key(|window| (window.left, std::cmp::Reverse(window.reset))).unwrap_or_default()
         };
@@ -227,6 +244,8 @@ impl Windows {
         Remaining {
             requests: requests.left,
             tokens: tokens.left,
+            requests_limit: requests.limit,
+            tokens_limit: tokens.limit,
             requests_reset: requests.reset,
             tokens_reset: tokens.reset,
         }

@@ -86,6 +86,8 @@ pub enum Class {
     Timeout,
     Network,
     Unreadable,
+    /// The upstream sent us elsewhere, which is never followed.
+    Redirected,
 }
 
 impl Class {
@@ -98,6 +100,7 @@ impl Class {
             | Self::NoMoney
             | Self::Forbidden
             | Self::ModelMissing
+            | Self::Redirected
             | Self::RateLimited => false,
         }
     }
@@ -116,6 +119,7 @@ impl Class {
             Self::Timeout => "timeout",
             Self::Network => "network",
             Self::Unreadable => "unreadable",
+            Self::Redirected => "redirected",
         }
     }
 }
@@ -157,6 +161,7 @@ fn judge_status(status: u16, remote: &RemoteError, retry_after: Option<Duration>
         }
         400..=499 => caller(status, remote),
         503 | 529 => deployment(Class::Overloaded, of_status(status)),
+        300..=399 => deployment(Class::Redirected, of_status(status)),
         504 => deployment(Class::Timeout, of_status(status)),
         _ => deployment(Class::ServerError, of_status(status)),
     }
@@ -306,7 +311,12 @@ fn rank(class: Class) -> u8 {
         Class::ModelMissing => 0,
         Class::RateLimited => 1,
         Class::CredentialDead | Class::NoMoney | Class::Forbidden => 2,
-        Class::Network | Class::Unreadable | Class::ServerError | Class::Overloaded | Class::Timeout => 3,
+        Class::Network
+        | Class::Unreadable
+        | Class::Redirected
+        | Class::ServerError
+        | Class::Overloaded
+        | Class::Timeout => 3,
         Class::BadRequest => 4,
     }
 }

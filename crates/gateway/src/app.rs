@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
-use http::HeaderValue;
+use http::{HeaderMap, HeaderValue};
 use waypost_core::dice::Dice;
 use waypost_core::error::{GatewayError, Origin as ErrorOrigin};
 use waypost_core::health::{Phase, States, Traffic, Transition};
 use waypost_core::ids::ChannelId;
+use waypost_core::rate_headers;
 use waypost_core::route::Claim;
 use waypost_core::snapshot::{Deployment, Snapshot};
 
@@ -74,7 +75,10 @@ impl Live {
             } else {
                 TlsProfile::own(&TlsOptions { extra_roots: Vec::new(), verify: false }).map_err(|_| BadTarget)?
             };
-            origins.insert(channel.id, Arc::new(Origin::parse(&channel.origin, tls)?));
+            origins.insert(
+                channel.id,
+                Arc::new(Origin::parse(&channel.origin, tls)?.allow_private(channel.allow_private)),
+            );
         }
         Ok(Self { snapshot, origins })
     }
@@ -161,7 +165,13 @@ impl App {
     }
 
     /// Takes in what an answer's headers say is left of the provider's limits.
-    pub fn hear(&self, _claim: &Claim, _headers: &http::HeaderMap) {}
+    pub fn hear(&self, claim: &Claim, headers: &HeaderMap) {
+        let remaining = rate_headers::remaining(headers, self.unix_seconds());
+        if remaining.is_known() {
+            let (requests, tokens) = remaining.said();
+            claim.hear(requests, tokens, self.clock.now());
+        }
+    }
 
     /// Tells that a deployment was isolated or came back.
     pub fn note_transition(&self, deployment: &Deployment, transition: Option<Transition>) {

@@ -299,6 +299,7 @@ fn cooldown(policy: &Policy, class: Class) -> Duration {
         | Class::ServerError
         | Class::Network
         | Class::Unreadable
+        | Class::Redirected
         | Class::BadRequest
         | Class::CredentialDead
         | Class::NoMoney

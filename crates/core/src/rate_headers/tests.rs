@@ -19,7 +19,7 @@ type Fields = &'static [(&'static str, &'static str)];
 type Told = (Option<u64>, Option<u64>, Option<u128>, Option<u128>);
 
 fn told(fields: &[(&str, &str)]) -> Told {
-    let Remaining { requests, tokens, requests_reset, tokens_reset } = remaining(&headers(fields), NOW);
+    let Remaining { requests, tokens, requests_reset, tokens_reset, .. } = remaining(&headers(fields), NOW);
     (requests, tokens, requests_reset.map(|wait| wait.as_millis()), tokens_reset.map(|wait| wait.as_millis()))
 }
 
@@ -285,4 +285,29 @@ fn sentences_are_read_as_providers_write_them() {
         let remote = RemoteError { message: message.to_owned(), ..RemoteError::default() };
         assert_eq!(waits(&[], &remote), wait, "{message}");
     }
+}
+
+#[test]
+fn the_limits_themselves_are_read_where_they_are_told() {
+    let limits = |fields: Fields| {
+        let (requests, tokens) = remaining(&headers(fields), NOW).said();
+        (requests.limit, tokens.limit)
+    };
+    let openai: Fields = &[
+        ("x-ratelimit-limit-requests", "500"),
+        ("x-ratelimit-remaining-requests", "499"),
+        ("x-ratelimit-limit-tokens", "30000"),
+        ("x-ratelimit-remaining-tokens", "29000"),
+    ];
+    assert_eq!(limits(openai), (Some(500), Some(30_000)));
+    let anthropic: Fields = &[
+        ("anthropic-ratelimit-requests-limit", "50"),
+        ("anthropic-ratelimit-requests-remaining", "49"),
+        ("anthropic-ratelimit-output-tokens-limit", "8000"),
+        ("anthropic-ratelimit-output-tokens-remaining", "100"),
+        ("anthropic-ratelimit-input-tokens-limit", "40000"),
+        ("anthropic-ratelimit-input-tokens-remaining", "39000"),
+    ];
+    assert_eq!(limits(anthropic), (Some(50), Some(8_000)), "the limit is that of the tightest");
+    assert_eq!(limits(&[("ratelimit", "limit=100, remaining=50, reset=5")]), (Some(100), None));
 }

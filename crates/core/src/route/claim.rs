@@ -199,7 +199,8 @@ impl Claim {
             | Class::ServerError
             | Class::Timeout
             | Class::Network
-            | Class::Unreadable => {}
+            | Class::Unreadable
+            | Class::Redirected => {}
         }
     }
 

@@ -252,7 +252,8 @@ fn covers(statuses: Option<&[u16]>, judged: Judged) -> bool {
         | Class::ServerError
         | Class::Timeout
         | Class::Network
-        | Class::Unreadable => statuses.contains(&status),
+        | Class::Unreadable
+        | Class::Redirected => statuses.contains(&status),
     }
 }
 

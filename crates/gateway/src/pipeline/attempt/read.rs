@@ -2,14 +2,13 @@
 //! before it has said anything: all of these are verdicts. Nothing an upstream says is passed on unscrubbed.
 //! Tests: `it/failover.rs`, `it/streams.rs`.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::{Instant, timeout_at};
+use waypost_core::rate_headers;
 use waypost_core::route::Claim;
-use waypost_core::verdict::{self, Outcome, Trouble, Verdict, judge};
+use waypost_core::verdict::{Outcome, Trouble, Verdict, judge};
 use waypost_wire::WireError;
 use waypost_wire::chat::event::Event;
 use waypost_wire::chat::{Choice, FinishReason, Response};
@@ -42,9 +41,7 @@ pub(super) async fn refusal(
     // An error page that is too large or broken still has its status.
     let body = body.collect(MAX_ERROR).await.unwrap_or_default();
     let remote = scrubbed(claim.endpoint.dialect.codec().decode_error(&body), claim);
-    let said = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let header = said.and_then(|value| verdict::retry_after(value, app.unix_seconds()));
-    let retry_after = header.or(remote.retry_after_ms.map(Duration::from_millis));
+    let retry_after = rate_headers::retry_after(headers, &remote, app.unix_seconds());
     judge(Outcome::Status { status: status.as_u16(), remote: &remote, retry_after }, call.model.as_deref())
 }
 
