@@ -18,6 +18,7 @@ mod read;
 mod retry;
 mod routing;
 mod server;
+mod tls;
 mod values;
 mod yaml;
 
@@ -37,6 +38,7 @@ pub use probe::{Probe, ProbeKind};
 pub use retry::{Backoff, BackoffStrategy, Retry, RetryBudget};
 pub use routing::{Hedge, KeyStrategy, ModelRouting, Queue, Routing, Strategy};
 pub use server::Server;
+pub use tls::Tls;
 pub use values::Span;
 
 use node::{Node, Places, Value};

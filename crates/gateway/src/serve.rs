@@ -6,6 +6,8 @@ mod check;
 mod connection;
 mod limits;
 mod pulse;
+mod socket;
+mod tls;
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -29,6 +31,7 @@ pub use self::body::{BodyError, LimitedBody, read_body};
 pub use self::check::{Refusal, check_encoding, check_head};
 pub use self::limits::Limits;
 use self::pulse::Pulse;
+pub use self::tls::{TlsCerts, TlsError, TlsFiles, WATCH_EVERY};
 use crate::jobs::Jobs;
 
 /// Who is at the other end of the connection.
@@ -114,6 +117,16 @@ impl Edge {
     /// Accepts on `listener` until [`Edge::begin_drain`], then closes it. Connections are served on the runtime this
     /// runs on: with one current-thread runtime per core, call it once in each with a clone of the listening socket.
     pub async fn serve<H: Handler>(&self, listener: TcpListener, handler: H) {
+        self.serve_with(listener, None, handler).await;
+    }
+
+    /// As [`Edge::serve`], but every connection speaks TLS first. A handshake has the time of the first request head.
+    pub async fn serve_tls<H: Handler>(&self, listener: TcpListener, certs: TlsCerts, handler: H) {
+        self.serve_with(listener, Some(certs), handler).await;
+    }
+
+    /// Both: plain where there is no certificate.
+    pub async fn serve_with<H: Handler>(&self, listener: TcpListener, certs: Option<TlsCerts>, handler: H) {
         let mut failures = 0;
         loop {
             let accepted = tokio::select! {
@@ -124,7 +137,8 @@ impl Edge {
             match accepted {
                 Ok((stream, addr, permit)) => {
                     failures = 0;
-                    let connection = connection::serve(self.clone(), stream, Peer { addr }, handler.clone());
+                    let connection =
+                        connection::serve(self.clone(), stream, certs.clone(), Peer { addr }, handler.clone());
                     self.shared.jobs.spawn("connection", async move {
                         connection.await;
                         drop(permit);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
-use waypost_core::config::{Config, Environment, Format, from_environment};
+use waypost_core::config::{Config, Environment, Format, Server, from_environment};
 use waypost_core::health::States;
 use waypost_core::snapshot::compile;
 
@@ -18,7 +18,7 @@ use crate::app::{App, Live, Parts};
 use crate::http;
 use crate::jobs::Jobs;
 use crate::records::{LogStyle, Records, write_access_log};
-use crate::serve::{Edge, Limits};
+use crate::serve::{Edge, Limits, TlsCerts, TlsFiles, WATCH_EVERY};
 use crate::simulator;
 use crate::upstream::{HttpTransport, PoolSettings};
 
@@ -94,6 +94,7 @@ pub async fn run(arguments: Arguments) -> Result<(), StartError> {
 fn check(arguments: &Arguments) -> Result<(), StartError> {
     let Chosen { config, file, .. } = choose(arguments)?;
     let snapshot = compile(&config, &States::default()).map_err(errors)?;
+    certificate(&config.server)?;
     let place = file.map_or("environment".to_owned(), |file| file.display().to_string());
     for warning in &snapshot.warnings {
         say(&format!("warning: {warning}"));
@@ -134,19 +135,24 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         entropy: u64::from_le_bytes(random()?),
     }));
 
+    let certs = certificate(&settings)?;
     let listener = listen(&settings.host, settings.port).await?;
     let address =
         listener.local_addr().map_err(|error| StartError::one(format!("the listener has no address: {error}")))?;
     // Whoever reads that it is ready may stop it in the same breath.
     let ended = end_signal()?;
+    warn_of_plain_http(address, certs.is_some());
     greet(address, &chosen);
+    if let Some(certs) = &certs {
+        jobs.spawn("certificate watch", certs.clone().watch(WATCH_EVERY, jobs.clone()));
+    }
     let edge = Edge::new(limits, jobs.clone());
     let handler = {
         let app = Arc::clone(&app);
         move |request, _peer| http::answer(Arc::clone(&app), request)
     };
     let serving = edge.clone();
-    jobs.spawn("accept loop", async move { serving.serve(listener, handler).await });
+    jobs.spawn("accept loop", async move { serving.serve_with(listener, certs, handler).await });
 
     ended.await;
     app.begin_drain();
@@ -206,6 +212,22 @@ fn errors(errors: Vec<waypost_core::config::ConfigError>) -> StartError {
 }
 
 // === the world outside ===
+
+fn certificate(server: &Server) -> Result<Option<TlsCerts>, StartError> {
+    let Some(tls) = &server.tls else { return Ok(None) };
+    let files = TlsFiles { cert: PathBuf::from(&tls.cert), key: PathBuf::from(&tls.key) };
+    TlsCerts::load(files).map(Some).map_err(|error| StartError::one(error.to_string()))
+}
+
+fn warn_of_plain_http(address: SocketAddr, secure: bool) {
+    if !(secure || address.ip().to_canonical().is_loopback()) {
+        tracing::warn!(
+            %address,
+            "plain HTTP on a network address: keys and prompts can be read on the way; set server.tls, or keep the port \
+             behind a proxy that speaks TLS"
+        );
+    }
+}
 
 async fn listen(host: &str, port: u16) -> Result<TcpListener, StartError> {
     let addresses: Vec<SocketAddr> = (host, port)

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::tls::Tls;
 use super::values::{Span, bounded};
 
 /// How the gateway listens.
@@ -14,6 +15,8 @@ pub struct Server {
     /// The port to listen on. 0 takes any free one.
     #[serde(deserialize_with = "bounded::<_, _, 0, 65_535>")]
     pub port: u16,
+    /// Serve HTTPS (TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1) instead of plain HTTP.
+    pub tls: Option<Tls>,
     /// The largest request body in bytes; larger ones are answered with 413.
     #[serde(deserialize_with = "bounded::<_, _, 1024, 1_073_741_824>")]
     #[schemars(range(min = 1024, max = 1_073_741_824))]
@@ -33,6 +36,7 @@ impl Default for Server {
         Self {
             host: "127.0.0.1".to_owned(),
             port: 3000,
+            tls: None,
             max_body_bytes: 26_214_400,
             max_connections: 10_000,
             head_timeout: Span::seconds(10),

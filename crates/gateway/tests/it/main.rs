@@ -18,6 +18,7 @@ mod simulator;
 mod ssrf;
 mod start;
 mod streams;
+mod tls;
 mod transport;
 mod usage;
 mod v1;

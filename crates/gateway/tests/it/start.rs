@@ -16,13 +16,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const CHAT: &str = "/v1/chat/completions";
 
 /// A binary to be started in an empty folder with no environment but this.
-struct Waypost {
+pub(crate) struct Waypost {
     folder: PathBuf,
     command: Command,
 }
 
 impl Waypost {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         static FOLDERS: AtomicU32 = AtomicU32::new(0);
         let name = format!("start-{}-{}", std::process::id(), FOLDERS.fetch_add(1, Ordering::Relaxed));
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
@@ -32,23 +32,23 @@ impl Waypost {
         Self { folder, command }
     }
 
-    fn file(self, name: &str, text: &str) -> Self {
+    pub(crate) fn file(self, name: &str, text: &str) -> Self {
         std::fs::write(self.folder.join(name), text).unwrap();
         self
     }
 
-    fn arguments(mut self, arguments: &[&str]) -> Self {
+    pub(crate) fn arguments(mut self, arguments: &[&str]) -> Self {
         self.command.args(arguments);
         self
     }
 
-    fn env(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
     }
 
     /// Runs it to its end: exit code, standard output, standard error.
-    async fn run(mut self) -> (Option<i32>, String, String) {
+    pub(crate) async fn run(mut self) -> (Option<i32>, String, String) {
         let child = self.command.spawn().unwrap();
         let pid = child.id();
         let ended = tokio::task::spawn_blocking(|| child.wait_with_output());
@@ -60,7 +60,7 @@ impl Waypost {
     }
 
     /// Starts it and waits until it is ready.
-    async fn start(mut self) -> Running {
+    pub(crate) async fn start(mut self) -> Running {
         let mut child = self.command.spawn().unwrap();
         let (lines, said) = mpsc::unbounded_channel();
         watch(child.stderr.take().unwrap(), lines);
@@ -86,12 +86,12 @@ fn watch(stream: impl Read + Send + 'static, lines: mpsc::UnboundedSender<String
     });
 }
 
-fn signal(pid: u32, name: &str) {
+pub(crate) fn signal(pid: u32, name: &str) {
     let sent = Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
     assert!(sent.success());
 }
 
-struct Running {
+pub(crate) struct Running {
     child: Option<Child>,
     said: mpsc::UnboundedReceiver<String>,
     logged: mpsc::UnboundedReceiver<String>,
@@ -103,7 +103,7 @@ struct Running {
 
 impl Running {
     /// Waits until these words are on standard error.
-    async fn hear(&mut self, words: &str) {
+    pub(crate) async fn hear(&mut self, words: &str) {
         while !self.heard.contains(words) {
             let line = timeout(PATIENCE, self.said.recv()).await.expect("it says something");
             assert!(line.is_some(), "it ended after\n{}", self.heard);
@@ -113,17 +113,22 @@ impl Running {
     }
 
     /// The next line of the access log.
-    async fn log_line(&mut self) -> Value {
+    pub(crate) async fn log_line(&mut self) -> Value {
         let line = timeout(PATIENCE, self.logged.recv()).await.expect("it logs").expect("it lives");
         serde_json::from_str(&line).unwrap()
     }
 
-    fn terminate(&self) {
+    /// Where it listens.
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    pub(crate) fn terminate(&self) {
         signal(self.child.as_ref().unwrap().id(), "TERM");
     }
 
     /// Waits for its end.
-    async fn exit_code(&mut self) -> Option<i32> {
+    pub(crate) async fn exit_code(&mut self) -> Option<i32> {
         let mut child = self.child.take().unwrap();
         let pid = child.id();
         let ended = tokio::task::spawn_blocking(move || child.wait());
