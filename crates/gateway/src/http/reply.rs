@@ -1,8 +1,10 @@
 //! The one place that draws errors as answers, in the caller's dialect, and sets the headers every answer has.
 //! Decides no status: core's table does. Tests: `it/v1/errors.rs`.
 
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http::header::{
+    CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use waypost_core::GatewayError;
 use waypost_wire::dialect::Face;
 
@@ -12,7 +14,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Anthropic's own spelling, which its SDKs read.
 const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
-const NO_SNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub const EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream; charset=utf-8");
@@ -47,5 +49,17 @@ pub fn sign(response: &mut Response<Body>, face: Face, request_id: &HeaderValue)
     if face.dialect == waypost_wire::Dialect::Anthropic {
         headers.insert(ANTHROPIC_REQUEST_ID, request_id.clone());
     }
-    headers.insert(NO_SNIFF, HeaderValue::from_static("nosniff"));
+    harden(headers);
+}
+
+/// Whatever an answer holds, a browser shall neither run, frame nor guess at it. An answer that is a page of ours brings a
+/// content security policy of its own. (HSTS is for the listener to say: it knows whether there is TLS.)
+fn harden(headers: &mut HeaderMap) {
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
+    headers
+        .entry(CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
 }

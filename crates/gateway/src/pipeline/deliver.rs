@@ -39,7 +39,8 @@ const PENDING: &str = "pending";
 /// Dresses the winning attempt's answer for the caller.
 pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Meter) -> Response<Body> {
     let Answer { deployment, status, headers: upstream, losses, content } = answer;
-    let mut headers = HeaderMap::with_capacity(12);
+    // Room for those that are added on the way out, so that the map never grows.
+    let mut headers = HeaderMap::with_capacity(24);
     keep_upstream_headers(&upstream, &mut headers);
     headers.insert(ATTEMPTS, HeaderValue::from(meter.attempts()));
     if let Ok(label) = HeaderValue::from_str(&deployment.label) {

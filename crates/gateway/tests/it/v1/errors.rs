@@ -302,3 +302,27 @@ async fn what_the_edge_refuses_has_the_same_shape_000_04() {
     openai_error(&post("/v1/chat/completions").header("host", "a").header("host", "b").send(gateway.url()).await, 400);
     assert_eq!(upstream.hits(), 0);
 }
+
+#[tokio::test]
+async fn every_answer_tells_browsers_to_neither_run_nor_frame_nor_guess_it_001_37() {
+    let (_upstream, gateway) = openai().await;
+    let answers = [
+        gateway.post("/v1/chat/completions", CHAT).await,
+        gateway.post("/v1/messages", "{").await,
+        gateway.get("/nothing").await,
+        gateway.get("/health").await,
+        Request::get("/v1/models").send(gateway.url()).await,
+    ];
+    for answer in answers {
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+            ("referrer-policy", "no-referrer"),
+            ("cross-origin-resource-policy", "same-origin"),
+        ] {
+            assert_eq!(answer.header(name), Some(value));
+        }
+        assert_eq!(answer.header("strict-transport-security"), None, "there is no TLS here");
+    }
+}
