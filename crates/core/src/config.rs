@@ -3,6 +3,7 @@
 //! texts and a lookup function come in. Tests are below and beside the parts.
 
 mod channels;
+mod cors;
 mod defaults;
 mod environment;
 mod error;
@@ -26,6 +27,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use channels::{Channel, ChatDialect, Credential, Model, ModelEntry, Timeouts};
+pub use cors::Cors;
 pub use defaults::Defaults;
 pub use environment::{Environment, from_environment};
 pub use error::{ConfigError, Mark};

@@ -3,6 +3,7 @@
 //! compiled holds on to the state it needs, so that nobody has to look for it. Tests: `snapshot/compile.rs`.
 
 mod compile;
+mod cors;
 mod family;
 
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ use crate::provider::{self, Endpoint, Facts, Provider};
 use crate::route::Strategy;
 
 pub use compile::compile;
+pub use cors::Cors;
 pub use family::{Families, Family, Found};
 
 /// A compiled configuration.
@@ -45,6 +47,8 @@ pub struct Snapshot {
     pub queue: Queue,
     /// Show callers the upstream's model name instead of the one they asked for.
     pub show_upstream_model: bool,
+    /// Which web pages may call the data plane from a browser.
+    pub cors: Cors,
     /// What `/v1/models` lists, by name.
     pub models: Vec<ListedModel>,
     /// What in the config works, but is worth telling its owner.

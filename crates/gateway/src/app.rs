@@ -17,6 +17,7 @@ use waypost_core::route::Claim;
 use waypost_core::snapshot::{Deployment, Snapshot};
 
 use crate::clock::Clock;
+use crate::http::cors::{self, Verdict};
 use crate::pipeline::meter::Chain;
 use crate::pipeline::queue::Queues;
 use crate::records::Records;
@@ -113,6 +114,11 @@ impl App {
     /// The configuration of this moment; a request takes it once and keeps it to its end.
     pub fn live(&self) -> Arc<Live> {
         self.live.load_full()
+    }
+
+    /// What the browser behind a request to the data plane is told.
+    pub fn judge_origin(&self, headers: &HeaderMap) -> Verdict {
+        cors::judge(&self.live.load().snapshot.cors, headers)
     }
 
     pub fn limits(&self) -> &Limits {

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod body;
+pub mod cors;
 pub mod multipart;
 pub mod reply;
 pub mod required;
@@ -22,7 +23,8 @@ use waypost_core::operation::Operation;
 use waypost_wire::dialect::Face;
 
 use self::body::Body;
-use self::router::{Endpoint, Route, route};
+use self::cors::Verdict;
+use self::router::{Endpoint, Route, is_data_plane, route};
 use crate::app::App;
 use crate::pipeline;
 use crate::pipeline::call::Inbound;
@@ -42,6 +44,13 @@ pub async fn answer(app: Arc<App>, request: Request<Incoming>) -> Response<Body>
     let uri = request.uri().clone();
     let Route { endpoint, face } =
         route(request.method(), uri.path(), request.headers().contains_key("anthropic-version"));
+    let browser =
+        if is_data_plane(&endpoint, uri.path()) { app.judge_origin(request.headers()) } else { Verdict::Silent };
+    if let Some(mut preflight) = browser.preflight(request.method(), request.headers()) {
+        browser.tell(preflight.headers_mut());
+        reply::sign(&mut preflight, face, &signature);
+        return preflight;
+    }
     let working = pin!(dispatch(&app, endpoint, Arrival { request, face, request_id: Arc::clone(&request_id) }));
     let result = match Caught(working).await {
         Ok(result) => result,
@@ -54,6 +63,7 @@ pub async fn answer(app: Arc<App>, request: Request<Incoming>) -> Response<Body>
         app.log_refusal(&request_id, &error);
         reply::error(&error, face, &request_id)
     });
+    browser.tell(response.headers_mut());
     reply::sign(&mut response, face, &signature);
     response
 }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::cors::Cors;
 use super::tls::Tls;
 use super::values::{Span, bounded};
 
@@ -17,6 +18,7 @@ pub struct Server {
     pub port: u16,
     /// Serve HTTPS (TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1) instead of plain HTTP.
     pub tls: Option<Tls>,
+    pub cors: Cors,
     /// The largest request body in bytes; larger ones are answered with 413.
     #[serde(deserialize_with = "bounded::<_, _, 1024, 1_073_741_824>")]
     #[schemars(range(min = 1024, max = 1_073_741_824))]
@@ -37,6 +39,7 @@ impl Default for Server {
             host: "127.0.0.1".to_owned(),
             port: 3000,
             tls: None,
+            cors: Cors::default(),
             max_body_bytes: 26_214_400,
             max_connections: 10_000,
             head_timeout: Span::seconds(10),

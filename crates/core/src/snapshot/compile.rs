@@ -4,6 +4,7 @@
 
 mod base_url;
 mod channel;
+mod cors;
 mod keys;
 mod routes;
 pub(super) mod tiers;
@@ -47,6 +48,7 @@ pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigE
     let channels = channels(config, states, &mut problems);
     let default = default(&channels, config, states, &mut problems);
     let fallback = fallback(&channels, config, &mut problems);
+    let cors = cors::compile(config, &mut problems);
     check_rules(config, &mut problems);
     for list in [&mut problems.errors, &mut problems.warnings] {
         config.locate(list);
@@ -66,6 +68,7 @@ pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigE
         retry: retry(config),
         queue: config.routing.queue,
         show_upstream_model: config.model_mappings.expose_actual,
+        cors,
         models: routes.listed,
         warnings: problems.warnings,
     })

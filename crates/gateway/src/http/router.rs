@@ -74,6 +74,12 @@ pub fn route<'a>(method: &Method, path: &'a str, anthropic_version: bool) -> Rou
     Route { endpoint, face }
 }
 
+/// Is this something that applications call with a key of theirs? Whatever else there is, there is no CORS for it.
+pub fn is_data_plane(endpoint: &Endpoint<'_>, path: &str) -> bool {
+    // A path that could mean two things is not found, wherever it begins.
+    *endpoint != Endpoint::NotFound && (path.starts_with("/v1/") || path.starts_with("/proxy/v1/"))
+}
+
 fn openai<'a>(method: &Method, rest: &'a str) -> Endpoint<'a> {
     let post = |endpoint| if *method == Method::POST { endpoint } else { Endpoint::PassThrough { rest } };
     let get = |endpoint| if *method == Method::GET { endpoint } else { Endpoint::PassThrough { rest } };

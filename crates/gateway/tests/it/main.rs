@@ -6,6 +6,7 @@
 mod checklist_001;
 mod checklist_002;
 mod checklist_003;
+mod cors;
 mod dialects;
 mod edge;
 mod failover;
