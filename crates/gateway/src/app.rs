@@ -44,6 +44,7 @@ pub struct App {
     entropy: u64,
     requests: AtomicU64,
     panics: AtomicU64,
+    leaving: AtomicBool,
     draining: AtomicBool,
     started: u64,
 }
@@ -106,6 +107,7 @@ impl App {
             entropy: parts.entropy,
             requests: AtomicU64::new(0),
             panics: AtomicU64::new(0),
+            leaving: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             started: unix_seconds(),
         }
@@ -150,6 +152,15 @@ impl App {
     /// When this process began to serve.
     pub fn started(&self) -> u64 {
         self.started
+    }
+
+    /// From now on readiness is false; requests are still served.
+    pub fn begin_leaving(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    pub fn is_ready(&self) -> bool {
+        !(self.leaving.load(Ordering::Acquire) || self.is_draining())
     }
 
     /// From now on new requests are refused and readiness is false.

@@ -4,8 +4,10 @@
 mod body;
 mod check;
 mod connection;
+mod farewell;
 mod limits;
 mod pulse;
+mod signals;
 mod socket;
 mod tls;
 
@@ -13,6 +15,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,6 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
+use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
@@ -31,6 +35,7 @@ pub use self::body::{BodyError, LimitedBody, read_body};
 pub use self::check::{Refusal, check_encoding, check_head};
 pub use self::limits::Limits;
 use self::pulse::Pulse;
+pub use self::signals::Signals;
 pub use self::tls::{TlsCerts, TlsError, TlsFiles, WATCH_EVERY};
 use crate::jobs::Jobs;
 
@@ -48,7 +53,7 @@ pub struct Peer {
 /// answer is dropped where it stands.
 pub trait Handler: Clone + Send + Sync + 'static {
     /// The body of the answer; written frame by frame, each flushed at once.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + LastWords + Send + 'static;
     /// The work on one request.
     type Answering: Future<Output = Response<Self::Body>> + Send + 'static;
 
@@ -60,7 +65,7 @@ impl<F, A, B> Handler for F
 where
     F: Fn(Request<Incoming>, Peer) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
-    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + LastWords + Send + 'static,
 {
     type Body = B;
     type Answering = A;
@@ -69,6 +74,18 @@ where
         self(request, peer)
     }
 }
+
+/// What an answer that has begun says when the edge has to cut it at the end of a drain.
+pub trait LastWords {
+    /// The bytes that end it in its own format without passing for its proper end; asked for at most once, and after
+    /// `Some` the body is not polled again. `None`: nothing can be said, so its connection breaks.
+    fn last_words(self: Pin<&mut Self>) -> Option<Bytes> {
+        None
+    }
+}
+
+/// Whole answers are short: they are written or not.
+impl LastWords for Full<Bytes> {}
 
 /// Serves any number of listeners under one set of limits, and drains them together. Clones are the same edge.
 #[derive(Clone)]
@@ -159,14 +176,16 @@ impl Edge {
         self.shared.open().connections.len()
     }
 
-    /// Stops accepting, closes idle connections, and lets each other connection end after the answers it owes.
+    /// Stops accepting, closes connections that stay idle for a moment, and lets each other one end after the answers it
+    /// owes.
     pub fn begin_drain(&self) {
         self.shared.draining.store(true, Ordering::Release);
         self.shared.changed.notify_waiters();
         self.shared.open().connections.values().for_each(|pulse| pulse.order_drain());
     }
 
-    /// Begins a drain and waits for its end. At `deadline` what is left is cut; answers how many connections that were.
+    /// Begins a drain and waits for its end. At `deadline` what is left is cut, streams with their [`LastWords`]; answers
+    /// on how many connections there was work.
     pub async fn drain(&self, deadline: Instant) -> usize {
         self.begin_drain();
         if timeout_at(deadline, self.emptied()).await.is_ok() {
@@ -174,8 +193,9 @@ impl Edge {
         }
         let cut = {
             let open = self.shared.open();
+            let busy = open.connections.values().filter(|pulse| pulse.has_requests()).count();
             open.connections.values().for_each(|pulse| pulse.order_cut());
-            open.connections.len()
+            busy
         };
         self.emptied().await;
         cut

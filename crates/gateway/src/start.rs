@@ -1,6 +1,8 @@
 //! From arguments and environment to a serving gateway, and back to an end. Says what it does on standard error; the
 //! access log goes to standard output. Tests: `it/start.rs`, against the built binary.
 
+mod end;
+
 use std::io::IsTerminal as _;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
@@ -14,11 +16,12 @@ use waypost_core::config::{Config, Environment, Format, Server, from_environment
 use waypost_core::health::States;
 use waypost_core::snapshot::compile;
 
+use self::end::{Patience, end};
 use crate::app::{App, Live, Parts};
 use crate::http;
 use crate::jobs::Jobs;
 use crate::records::{LogStyle, Records, write_access_log};
-use crate::serve::{Edge, Limits, TlsCerts, TlsFiles, WATCH_EVERY};
+use crate::serve::{Edge, Limits, Signals, TlsCerts, TlsFiles, WATCH_EVERY};
 use crate::simulator;
 use crate::upstream::{HttpTransport, PoolSettings};
 
@@ -140,7 +143,8 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let address =
         listener.local_addr().map_err(|error| StartError::one(format!("the listener has no address: {error}")))?;
     // Whoever reads that it is ready may stop it in the same breath.
-    let ended = end_signal()?;
+    let mut signals =
+        Signals::listen().map_err(|error| StartError::one(format!("signals cannot be received: {error}")))?;
     warn_of_plain_http(address, certs.is_some());
     greet(address, &chosen);
     if let Some(certs) = &certs {
@@ -154,13 +158,9 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let serving = edge.clone();
     jobs.spawn("accept loop", async move { serving.serve_with(listener, certs, handler).await });
 
-    ended.await;
-    app.begin_drain();
-    tracing::info!("stopping: requests in flight may finish");
-    let cut = edge.drain(Instant::now() + settings.shutdown_grace.0).await;
-    if cut > 0 {
-        tracing::warn!(connections = cut, "cut at the end of the grace period");
-    }
+    signals.next().await;
+    let patience = Patience { delay: settings.drain_delay.0, grace: settings.shutdown_grace.0 };
+    end(&app, &edge, &mut signals, patience).await;
     // The last sender of records goes with the app; then the access log ends by itself.
     drop((app, edge));
     jobs.drain(Instant::now() + Duration::from_secs(2)).await;
@@ -237,26 +237,6 @@ async fn listen(host: &str, port: u16) -> Result<TcpListener, StartError> {
     TcpListener::bind(&addresses[..]).await.map_err(|error| {
         StartError::one(format!("cannot listen on {host}:{port}: {error}; choose another port with --port or PORT"))
     })
-}
-
-/// Listens for the order to stop from now on; resolves when it comes.
-#[cfg(unix)]
-fn end_signal() -> Result<impl Future<Output = ()>, StartError> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let listen = |kind| signal(kind).map_err(|error| StartError::one(format!("signals cannot be received: {error}")));
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
-}
-
-/// Listens for the order to stop; resolves when it comes.
-#[cfg(not(unix))]
-fn end_signal() -> Result<impl Future<Output = ()>, StartError> {
-    Ok(async { drop(tokio::signal::ctrl_c().await) })
 }
 
 /// Unpredictable bytes from the operating system.

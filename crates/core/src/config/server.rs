@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::cors::Cors;
 use super::tls::Tls;
-use super::values::{Span, bounded};
+use super::values::{Span, bounded, span_or_zero};
 
 /// How the gateway listens.
 #[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
@@ -29,7 +29,11 @@ pub struct Server {
     pub max_connections: u32,
     /// How long a client may take to send its request head.
     pub head_timeout: Span,
-    /// How long requests in flight may go on after the order to stop.
+    /// How long requests are still served after the order to stop, while readiness is already false: time for a load
+    /// balancer to look elsewhere. `0s` by default.
+    #[serde(deserialize_with = "span_or_zero")]
+    pub drain_delay: Span,
+    /// How long requests in flight may go on after that. A stream that takes longer is ended with an error event.
     pub shutdown_grace: Span,
 }
 
@@ -43,6 +47,7 @@ impl Default for Server {
             max_body_bytes: 26_214_400,
             max_connections: 10_000,
             head_timeout: Span::seconds(10),
+            drain_delay: Span::ZERO,
             shutdown_grace: Span::seconds(30),
         }
     }

@@ -15,6 +15,8 @@ const MAX_MILLIS: u64 = 24 * 60 * 60 * 1000;
 pub struct Span(pub Duration);
 
 impl Span {
+    pub const ZERO: Self = Self(Duration::ZERO);
+
     pub const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
@@ -22,11 +24,18 @@ impl Span {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_str(SpanVisitor)
+        deserializer.deserialize_str(SpanVisitor { least: 1 })
     }
 }
 
-struct SpanVisitor;
+/// As a [`Span`], but it may be nothing at all; for `deserialize_with`.
+pub(super) fn span_or_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+    deserializer.deserialize_str(SpanVisitor { least: 0 })
+}
+
+struct SpanVisitor {
+    least: u64,
+}
 
 impl Visitor<'_> for SpanVisitor {
     type Value = Span;
@@ -37,7 +46,7 @@ impl Visitor<'_> for SpanVisitor {
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Span, E> {
         millis(text)
-            .filter(|millis| (1..=MAX_MILLIS).contains(millis))
+            .filter(|millis| (self.least..=MAX_MILLIS).contains(millis))
             .map(|millis| Span(Duration::from_millis(millis)))
             .ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
     }
@@ -120,6 +129,13 @@ impl<const MIN: u64, const MAX: u64> Visitor<'_> for Bounded<MIN, MAX> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_where_it_makes_sense_is_a_time_nothing() {
+        let read = |least: u64, text: &str| SpanVisitor { least }.visit_str::<serde::de::value::Error>(text).ok();
+        assert_eq!((read(0, "0s"), read(1, "0s")), (Some(Span::ZERO), None));
+        assert_eq!((read(0, "25h"), read(0, "-1s")), (None, None));
+    }
 
     #[test]
     fn times_are_read_with_and_without_units() {

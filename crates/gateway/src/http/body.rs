@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
 use crate::pipeline::deliver::{Relay, Through, Translate};
+use crate::serve::LastWords;
 
 /// What a caller is sent. Dropping it before its end means that the caller left: whatever is behind it is cancelled.
 pub enum Body {
@@ -55,6 +56,16 @@ impl http_body::Body for Body {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Relay(_) | Self::Translate(_) | Self::Through(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl LastWords for Body {
+    fn last_words(self: Pin<&mut Self>) -> Option<Bytes> {
+        match self.get_mut() {
+            Self::Relay(relay) => Some(relay.cut_short()),
+            Self::Translate(translate) => Some(translate.cut_short()),
+            Self::Full(_) | Self::Through(_) => None,
         }
     }
 }

@@ -12,6 +12,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use waypost_core::GatewayError;
 use waypost_core::usage::{Basis, Outcome};
+use waypost_core::verdict::Class;
 use waypost_wire::chat::event::Event;
 use waypost_wire::chat::{self, Part};
 use waypost_wire::dialect::{AnswerSplice, ClientDialect, Reply, StreamEncoder, Tap};
@@ -316,13 +317,26 @@ impl Relay {
         Poll::Ready(None)
     }
 
+    /// Ends it because this instance stops, which is no deployment's fault: the error event, or nothing if it had said
+    /// everything.
+    pub fn cut_short(&mut self) -> Bytes {
+        let mut out = Out::default();
+        if self.frames.is_some() {
+            self.end_with(&mut out, &GatewayError::shutting_down(), None);
+        }
+        out.take().unwrap_or_default()
+    }
+
     fn break_off(&mut self, out: &mut Out, cause: Break) {
+        let class = cause.class();
+        self.end_with(out, &GatewayError::stream_broken().caused_by(cause), class);
+    }
+
+    fn end_with(&mut self, out: &mut Out, error: &GatewayError, class: Option<Class>) {
         let mut drawn = BytesMut::new();
         let mut encoder = self.face.stream_encoder(self.reply.clone());
-        let class = cause.class();
-        let error = GatewayError::stream_broken().caused_by(cause);
         encoder.error(&error.fault(self.meter.request_id()), &mut drawn);
-        self.meter.fail(&error, class);
+        self.meter.fail(error, class);
         self.end_frame(out);
         out.push(drawn.freeze());
         self.end(Outcome::Broken);
@@ -464,11 +478,24 @@ impl Translate {
         Poll::Ready(None)
     }
 
+    /// Ends it because this instance stops, which is no deployment's fault: the error event, or nothing if it had said
+    /// everything.
+    pub fn cut_short(&mut self) -> Bytes {
+        let mut out = BytesMut::new();
+        if self.frames.is_some() {
+            self.end_with(&mut out, &GatewayError::shutting_down(), None);
+        }
+        out.freeze()
+    }
+
     fn break_off(&mut self, out: &mut BytesMut, cause: Break) {
         let class = cause.class();
-        let error = GatewayError::stream_broken().caused_by(cause);
+        self.end_with(out, &GatewayError::stream_broken().caused_by(cause), class);
+    }
+
+    fn end_with(&mut self, out: &mut BytesMut, error: &GatewayError, class: Option<Class>) {
         self.encoder.error(&error.fault(self.meter.request_id()), out);
-        self.meter.fail(&error, class);
+        self.meter.fail(error, class);
         self.end(Outcome::Broken);
     }
 

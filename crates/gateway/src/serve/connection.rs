@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::header::STRICT_TRANSPORT_SECURITY;
+use http::header::{CONNECTION, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderValue, Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -18,10 +18,11 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
+use super::farewell::Farewell;
 use super::pulse::{Order, Pulse};
 use super::socket::{Socket, Watched};
 use super::tls::TlsCerts;
-use super::{Edge, Handler, Peer};
+use super::{Edge, Handler, LastWords, Peer};
 use crate::clock::Alarm;
 
 /// For a year, this host is asked over TLS only.
@@ -53,25 +54,29 @@ pub(super) async fn serve<H: Handler>(edge: Edge, stream: TcpStream, certs: Opti
     };
     let reception = Reception { handler, peer, pulse: Arc::clone(&pulse), secure };
     let mut http = pin!(edge.shared.http.serve_connection_with_upgrades(TokioIo::new(socket), reception));
-    let mut told = false;
+    let mut farewell = Farewell::default();
 
     poll_fn(|cx| {
-        match pulse.order() {
-            Order::None => {}
-            Order::Drain if told => {}
-            Order::Drain => {
-                told = true;
+        loop {
+            if farewell.is_due(&pulse, limits) {
                 http.as_mut().graceful_shutdown();
             }
-            Order::Cut => return Poll::Ready(()),
-        }
-        // How a connection broke is of no use to anyone: the requests on it tell their own ends.
-        if http.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        match pulse.deadline(limits) {
-            Some(deadline) => alarm.poll_until(cx, deadline),
-            None => Poll::Pending,
+            // How a connection broke is of no use to anyone: the requests on it tell their own ends.
+            if farewell.is_over() || http.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            // A request may just have begun that is to be the last.
+            if farewell.is_due(&pulse, limits) {
+                http.as_mut().graceful_shutdown();
+            }
+            let patience = pulse.deadline(limits);
+            let Some(deadline) = patience.into_iter().chain(farewell.next()).min() else {
+                return Poll::Pending;
+            };
+            ready!(alarm.poll_until(cx, deadline));
+            if patience == Some(deadline) {
+                return Poll::Ready(());
+            }
         }
     })
     .await;
@@ -119,18 +124,39 @@ impl<H: Handler> hyper::service::Service<Request<Incoming>> for Reception<H> {
 }
 
 /// Counts a request as open from its head to the drop of its answer's body.
-struct Ticket(Arc<Pulse>);
+struct Ticket {
+    pulse: Arc<Pulse>,
+    /// Where HTTP/2 lets answers run beside the connection: under which number this one wants to be woken.
+    beside: Option<u64>,
+    answering: bool,
+}
 
 impl Ticket {
     fn new(pulse: Arc<Pulse>, multiplexed: bool) -> Self {
-        pulse.request_begins(multiplexed);
-        Self(pulse)
+        let number = pulse.request_begins(multiplexed);
+        Self { pulse, beside: multiplexed.then_some(number), answering: false }
+    }
+
+    fn answer_begins(&mut self) {
+        self.answering = true;
+        self.pulse.answer_begins();
+    }
+
+    /// This is the last answer on its connection, which only HTTP/1 says in a header.
+    fn closes(&self) -> bool {
+        self.beside.is_none() && self.pulse.order() != Order::None
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.0.request_ends();
+        if let Some(number) = self.beside {
+            self.pulse.forget(number);
+        }
+        if self.answering {
+            self.pulse.answer_ends();
+        }
+        self.pulse.request_ends();
     }
 }
 
@@ -149,11 +175,17 @@ impl<A: Future<Output = Response<B>>, B> Future for Answering<A> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut answer = ready!(this.answering.poll(cx));
+        let mut ticket = this.ticket.take();
         if *this.secure {
             answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HSTS);
         }
-        let ticket = this.ticket.take();
-        Poll::Ready(Ok(answer.map(|body| Counted { body, _ticket: ticket })))
+        if let Some(ticket) = &mut ticket {
+            ticket.answer_begins();
+            if ticket.closes() {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+        }
+        Poll::Ready(Ok(answer.map(|body| Counted { body, ticket, silenced: false })))
     }
 }
 
@@ -161,16 +193,41 @@ pin_project! {
     struct Counted<B> {
         #[pin]
         body: B,
-        _ticket: Option<Ticket>,
+        ticket: Option<Ticket>,
+        silenced: bool,
     }
 }
 
-impl<B: Body<Data = Bytes>> Body for Counted<B> {
+impl<B: Body<Data = Bytes> + LastWords> Body for Counted<B> {
     type Data = Bytes;
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        self.project().body.poll_frame(cx)
+        let mut this = self.project();
+        let Some(ticket) = this.ticket else { return this.body.poll_frame(cx) };
+        if *this.silenced {
+            return Poll::Ready(None);
+        }
+        if !ticket.pulse.is_cut() {
+            let frame = this.body.as_mut().poll_frame(cx);
+            if frame.is_ready() {
+                return frame;
+            }
+            if let Some(number) = ticket.beside {
+                ticket.pulse.listen(number, cx.waker());
+            }
+            if !ticket.pulse.is_cut() {
+                return Poll::Pending;
+            }
+        }
+        match this.body.as_mut().last_words() {
+            Some(words) => {
+                *this.silenced = true;
+                Poll::Ready(Some(Ok(Frame::data(words))))
+            }
+            // Nothing can be said in it: the connection breaks instead, which is an end that nobody takes for a clean one.
+            None => this.body.poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {

@@ -17,6 +17,9 @@ pub struct Limits {
     pub write_timeout: Duration,
     /// How long a connection may stay open between requests. `None`: as long as the peer wants.
     pub keep_alive_idle: Option<Duration>,
+    /// How long a connection without a request is kept open after the order to drain: a request that is on its way then
+    /// is told that this instance stops, rather than reset.
+    pub drain_idle: Duration,
     /// Bytes of a request head: target, names and values, with four more for each field.
     pub max_head_bytes: usize,
     /// Bytes of the request target.
@@ -40,6 +43,7 @@ impl Default for Limits {
             body_grace: Duration::from_secs(10),
             write_timeout: Duration::from_secs(30),
             keep_alive_idle: Some(Duration::from_secs(60)),
+            drain_idle: Duration::from_millis(500),
             max_head_bytes: 64 * 1024,
             max_uri_bytes: 8 * 1024,
             max_body_bytes: 25 * 1024 * 1024,

@@ -1,8 +1,9 @@
 //! What one connection is doing and since when, kept so cheaply that it can be kept for every request: no timer is set
 //! here, a deadline is computed when the connection's one alarm asks. Tests: `tests/it/edge.rs`.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -27,6 +28,10 @@ pub(super) enum Order {
 pub(super) struct Pulse {
     opened: Instant,
     requests: AtomicU32,
+    /// Requests so far.
+    total: AtomicU64,
+    /// Requests whose answer has begun.
+    answers: AtomicU32,
     seen_request: AtomicBool,
     multiplexed: AtomicBool,
     head_begun: AtomicBool,
@@ -36,7 +41,15 @@ pub(super) struct Pulse {
     write_since: Moment,
     linger_since: Moment,
     order: AtomicU8,
-    waker: Mutex<Option<Waker>>,
+    wakers: Mutex<Wakers>,
+}
+
+/// Whom an order wakes.
+#[derive(Default)]
+struct Wakers {
+    driver: Option<Waker>,
+    /// Answers that run beside the connection, by the number of their request.
+    answers: HashMap<u64, Waker>,
 }
 
 impl Pulse {
@@ -44,6 +57,8 @@ impl Pulse {
         Self {
             opened,
             requests: AtomicU32::new(0),
+            total: AtomicU64::new(0),
+            answers: AtomicU32::new(0),
             seen_request: AtomicBool::new(false),
             multiplexed: AtomicBool::new(false),
             head_begun: AtomicBool::new(false),
@@ -53,21 +68,45 @@ impl Pulse {
             write_since: Moment::default(),
             linger_since: Moment::default(),
             order: AtomicU8::new(0),
-            waker: Mutex::new(None),
+            wakers: Mutex::default(),
         }
     }
 
-    pub(super) fn request_begins(&self, multiplexed: bool) {
+    /// Answers the number of the request.
+    pub(super) fn request_begins(&self, multiplexed: bool) -> u64 {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.seen_request.store(true, Ordering::Relaxed);
         self.multiplexed.store(multiplexed, Ordering::Relaxed);
         self.head_begun.store(false, Ordering::Relaxed);
         self.head_since.clear();
         self.idle_since.clear();
+        self.total.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(super) fn request_ends(&self) {
         self.requests.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn answer_begins(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn answer_ends(&self) {
+        self.answers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_requests(&self) -> bool {
+        self.requests.load(Ordering::Relaxed) > 0
+    }
+
+    /// A request is open, or the peer learns of the end without one: HTTP/2 has a frame for it.
+    pub(super) fn is_busy(&self) -> bool {
+        self.has_requests() || self.multiplexed.load(Ordering::Relaxed)
+    }
+
+    /// An answer has begun and is not at its end.
+    pub(super) fn is_answering(&self) -> bool {
+        self.answers.load(Ordering::Relaxed) > 0
     }
 
     /// Bytes while no request is open are the beginning of the next head.
@@ -106,7 +145,7 @@ impl Pulse {
     }
 
     fn read_deadline(&self, limits: &Limits) -> Option<Instant> {
-        if self.requests.load(Ordering::Relaxed) > 0 {
+        if self.has_requests() {
             return None;
         }
         if !self.seen_request.load(Ordering::Relaxed) {
@@ -123,7 +162,28 @@ impl Pulse {
 
     /// Must come first: orders wake the task that called this.
     pub(super) fn attach(&self, waker: &Waker) {
-        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        self.wakers().driver = Some(waker.clone());
+    }
+
+    /// An answer beside the connection waits: orders wake it too, until [`Pulse::forget`].
+    pub(super) fn listen(&self, number: u64, waker: &Waker) {
+        let mut wakers = self.wakers();
+        if !wakers.answers.get(&number).is_some_and(|known| known.will_wake(waker)) {
+            wakers.answers.insert(number, waker.clone());
+        }
+    }
+
+    pub(super) fn forget(&self, number: u64) {
+        self.wakers().answers.remove(&number);
+    }
+
+    fn wakers(&self) -> MutexGuard<'_, Wakers> {
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is still being answered shall say its last words.
+    pub(super) fn is_cut(&self) -> bool {
+        self.order() == Order::Cut
     }
 
     pub(super) fn order(&self) -> Order {
@@ -144,10 +204,11 @@ impl Pulse {
 
     fn give(&self, order: u8) {
         self.order.fetch_max(order, Ordering::Release);
-        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        let (driver, answers) = {
+            let wakers = self.wakers();
+            (wakers.driver.clone(), wakers.answers.values().cloned().collect::<Vec<_>>())
+        };
+        driver.into_iter().chain(answers).for_each(Waker::wake);
     }
 }
 

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{Either, Full};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use waypost_gateway::jobs::Jobs;
-use waypost_gateway::serve::{Edge, Limits, Peer, Refusal, check_head, read_body};
-use waypost_gateway::upstream::{AnswerBody, Failure};
+use waypost_gateway::serve::{Edge, LastWords, Limits, Peer, Refusal, check_head, read_body};
+use waypost_gateway::upstream::Failure;
 
 const SHORT: Duration = Duration::from_millis(150);
 /// A bound for failing tests; no passing test waits this long.
@@ -26,6 +26,7 @@ fn limits() -> Limits {
         body_grace: SHORT * 2,
         write_timeout: SHORT,
         keep_alive_idle: None,
+        drain_idle: SHORT,
         max_body_bytes: 1000,
         ..Limits::default()
     }
@@ -246,6 +247,8 @@ impl http_body::Body for Endless {
     }
 }
 
+impl LastWords for Endless {}
+
 impl Drop for Endless {
     fn drop(&mut self) {
         let _ = self.told.send(self.taken);
@@ -282,7 +285,7 @@ async fn held() -> (Door, mpsc::UnboundedReceiver<tokio::sync::oneshot::Sender<(
             let (release, released) = tokio::sync::oneshot::channel();
             arrived.send(release).unwrap();
             let _ = released.await;
-            Response::new(Either::<_, AnswerBody>::Left(Full::from("finished")))
+            Response::new(Full::<Bytes>::from("finished"))
         }
     })
     .await;
@@ -322,6 +325,47 @@ async fn a_drain_cuts_what_is_left_at_its_deadline() {
     let _release = arrivals.recv().await.unwrap();
     assert_eq!(door.edge.drain(Instant::now() + SHORT).await, 1);
     assert_eq!(to_the_end(&mut busy).await, "");
+}
+
+#[tokio::test]
+async fn answers_on_http_2_say_their_last_words_too() {
+    /// Says one thing and then waits for ever.
+    struct Waiting(bool);
+    impl http_body::Body for Waiting {
+        type Data = Bytes;
+        type Error = Failure;
+
+        fn poll_frame(
+            mut self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Failure>>> {
+            match std::mem::replace(&mut self.0, true) {
+                false => std::task::Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(b"begun"))))),
+                true => std::task::Poll::Pending,
+            }
+        }
+    }
+    impl LastWords for Waiting {
+        fn last_words(self: std::pin::Pin<&mut Self>) -> Option<Bytes> {
+            Some(Bytes::from_static(b", cut"))
+        }
+    }
+    let door = Door::open(limits(), |_: Request<Incoming>, _: Peer| async { Response::new(Waiting(false)) }).await;
+    let stream = hyper_util::rt::TokioIo::new(door.connect().await);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    let mut bodies = vec![];
+    for _ in 0..3 {
+        let request = Request::get("http://a/").body(Full::<Bytes>::default()).unwrap();
+        let mut body = sender.send_request(request).await.unwrap().into_body();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "begun");
+        bodies.push(body);
+    }
+    assert_eq!(door.edge.drain(Instant::now()).await, 1);
+    for body in bodies {
+        assert_eq!(timeout(PATIENCE, body.collect()).await.unwrap().unwrap().to_bytes(), ", cut");
+    }
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use waypost_core::config::{Config, Format};
 use waypost_core::health::States;
 use waypost_core::snapshot::compile;
@@ -75,6 +75,12 @@ impl Gateway {
             serving.serve(listener, move |request, _| http::answer(Arc::clone(&handler), request)).await;
         });
         Self { app, url, inbox, edge }
+    }
+
+    /// Refuses new work from now on, and ends what is left after `grace`; tells on how many connections that was.
+    pub(crate) async fn drain(&self, grace: Duration) -> usize {
+        self.app.begin_drain();
+        timeout(PATIENCE, self.edge.drain(Instant::now() + grace)).await.expect("the drain ends")
     }
 
     pub(crate) fn url(&self) -> &str {

@@ -8,6 +8,7 @@ mod checklist_002;
 mod checklist_003;
 mod cors;
 mod dialects;
+mod drain;
 mod edge;
 mod failover;
 mod hang_up;

@@ -118,6 +118,11 @@ impl Running {
         serde_json::from_str(&line).unwrap()
     }
 
+    /// What it said on standard error, as far as a test waited for it.
+    pub(crate) fn heard(&self) -> &str {
+        &self.heard
+    }
+
     /// Where it listens.
     pub(crate) fn url(&self) -> &str {
         &self.url

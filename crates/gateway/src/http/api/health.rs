@@ -11,7 +11,7 @@ use crate::http::router::HealthDepth;
 
 /// Answers at the depth the path asks for.
 pub fn answer(app: &App, depth: HealthDepth) -> Response<Body> {
-    let ready = !app.is_draining();
+    let ready = app.is_ready();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let word = if ready { "ok" } else { "draining" };
     match depth {
