@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue};
 use waypost_core::dice::Dice;
-use waypost_core::error::{GatewayError, Origin as ErrorOrigin};
+use waypost_core::error::{GatewayError, Kind, Origin as ErrorOrigin};
 use waypost_core::health::{Phase, States, Traffic, Transition};
 use waypost_core::ids::ChannelId;
 use waypost_core::rate_headers;
@@ -204,7 +204,10 @@ impl App {
     /// Logs an error answer once, with its causes; a caller's own mistakes are not news.
     pub fn log_refusal(&self, request_id: &str, error: &GatewayError) {
         let (kind, status) = (error.kind().row().label, error.status());
+        // Who is told to come back later may do so often: that must not fill the log.
+        let later = matches!(error.kind(), Kind::Overloaded | Kind::ShuttingDown);
         match error.origin() {
+            ErrorOrigin::Gateway if later => tracing::debug!(request.id = %request_id, kind, status, "turned away"),
             ErrorOrigin::Caller => {
                 tracing::debug!(request.id = %request_id, kind, status, error = %Chain(error), "refused");
             }

@@ -14,8 +14,10 @@ use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use waypost_core::GatewayError;
@@ -28,7 +30,10 @@ use self::router::{Endpoint, Route, is_data_plane, route};
 use crate::app::App;
 use crate::pipeline;
 use crate::pipeline::call::Inbound;
-use crate::serve::{BodyError, Refusal, check_encoding, check_head};
+use crate::serve::{BodyError, Peer, Refusal, check_encoding, check_head};
+
+/// When a caller may try again whose request was one too many.
+const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// A request on its way in, with what every endpoint needs of it.
 pub struct Arrival {
@@ -38,7 +43,7 @@ pub struct Arrival {
 }
 
 /// Answers one request; whatever happens inside, there is an answer.
-pub async fn answer(app: Arc<App>, request: Request<Incoming>) -> Response<Body> {
+pub async fn answer(app: Arc<App>, request: Request<Incoming>, peer: Peer) -> Response<Body> {
     let request_id = app.request_id(request.headers().get(&reply::REQUEST_ID));
     let signature = HeaderValue::from_str(&request_id).unwrap_or(HeaderValue::from_static("invalid"));
     let uri = request.uri().clone();
@@ -51,7 +56,8 @@ pub async fn answer(app: Arc<App>, request: Request<Incoming>) -> Response<Body>
         reply::sign(&mut preflight, face, &signature);
         return preflight;
     }
-    let working = pin!(dispatch(&app, endpoint, Arrival { request, face, request_id: Arc::clone(&request_id) }));
+    let arrival = Arrival { request, face, request_id: Arc::clone(&request_id) };
+    let working = pin!(dispatch(&app, endpoint, arrival, peer));
     let result = match Caught(working).await {
         Ok(result) => result,
         Err(panic) => {
@@ -68,7 +74,12 @@ pub async fn answer(app: Arc<App>, request: Request<Incoming>) -> Response<Body>
     response
 }
 
-async fn dispatch(app: &App, endpoint: Endpoint<'_>, arrival: Arrival) -> Result<Response<Body>, GatewayError> {
+async fn dispatch(
+    app: &App,
+    endpoint: Endpoint<'_>,
+    arrival: Arrival,
+    peer: Peer,
+) -> Result<Response<Body>, GatewayError> {
     check_head(&arrival.request, app.limits()).map_err(refused)?;
     check_encoding(arrival.request.headers()).map_err(refused)?;
     match endpoint {
@@ -81,6 +92,7 @@ async fn dispatch(app: &App, endpoint: Endpoint<'_>, arrival: Arrival) -> Result
             Ok(response)
         }
         _ if app.is_draining() => Err(GatewayError::shutting_down()),
+        _ if peer.overloaded => Err(GatewayError::overloaded(OVERLOAD_PAUSE)),
         Endpoint::ChatCompletions => pipeline::run(app, inbound(arrival, Operation::Chat, "chat/completions")).await,
         Endpoint::Responses => pipeline::run(app, inbound(arrival, Operation::Chat, "responses")).await,
         Endpoint::Messages => pipeline::run(app, inbound(arrival, Operation::Chat, "messages")).await,
@@ -97,6 +109,21 @@ async fn dispatch(app: &App, endpoint: Endpoint<'_>, arrival: Arrival) -> Result
 
 fn inbound(arrival: Arrival, operation: Operation, rest: &str) -> Inbound {
     Inbound { arrival, operation, rest: rest.to_owned(), at: Instant::now() }
+}
+
+/// The answer to a request whose head could not be read, so that nothing is known of its sender's dialect.
+pub fn unreadable_head(app: &App, status: StatusCode) -> Response<Bytes> {
+    let error = match status {
+        StatusCode::URI_TOO_LONG => GatewayError::uri_too_long(),
+        StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => GatewayError::header_too_large(),
+        _ => GatewayError::invalid_request("This is not a valid HTTP request.", None),
+    };
+    let request_id = app.request_id(None);
+    app.log_refusal(&request_id, &error);
+    let signature = HeaderValue::from_str(&request_id).unwrap_or(HeaderValue::from_static("invalid"));
+    let mut response = reply::error(&error, Face::OPENAI_CHAT, &request_id);
+    reply::sign(&mut response, Face::OPENAI_CHAT, &signature);
+    response.map(Body::into_whole)
 }
 
 /// The error for a request that the edge's limits refuse.

@@ -1,11 +1,13 @@
 //! The edge: accepts connections and gives each the time, memory and size it may use; drains them at the end.
 //! Knows no route, caller or dialect: a [`Handler`] answers. Tests: `tests/it/edge.rs`, over sockets.
 
+mod bare;
 mod body;
 mod check;
 mod connection;
 mod farewell;
 mod limits;
+mod load;
 mod pulse;
 mod signals;
 mod socket;
@@ -31,9 +33,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout_at};
 
+pub use self::bare::Draw;
 pub use self::body::{BodyError, LimitedBody, read_body};
 pub use self::check::{Refusal, check_encoding, check_head};
 pub use self::limits::Limits;
+use self::load::Load;
 use self::pulse::Pulse;
 pub use self::signals::Signals;
 pub use self::tls::{TlsCerts, TlsError, TlsFiles, WATCH_EVERY};
@@ -44,6 +48,8 @@ use crate::jobs::Jobs;
 pub struct Peer {
     /// The socket's address: of a proxy, where one stands before us.
     pub addr: SocketAddr,
+    /// More requests are being answered than may be: this one is to be refused, before its body is read.
+    pub overloaded: bool,
 }
 
 /// Answers requests. Implemented by every `Fn(Request<Incoming>, Peer) -> impl Future<Output = Response<_>>`.
@@ -97,6 +103,8 @@ struct Shared {
     limits: Limits,
     jobs: Jobs,
     http: auto::Builder<Jobs>,
+    draw: Option<Draw>,
+    load: Arc<Load>,
     permits: Arc<Semaphore>,
     open: Mutex<Open>,
     changed: Notify,
@@ -110,14 +118,26 @@ struct Open {
 }
 
 impl Edge {
-    /// An edge whose connections run as `jobs`.
+    /// An edge whose connections run as `jobs`, and whose refusals of unreadable heads say nothing.
     pub fn new(limits: Limits, jobs: Jobs) -> Self {
+        Self::with(limits, jobs, None)
+    }
+
+    /// An edge whose refusals of unreadable heads are drawn.
+    pub fn drawing(limits: Limits, jobs: Jobs, draw: Draw) -> Self {
+        Self::with(limits, jobs, Some(draw))
+    }
+
+    fn with(limits: Limits, jobs: Jobs, draw: Option<Draw>) -> Self {
         let permits = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
         let http = http_settings(&limits, &jobs);
+        let load = Arc::new(Load::new(limits.max_requests));
         let shared = Shared {
             limits,
             jobs,
             http,
+            draw,
+            load,
             permits,
             open: Mutex::default(),
             changed: Notify::new(),
@@ -154,8 +174,13 @@ impl Edge {
             match accepted {
                 Ok((stream, addr, permit)) => {
                     failures = 0;
-                    let connection =
-                        connection::serve(self.clone(), stream, certs.clone(), Peer { addr }, handler.clone());
+                    let connection = connection::serve(
+                        self.clone(),
+                        stream,
+                        certs.clone(),
+                        Peer { addr, overloaded: false },
+                        handler.clone(),
+                    );
                     self.shared.jobs.spawn("connection", async move {
                         connection.await;
                         drop(permit);
@@ -174,6 +199,11 @@ impl Edge {
     /// How many connections are open.
     pub fn open_connections(&self) -> usize {
         self.shared.open().connections.len()
+    }
+
+    /// How many requests are being answered.
+    pub fn open_requests(&self) -> usize {
+        self.shared.load.in_flight()
     }
 
     /// Stops accepting, closes connections that stay idle for a moment, and lets each other one end after the answers it

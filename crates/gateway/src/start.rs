@@ -126,6 +126,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let limits = Limits {
         max_body_bytes: settings.max_body_bytes,
         max_connections: settings.max_connections as usize,
+        max_requests: settings.max_requests as usize,
         head_timeout: settings.head_timeout.0,
         ..Limits::default()
     };
@@ -150,10 +151,12 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     if let Some(certs) = &certs {
         jobs.spawn("certificate watch", certs.clone().watch(WATCH_EVERY, jobs.clone()));
     }
-    let edge = Edge::new(limits, jobs.clone());
+    let drawing = Arc::clone(&app);
+    let draw = Arc::new(move |status| http::unreadable_head(&drawing, status));
+    let edge = Edge::drawing(limits, jobs.clone(), draw);
     let handler = {
         let app = Arc::clone(&app);
-        move |request, _peer| http::answer(Arc::clone(&app), request)
+        move |request, peer| http::answer(Arc::clone(&app), request, peer)
     };
     let serving = edge.clone();
     jobs.spawn("accept loop", async move { serving.serve_with(listener, certs, handler).await });

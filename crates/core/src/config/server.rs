@@ -27,6 +27,10 @@ pub struct Server {
     #[serde(deserialize_with = "bounded::<_, _, 1, 1_000_000>")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_connections: u32,
+    /// The most requests answered at once, over all connections; further ones are told to come back (503) at once.
+    #[serde(deserialize_with = "bounded::<_, _, 1, 1_000_000>")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub max_requests: u32,
     /// How long a client may take to send its request head.
     pub head_timeout: Span,
     /// How long requests are still served after the order to stop, while readiness is already false: time for a load
@@ -46,6 +50,7 @@ impl Default for Server {
             cors: Cors::default(),
             max_body_bytes: 26_214_400,
             max_connections: 10_000,
+            max_requests: 10_000,
             head_timeout: Span::seconds(10),
             drain_delay: Span::ZERO,
             shutdown_grace: Span::seconds(30),

@@ -21,6 +21,16 @@ pub enum Body {
     Through(Box<Through>),
 }
 
+impl Body {
+    /// The bytes of a body that is known whole; nothing of any other.
+    pub fn into_whole(self) -> Bytes {
+        match self {
+            Self::Full(bytes) => bytes,
+            Self::Relay(_) | Self::Translate(_) | Self::Through(_) => Bytes::new(),
+        }
+    }
+}
+
 /// The stream broke in a way that only a broken connection can tell.
 #[derive(Debug)]
 pub struct Broken;

@@ -20,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::farewell::Farewell;
 use super::pulse::{Order, Pulse};
-use super::socket::{Socket, Watched};
+use super::socket::{Socket, Stream, Watched};
 use super::tls::TlsCerts;
 use super::{Edge, Handler, LastWords, Peer};
 use crate::clock::Alarm;
@@ -31,7 +31,7 @@ const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 /// Serves one connection to its end.
 pub(super) async fn serve<H: Handler>(edge: Edge, stream: TcpStream, certs: Option<TlsCerts>, peer: Peer, handler: H) {
     let opened = Instant::now();
-    let pulse = Arc::new(Pulse::new(opened));
+    let pulse = Arc::new(Pulse::new(opened, Arc::clone(&edge.shared.load)));
     poll_fn(|cx| {
         pulse.attach(cx.waker());
         Poll::Ready(())
@@ -44,7 +44,7 @@ pub(super) async fn serve<H: Handler>(edge: Edge, stream: TcpStream, certs: Opti
     let secure = certs.is_some();
     let stream = Watched::new(stream, Arc::clone(&pulse));
     let socket = match &certs {
-        None => Socket::Plain(stream),
+        None => Stream::Plain(stream),
         Some(certs) => {
             match shake_hands(certs.acceptor(), stream, &pulse, &mut alarm, opened + limits.head_timeout).await {
                 Some(socket) => socket,
@@ -53,7 +53,11 @@ pub(super) async fn serve<H: Handler>(edge: Edge, stream: TcpStream, certs: Opti
         }
     };
     let reception = Reception { handler, peer, pulse: Arc::clone(&pulse), secure };
-    let mut http = pin!(edge.shared.http.serve_connection_with_upgrades(TokioIo::new(socket), reception));
+    let mut http = pin!(
+        edge.shared
+            .http
+            .serve_connection_with_upgrades(TokioIo::new(Socket::new(socket, edge.shared.draw.clone())), reception)
+    );
     let mut farewell = Farewell::default();
 
     poll_fn(|cx| {
@@ -90,14 +94,14 @@ async fn shake_hands(
     pulse: &Pulse,
     alarm: &mut Alarm,
     deadline: Instant,
-) -> Option<Socket> {
+) -> Option<Stream> {
     let mut shaking = pin!(acceptor.accept(stream));
     poll_fn(|cx| {
         if pulse.order() != Order::None {
             return Poll::Ready(None);
         }
         match shaking.as_mut().poll(cx) {
-            Poll::Ready(shaken) => Poll::Ready(shaken.ok().map(|stream| Socket::Tls(Box::new(stream)))),
+            Poll::Ready(shaken) => Poll::Ready(shaken.ok().map(|stream| Stream::Tls(Box::new(stream)))),
             Poll::Pending => alarm.poll_until(cx, deadline).map(|()| None),
         }
     })
@@ -119,7 +123,8 @@ impl<H: Handler> hyper::service::Service<Request<Incoming>> for Reception<H> {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let ticket = Ticket::new(Arc::clone(&self.pulse), request.version() == Version::HTTP_2);
-        Answering { answering: self.handler.handle(request, self.peer), ticket: Some(ticket), secure: self.secure }
+        let peer = Peer { overloaded: ticket.one_too_many, ..self.peer };
+        Answering { answering: self.handler.handle(request, peer), ticket: Some(ticket), secure: self.secure }
     }
 }
 
@@ -129,12 +134,13 @@ struct Ticket {
     /// Where HTTP/2 lets answers run beside the connection: under which number this one wants to be woken.
     beside: Option<u64>,
     answering: bool,
+    one_too_many: bool,
 }
 
 impl Ticket {
     fn new(pulse: Arc<Pulse>, multiplexed: bool) -> Self {
-        let number = pulse.request_begins(multiplexed);
-        Self { pulse, beside: multiplexed.then_some(number), answering: false }
+        let (number, one_too_many) = pulse.request_begins(multiplexed);
+        Self { pulse, beside: multiplexed.then_some(number), answering: false, one_too_many }
     }
 
     fn answer_begins(&mut self) {

@@ -28,6 +28,8 @@ pub struct Limits {
     pub max_body_bytes: u64,
     /// Connections open at a time; more wait in the kernel's queue.
     pub max_connections: usize,
+    /// Requests answered at a time, on all connections together; more are refused.
+    pub max_requests: usize,
     /// HTTP/2 requests at a time on one connection.
     pub h2_max_streams: u32,
     /// HTTP/2 header list, in bytes as RFC 9113 section 6.5.2 counts them.
@@ -48,6 +50,7 @@ impl Default for Limits {
             max_uri_bytes: 8 * 1024,
             max_body_bytes: 25 * 1024 * 1024,
             max_connections: 50_000,
+            max_requests: 10_000,
             h2_max_streams: 100,
             h2_max_header_list: 32 * 1024,
         }

@@ -3,13 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Limits;
+use super::load::Load;
 
 /// How long a closing connection waits for a peer that is still sending.
 const LINGER: Duration = Duration::from_secs(1);
@@ -27,6 +28,7 @@ pub(super) enum Order {
 /// Only h2 requests run outside the connection's own task, so nothing here orders memory: `Relaxed` will do.
 pub(super) struct Pulse {
     opened: Instant,
+    load: Arc<Load>,
     requests: AtomicU32,
     /// Requests so far.
     total: AtomicU64,
@@ -53,9 +55,10 @@ struct Wakers {
 }
 
 impl Pulse {
-    pub(super) fn new(opened: Instant) -> Self {
+    pub(super) fn new(opened: Instant, load: Arc<Load>) -> Self {
         Self {
             opened,
+            load,
             requests: AtomicU32::new(0),
             total: AtomicU64::new(0),
             answers: AtomicU32::new(0),
@@ -72,18 +75,19 @@ impl Pulse {
         }
     }
 
-    /// Answers the number of the request.
-    pub(super) fn request_begins(&self, multiplexed: bool) -> u64 {
+    /// Answers the number of the request, and whether it is one more than the edge may answer.
+    pub(super) fn request_begins(&self, multiplexed: bool) -> (u64, bool) {
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.seen_request.store(true, Ordering::Relaxed);
         self.multiplexed.store(multiplexed, Ordering::Relaxed);
         self.head_begun.store(false, Ordering::Relaxed);
         self.head_since.clear();
         self.idle_since.clear();
-        self.total.fetch_add(1, Ordering::Relaxed)
+        (self.total.fetch_add(1, Ordering::Relaxed), self.load.enter())
     }
 
     pub(super) fn request_ends(&self) {
+        self.load.leave();
         self.requests.fetch_sub(1, Ordering::Relaxed);
     }
 

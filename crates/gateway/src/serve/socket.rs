@@ -6,22 +6,99 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
+use super::bare::{self, Draw};
 use super::pulse::Pulse;
 
 /// Bytes a closing connection reads and throws away, so that the last answer is not lost to a reset.
 const MAX_DISCARDED: usize = 1024 * 1024;
 
-/// What hyper reads and writes. One type for both, so that its machinery is compiled once.
-pub(super) enum Socket {
+/// What hyper reads and writes: a stream whose bare refusals are given words.
+pub(super) struct Socket {
+    stream: Stream,
+    draw: Option<Draw>,
+    /// What is written in place of a bare refusal, and how much of hyper's own that is.
+    worded: Option<(Bytes, usize)>,
+}
+
+/// One type for both, so that hyper's machinery is compiled once.
+pub(super) enum Stream {
     Plain(Watched),
     Tls(Box<TlsStream<Watched>>),
 }
 
+impl Socket {
+    pub(super) fn new(stream: Stream, draw: Option<Draw>) -> Self {
+        Self { stream, draw, worded: None }
+    }
+
+    /// Is this write a bare refusal, or the rest of one? Then writes the words in its place.
+    fn poll_worded(&mut self, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Option<Poll<io::Result<usize>>> {
+        if self.worded.is_none() {
+            let draw = self.draw.as_ref()?;
+            let status = bare::status_of(slices)?;
+            self.worded = Some((bare::written(&draw(status)), slices.iter().map(|slice| slice.len()).sum()));
+        }
+        let (words, meant) = self.worded.as_mut()?;
+        while !words.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, words) {
+                Poll::Pending => return Some(Poll::Pending),
+                Poll::Ready(Ok(0)) => return Some(Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
+                Poll::Ready(Ok(written)) => words.advance(written.min(words.len())),
+                Poll::Ready(Err(error)) => return Some(Poll::Ready(Err(error))),
+            }
+        }
+        let meant = *meant;
+        self.worded = None;
+        Some(Poll::Ready(Ok(meant)))
+    }
+}
+
 impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        match this.poll_worded(cx, &[io::IoSlice::new(bytes)]) {
+            Some(written) => written,
+            None => Pin::new(&mut this.stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        match this.poll_worded(cx, slices) {
+            Some(written) => written,
+            None => Pin::new(&mut this.stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
@@ -30,7 +107,7 @@ impl AsyncRead for Socket {
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),

@@ -69,10 +69,12 @@ impl Gateway {
         let app = Arc::new(App::new(Parts { live, states, transport, records, limits: limits.clone(), entropy: 7 }));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
-        let edge = Edge::new(limits, jobs.clone());
+        let drawing = Arc::clone(&app);
+        let draw = Arc::new(move |status| http::unreadable_head(&drawing, status));
+        let edge = Edge::drawing(limits, jobs.clone(), draw);
         let (serving, handler) = (edge.clone(), Arc::clone(&app));
         jobs.spawn("accept loop", async move {
-            serving.serve(listener, move |request, _| http::answer(Arc::clone(&handler), request)).await;
+            serving.serve(listener, move |request, peer| http::answer(Arc::clone(&handler), request, peer)).await;
         });
         Self { app, url, inbox, edge }
     }
