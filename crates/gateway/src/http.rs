@@ -17,6 +17,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::CONNECTION;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -49,15 +50,31 @@ pub async fn answer(app: Arc<App>, request: Request<Incoming>, peer: Peer) -> Re
     let uri = request.uri().clone();
     let Route { endpoint, face } =
         route(request.method(), uri.path(), request.headers().contains_key("anthropic-version"));
+    let head = check_head(&request, app.limits());
     let browser =
         if is_data_plane(&endpoint, uri.path()) { app.judge_origin(request.headers()) } else { Verdict::Silent };
-    if let Some(mut preflight) = browser.preflight(request.method(), request.headers()) {
-        browser.tell(preflight.headers_mut());
-        reply::sign(&mut preflight, face, &signature);
-        return preflight;
-    }
-    let arrival = Arrival { request, face, request_id: Arc::clone(&request_id) };
-    let working = pin!(dispatch(&app, endpoint, arrival, peer));
+    let mut response = match (head, browser.preflight(request.method(), request.headers())) {
+        (Err(refusal), _) => {
+            let mut response = drawn(&app, &refused(refusal), face, &request_id);
+            // Where a head is in doubt, so is where the next one begins.
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+        }
+        (Ok(()), Some(preflight)) => preflight,
+        (Ok(()), None) => {
+            let arrival = Arrival { request, face, request_id: Arc::clone(&request_id) };
+            worked(&app, endpoint, arrival, peer).await
+        }
+    };
+    browser.tell(response.headers_mut());
+    reply::sign(&mut response, face, &signature);
+    response
+}
+
+/// The endpoint's answer, or the error that it ended in, be it a panic.
+async fn worked(app: &App, endpoint: Endpoint<'_>, arrival: Arrival, peer: Peer) -> Response<Body> {
+    let (face, request_id) = (arrival.face, Arc::clone(&arrival.request_id));
+    let working = pin!(dispatch(app, endpoint, arrival, peer));
     let result = match Caught(working).await {
         Ok(result) => result,
         Err(panic) => {
@@ -65,13 +82,12 @@ pub async fn answer(app: Arc<App>, request: Request<Incoming>, peer: Peer) -> Re
             Err(GatewayError::internal(panic))
         }
     };
-    let mut response = result.unwrap_or_else(|error| {
-        app.log_refusal(&request_id, &error);
-        reply::error(&error, face, &request_id)
-    });
-    browser.tell(response.headers_mut());
-    reply::sign(&mut response, face, &signature);
-    response
+    result.unwrap_or_else(|error| drawn(app, &error, face, &request_id))
+}
+
+fn drawn(app: &App, error: &GatewayError, face: Face, request_id: &str) -> Response<Body> {
+    app.log_refusal(request_id, error);
+    reply::error(error, face, request_id)
 }
 
 async fn dispatch(
@@ -80,7 +96,6 @@ async fn dispatch(
     arrival: Arrival,
     peer: Peer,
 ) -> Result<Response<Body>, GatewayError> {
-    check_head(&arrival.request, app.limits()).map_err(refused)?;
     check_encoding(arrival.request.headers()).map_err(refused)?;
     match endpoint {
         Endpoint::Health { depth } => Ok(api::health::answer(app, depth)),
@@ -147,8 +162,12 @@ pub fn unreadable(error: BodyError) -> GatewayError {
     }
 }
 
-/// The virtual key a request carries: `Authorization: Bearer`, `x-api-key` or `api-key`.
+/// The virtual key a request carries: `Authorization: Bearer`, `x-api-key` or `api-key`. None where one of these stands
+/// twice: whoever stands before us may have looked at the other.
 pub fn token(headers: &HeaderMap) -> Option<&str> {
+    if ["authorization", "x-api-key", "api-key"].iter().any(|name| headers.get_all(*name).iter().nth(1).is_some()) {
+        return None;
+    }
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let bearer = text("authorization").and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;

@@ -118,6 +118,9 @@ impl Call {
                 (Payload::Whole(body), peek)
             }
         };
+        if peek.model.as_deref().is_some_and(|name| name.contains(char::is_control)) {
+            return Err(GatewayError::invalid_request("The model's name holds control characters.", Some("model")));
+        }
         let model = peek.model.as_deref().map(Arc::from);
         let upload_fault = match &payload {
             Payload::Arriving(arriving) => Arc::clone(&arriving.fault),

@@ -1,7 +1,7 @@
 //! Decides from a request's head alone whether the edge refuses it. Draws no answer: the caller renders a [`Refusal`]
 //! in its own dialect. Tests: below.
 
-use http::header::{CONTENT_ENCODING, HOST};
+use http::header::{CONTENT_ENCODING, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, Request, Version};
 
 use super::{BodyError, Limits};
@@ -26,11 +26,15 @@ pub enum Refusal {
     UnsupportedEncoding,
 }
 
-/// Refuses a request with a too long target, a too large head, or without exactly one sound Host (RFC 9112 section 3.2).
+/// Refuses a request with a too long target, a too large head, without exactly one sound Host (RFC 9112 section 3.2), or
+/// whose framing another reader could take in another way. After a refusal the connection must not be read any further.
 ///
 /// What hyper itself refuses never gets here: unreadable heads and conflicting framing (400), more than 100 header
 /// fields or a head beyond its read buffer (431). hyper answers those without a body and closes.
 pub fn check_head<B>(request: &Request<B>, limits: &Limits) -> Result<(), Refusal> {
+    if breaks_lines(request.uri().path()) {
+        return Err(Refusal::BadRequest("a line break in the path"));
+    }
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > limits.max_uri_bytes {
         return Err(Refusal::UriTooLong);
@@ -38,6 +42,12 @@ pub fn check_head<B>(request: &Request<B>, limits: &Limits) -> Result<(), Refusa
     let fields = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4);
     if target + fields.sum::<usize>() > limits.max_head_bytes {
         return Err(Refusal::HeadTooLarge);
+    }
+    let mut codings = request.headers().get_all(TRANSFER_ENCODING).iter();
+    if codings.next().is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        || codings.next().is_some()
+    {
+        return Err(Refusal::BadRequest("a Transfer-Encoding other than chunked"));
     }
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -63,6 +73,14 @@ impl From<BodyError> for Refusal {
             BodyError::Broken => Self::BadRequest("the request body is incomplete or malformed"),
         }
     }
+}
+
+/// An encoded CR or LF, which means something to whoever decodes a path once too often.
+fn breaks_lines(path: &str) -> bool {
+    let encoded = |at: usize| path.as_bytes().get(at + 1..at + 3);
+    memchr::memchr_iter(b'%', path.as_bytes())
+        .filter_map(encoded)
+        .any(|code| code.eq_ignore_ascii_case(b"0d") || code.eq_ignore_ascii_case(b"0a"))
 }
 
 /// Letters, digits and what names, IPv4, bracketed IPv6 and ports need: nothing that could end up a path or a log line.
@@ -95,6 +113,34 @@ mod tests {
                 Err(Refusal::BadRequest("malformed Host header")),
                 "{bad:?}"
             );
+        }
+    }
+
+    #[test]
+    fn an_encoded_line_break_in_the_path_is_refused() {
+        for bad in ["/v1/a%0d%0ab", "/%0A", "/v1/files/%0Dx"] {
+            assert_eq!(verdict(Version::HTTP_11, &["a"], bad), Err(Refusal::BadRequest("a line break in the path")));
+        }
+        for good in ["/v1/a%20b", "/%", "/a%0", "/a%2f0a", "/a?b=%0a"] {
+            assert_eq!(verdict(Version::HTTP_11, &["a"], good), Ok(()), "{good}");
+        }
+    }
+
+    #[test]
+    fn chunked_is_the_only_transfer_coding_and_stands_alone() {
+        let coded = |codings: &[&str]| {
+            let mut request = Request::builder().header(HOST, "a");
+            for coding in codings {
+                request = request.header(TRANSFER_ENCODING, *coding);
+            }
+            check_head(&request.body(()).unwrap(), &Limits::default())
+        };
+        let refused = Err(Refusal::BadRequest("a Transfer-Encoding other than chunked"));
+        assert_eq!((coded(&[]), coded(&["Chunked"])), (Ok(()), Ok(())));
+        for bad in
+            [&["identity", "chunked"][..], &["chunked", "chunked"], &["gzip, chunked"], &["chunked, chunked"], &[""]]
+        {
+            assert_eq!(coded(bad), refused, "{bad:?}");
         }
     }
 

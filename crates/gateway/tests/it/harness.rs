@@ -79,6 +79,16 @@ impl Gateway {
         Self { app, url, inbox, edge }
     }
 
+    /// Waits until no connection and no request is open.
+    pub(crate) async fn wait_empty(&self) {
+        let empty = async {
+            while self.edge.open_connections() + self.edge.open_requests() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(PATIENCE, empty).await.expect("every connection and request ends");
+    }
+
     /// Refuses new work from now on, and ends what is left after `grace`; tells on how many connections that was.
     pub(crate) async fn drain(&self, grace: Duration) -> usize {
         self.app.begin_drain();

@@ -23,11 +23,21 @@ pub(crate) struct Waypost {
 
 impl Waypost {
     pub(crate) fn new() -> Self {
+        Self::run_by(Command::new(env!("CARGO_BIN_EXE_waypost")))
+    }
+
+    /// One that may have only so many files and sockets open.
+    pub(crate) fn with_descriptors(most: u32) -> Self {
+        let mut shell = Command::new("/bin/sh");
+        shell.args(["-c", &format!("ulimit -n {most}; exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_waypost")]);
+        Self::run_by(shell)
+    }
+
+    fn run_by(mut command: Command) -> Self {
         static FOLDERS: AtomicU32 = AtomicU32::new(0);
         let name = format!("start-{}-{}", std::process::id(), FOLDERS.fetch_add(1, Ordering::Relaxed));
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
         std::fs::create_dir_all(&folder).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_waypost"));
         command.env_clear().current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Self { folder, command }
     }
@@ -121,6 +131,10 @@ impl Running {
     /// What it said on standard error, as far as a test waited for it.
     pub(crate) fn heard(&self) -> &str {
         &self.heard
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
     }
 
     /// Where it listens.

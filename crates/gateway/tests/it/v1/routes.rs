@@ -108,14 +108,19 @@ async fn a_model_name_cannot_write_headers_or_paths() {
     ]
     .concat();
     let gateway = Gateway::with_channels(&channels).await;
-    for model in [r"gpt\r\nx-evil: 1\r\n\r\n", r"gpt\u0000", r"gpt\u2028", "../../admin", r"a\n", "caf\u{e9}"] {
+    for model in [r"gpt\r\nx-evil: 1\r\n\r\n", r"gpt\u0000", r"a\n", r"\u0085"] {
+        let answer = gateway.post("/v1/chat/completions", CHAT.replace("gpt-4o", model)).await;
+        assert_eq!(openai_error(&answer, 400)["param"], "model", "{model}");
+        assert_eq!((answer.header("x-evil"), upstream.hits()), (None, 0));
+    }
+    for model in [r"gpt\u2028", "../../admin", "caf\u{e9}"] {
         let answer = gateway.post("/v1/chat/completions", CHAT.replace("gpt-4o", model)).await;
         assert_eq!((answer.status, answer.header("x-evil")), (200, None), "{model}");
         assert_eq!((upstream.last().path(), upstream.last().header("x-evil")), ("/v1/chat/completions", None));
     }
     let gateway = Gateway::with_channels(&channel("main", "openai", &upstream.url(), "[gpt-4o]")).await;
     let answer = gateway.post("/v1/chat/completions", CHAT.replace("gpt-4o", r"gpt\r\nx-evil: 1")).await;
-    assert!(!openai_error(&answer, 404)["message"].as_str().unwrap().contains(['\r', '\n']));
+    assert!(!openai_error(&answer, 400)["message"].as_str().unwrap().contains(['\r', '\n']));
     assert_eq!(answer.header("x-evil"), None);
 }
 

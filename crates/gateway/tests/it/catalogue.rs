@@ -1,0 +1,3 @@
+//! What breaks, row by row, and what must be seen then.
+
+mod clients;
