@@ -11,6 +11,7 @@ mod load;
 mod pulse;
 mod signals;
 mod socket;
+mod stall;
 mod tls;
 
 use std::collections::HashMap;
@@ -307,6 +308,8 @@ impl Drop for Registered {
 fn http_settings(limits: &Limits, jobs: &Jobs) -> auto::Builder<Jobs> {
     // Also what one read of a body may bring: below the size of a long prompt, each would be copied together from pieces.
     const LARGEST_BUFFER: usize = 512 * 1024;
+    // What of an answer may wait for a reader, beside the piece in hand.
+    const H2_SEND_BUFFER: usize = 128 * 1024;
     let mut http = auto::Builder::new(jobs.clone());
     http.http1()
         .timer(TokioTimer::new())
@@ -316,6 +319,7 @@ fn http_settings(limits: &Limits, jobs: &Jobs) -> auto::Builder<Jobs> {
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.h2_max_streams)
+        .max_send_buf_size(H2_SEND_BUFFER)
         .max_header_list_size(limits.h2_max_header_list)
         .initial_stream_window_size(256 * 1024)
         .initial_connection_window_size(1024 * 1024)

@@ -19,8 +19,9 @@ use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
 use super::farewell::Farewell;
-use super::pulse::{Order, Pulse};
+use super::pulse::{Handed, Order, Pulse};
 use super::socket::{Socket, Stream, Watched};
+use super::stall::Sweep;
 use super::tls::TlsCerts;
 use super::{Edge, Handler, LastWords, Peer};
 use crate::clock::Alarm;
@@ -58,7 +59,7 @@ pub(super) async fn serve<H: Handler>(edge: Edge, stream: TcpStream, certs: Opti
             .http
             .serve_connection_with_upgrades(TokioIo::new(Socket::new(socket, edge.shared.draw.clone())), reception)
     );
-    let mut farewell = Farewell::default();
+    let (mut farewell, mut sweep) = (Farewell::default(), Sweep::default());
 
     poll_fn(|cx| {
         loop {
@@ -66,7 +67,7 @@ pub(super) async fn serve<H: Handler>(edge: Edge, stream: TcpStream, certs: Opti
                 http.as_mut().graceful_shutdown();
             }
             // How a connection broke is of no use to anyone: the requests on it tell their own ends.
-            if farewell.is_over() || http.as_mut().poll(cx).is_ready() {
+            if farewell.is_over() || sweep.finds_stall(&pulse, limits) || http.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
             // A request may just have begun that is to be the last.
@@ -74,7 +75,8 @@ pub(super) async fn serve<H: Handler>(edge: Edge, stream: TcpStream, certs: Opti
                 http.as_mut().graceful_shutdown();
             }
             let patience = pulse.deadline(limits);
-            let Some(deadline) = patience.into_iter().chain(farewell.next()).min() else {
+            let Some(deadline) = patience.into_iter().chain(farewell.next()).chain(sweep.next(&pulse, limits)).min()
+            else {
                 return Poll::Pending;
             };
             ready!(alarm.poll_until(cx, deadline));
@@ -134,18 +136,46 @@ struct Ticket {
     /// Where HTTP/2 lets answers run beside the connection: under which number this one wants to be woken.
     beside: Option<u64>,
     answering: bool,
+    /// Kept for answers beside the connection.
+    handed: Option<Arc<Handed>>,
     one_too_many: bool,
 }
 
 impl Ticket {
     fn new(pulse: Arc<Pulse>, multiplexed: bool) -> Self {
         let (number, one_too_many) = pulse.request_begins(multiplexed);
-        Self { pulse, beside: multiplexed.then_some(number), answering: false, one_too_many }
+        Self { pulse, beside: multiplexed.then_some(number), answering: false, handed: None, one_too_many }
     }
 
     fn answer_begins(&mut self) {
         self.answering = true;
+        self.handed = self.beside.map(|number| self.pulse.beside(number));
         self.pulse.answer_begins();
+    }
+
+    /// More is not asked for while a reader takes nothing, so that nothing piles up.
+    fn must_wait(&self, cx: &Context<'_>) -> bool {
+        if self.pulse.is_blocked() {
+            // The socket wakes the task, hyper writes what it has and asks again.
+            return true;
+        }
+        let full = self.pulse.is_full();
+        if full {
+            // hyper writes when it gets nothing more, but would not ask again by itself.
+            cx.waker().wake_by_ref();
+        }
+        full
+    }
+
+    fn last_piece_is_taken(&self) {
+        self.handed.iter().for_each(|handed| self.pulse.mark_taken(handed));
+    }
+
+    fn piece_is_handed<E>(&self, frame: Option<&Result<Frame<Bytes>, E>>) {
+        if let Some(Ok(frame)) = frame {
+            self.pulse.hands_over(frame.data_ref().map_or(0, Bytes::len));
+        }
+        self.handed.iter().for_each(|handed| self.pulse.mark_handed(handed));
     }
 
     /// This is the last answer on its connection, which only HTTP/1 says in a header.
@@ -215,9 +245,14 @@ impl<B: Body<Data = Bytes> + LastWords> Body for Counted<B> {
             return Poll::Ready(None);
         }
         if !ticket.pulse.is_cut() {
+            if ticket.beside.is_none() && ticket.must_wait(cx) {
+                return Poll::Pending;
+            }
+            ticket.last_piece_is_taken();
             let frame = this.body.as_mut().poll_frame(cx);
-            if frame.is_ready() {
-                return frame;
+            if let Poll::Ready(frame) = frame {
+                ticket.piece_is_handed(frame.as_ref());
+                return Poll::Ready(frame);
             }
             if let Some(number) = ticket.beside {
                 ticket.pulse.listen(number, cx.waker());

@@ -2,7 +2,7 @@
 //! here, a deadline is computed when the connection's one alarm asks. Tests: `tests/it/edge.rs`.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -11,9 +11,13 @@ use tokio::time::Instant;
 
 use super::Limits;
 use super::load::Load;
+use super::stall::SHARED_PATIENCE;
 
 /// How long a closing connection waits for a peer that is still sending.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Bytes of an HTTP/1 answer that may gather before they are written.
+const MAX_UNWRITTEN: usize = 128 * 1024;
 
 /// What a connection was told from outside.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,6 +46,8 @@ pub(super) struct Pulse {
     idle_since: Moment,
     write_since: Moment,
     linger_since: Moment,
+    /// Bytes handed over since the socket last took some.
+    unwritten: AtomicUsize,
     order: AtomicU8,
     wakers: Mutex<Wakers>,
 }
@@ -51,8 +57,18 @@ pub(super) struct Pulse {
 struct Wakers {
     driver: Option<Waker>,
     /// Answers that run beside the connection, by the number of their request.
-    answers: HashMap<u64, Waker>,
+    answers: HashMap<u64, Beside>,
 }
+
+/// An answer that HTTP/2 sends beside its connection.
+struct Beside {
+    waker: Option<Waker>,
+    handed: Arc<Handed>,
+}
+
+/// Since when the last piece of an answer waits to be taken, if one does.
+#[derive(Default)]
+pub(super) struct Handed(Moment);
 
 impl Pulse {
     pub(super) fn new(opened: Instant, load: Arc<Load>) -> Self {
@@ -70,6 +86,7 @@ impl Pulse {
             idle_since: Moment::default(),
             write_since: Moment::default(),
             linger_since: Moment::default(),
+            unwritten: AtomicUsize::new(0),
             order: AtomicU8::new(0),
             wakers: Mutex::default(),
         }
@@ -125,6 +142,7 @@ impl Pulse {
     }
 
     pub(super) fn write_moved(&self) {
+        self.unwritten.store(0, Ordering::Relaxed);
         self.write_since.clear();
     }
 
@@ -169,12 +187,60 @@ impl Pulse {
         self.wakers().driver = Some(waker.clone());
     }
 
-    /// An answer beside the connection waits: orders wake it too, until [`Pulse::forget`].
+    /// An answer begins beside the connection, until [`Pulse::forget`].
+    pub(super) fn beside(&self, number: u64) -> Arc<Handed> {
+        let handed = Arc::<Handed>::default();
+        self.wakers().answers.insert(number, Beside { waker: None, handed: Arc::clone(&handed) });
+        handed
+    }
+
+    /// It waits for more to say: orders wake it too.
     pub(super) fn listen(&self, number: u64, waker: &Waker) {
         let mut wakers = self.wakers();
-        if !wakers.answers.get(&number).is_some_and(|known| known.will_wake(waker)) {
-            wakers.answers.insert(number, waker.clone());
+        if let Some(answer) = wakers.answers.get_mut(&number)
+            && !answer.waker.as_ref().is_some_and(|known| known.will_wake(waker))
+        {
+            answer.waker = Some(waker.clone());
         }
+    }
+
+    pub(super) fn mark_handed(&self, handed: &Handed) {
+        handed.0.set_once(self.opened);
+    }
+
+    pub(super) fn mark_taken(&self, handed: &Handed) {
+        handed.0.clear();
+    }
+
+    pub(super) fn answers_beside(&self) -> bool {
+        self.multiplexed.load(Ordering::Relaxed) && self.is_answering()
+    }
+
+    /// The peer takes nothing of any answer, or for very long nothing of one.
+    pub(super) fn is_stalled(&self, limits: &Limits) -> bool {
+        let now = Instant::now();
+        let wakers = self.wakers();
+        let for_longer =
+            |answer: &Beside, patience| answer.handed.0.after(self.opened, patience).is_some_and(|at| at <= now);
+        let all = wakers.answers.len() == self.requests.load(Ordering::Relaxed) as usize;
+        let still = |answer: &Beside| for_longer(answer, limits.write_timeout);
+        all && wakers.answers.values().all(still)
+            || wakers.answers.values().any(|answer| for_longer(answer, limits.write_timeout * SHARED_PATIENCE))
+    }
+
+    /// So many bytes of an answer were handed over for writing.
+    pub(super) fn hands_over(&self, bytes: usize) {
+        self.unwritten.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// The peer took nothing of the last write: more would only be kept in memory.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.write_since.is_set()
+    }
+
+    /// Much has gathered for the next write.
+    pub(super) fn is_full(&self) -> bool {
+        self.unwritten.load(Ordering::Relaxed) >= MAX_UNWRITTEN
     }
 
     pub(super) fn forget(&self, number: u64) {
@@ -210,7 +276,10 @@ impl Pulse {
         self.order.fetch_max(order, Ordering::Release);
         let (driver, answers) = {
             let wakers = self.wakers();
-            (wakers.driver.clone(), wakers.answers.values().cloned().collect::<Vec<_>>())
+            (
+                wakers.driver.clone(),
+                wakers.answers.values().filter_map(|answer| answer.waker.clone()).collect::<Vec<_>>(),
+            )
         };
         driver.into_iter().chain(answers).for_each(Waker::wake);
     }
@@ -226,6 +295,10 @@ impl Moment {
             let millis = u64::try_from(opened.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
             self.0.store(millis + 1, Ordering::Relaxed);
         }
+    }
+
+    fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
     }
 
     fn clear(&self) {

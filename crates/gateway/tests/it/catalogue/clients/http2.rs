@@ -1,5 +1,8 @@
 //! HTTP/2 abuse: floods and bombs end in GOAWAY or in bounded work, and the others are served.
 
+use std::sync::atomic::Ordering;
+
+use tokio::time::timeout;
 use waypost_gateway::serve::Limits;
 use waypost_testkit::{Script, Upstream, fixtures};
 
@@ -7,8 +10,8 @@ use super::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, Frames, GOAWAY, HEADERS, PING, RST_STREAM, SETTINGS, WINDOW_UPDATE,
     field, frame, head, kept_field,
 };
-use super::{CHAT, SHORT, assert_serves, before, front, pour};
-use crate::harness::Gateway;
+use super::{CHAT, PATIENCE, SHORT, assert_serves, before, front, pour};
+use crate::harness::{Gateway, KEY, channel};
 
 /// Whoever asks for nothing is closed soon.
 fn hasty() -> Limits {
@@ -111,6 +114,23 @@ async fn floods_of_settings_and_pings_are_bounded_work_and_end() {
         pour(&mut unread, &flood.repeat(1000), 20_000).await;
         assert_over(&gateway).await;
     }
+}
+
+#[tokio::test]
+async fn a_stream_whose_window_is_never_opened_is_cut_and_its_upstream_let_go() {
+    let (url, taken, end) = super::slow::endless().await;
+    let yaml = format!("keys: [{{name: test, key: {KEY}}}]\nchannels:\n{}", channel("main", "openai", &url, "['*']"));
+    let gateway = Gateway::start_with(&yaml, Limits { keep_alive_idle: None, ..hasty() }).await;
+    let mut frames = Frames::open(&gateway).await;
+    let body = CHAT.replacen('{', r#"{"stream":true,"#, 1);
+    let no_window = frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0]);
+    assert!(frames.flood([no_window, request(1, body.as_bytes())]).await);
+    // It answers pings all the while, as far as anybody can tell it is alive.
+    frames.blamed().await;
+    timeout(PATIENCE, end).await.expect("the upstream is let go").unwrap();
+    let taken = taken.load(Ordering::Relaxed);
+    assert!(taken < 32 << 20, "{taken} bytes were taken");
+    gateway.wait_empty().await;
 }
 
 #[tokio::test]

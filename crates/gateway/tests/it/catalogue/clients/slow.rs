@@ -60,10 +60,10 @@ async fn idle_and_dribbling_clients_are_closed_and_the_others_are_served_meanwhi
 }
 
 /// An upstream whose stream never ends, as fast as it is taken; counts the bytes that were.
-async fn endless() -> (String, Arc<AtomicUsize>, tokio::sync::oneshot::Receiver<()>) {
+pub(super) async fn endless() -> (String, Arc<AtomicUsize>, tokio::sync::oneshot::Receiver<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let (taken, count) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let taken = Arc::new(AtomicUsize::new(0));
     let (ended, end) = tokio::sync::oneshot::channel();
     let counted = Arc::clone(&taken);
     tokio::spawn(async move {
@@ -83,7 +83,6 @@ async fn endless() -> (String, Arc<AtomicUsize>, tokio::sync::oneshot::Receiver<
         }
         let _ = ended.send(());
     });
-    drop(count);
     (url, taken, end)
 }
 
