@@ -2,6 +2,7 @@
 //! access log goes to standard output. Tests: `it/start.rs`, against the built binary.
 
 mod end;
+mod secure;
 
 use std::io::IsTerminal as _;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -12,16 +13,17 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
-use waypost_core::config::{Config, Environment, Format, Server, from_environment};
+use waypost_core::config::{Config, Environment, Format, from_environment};
 use waypost_core::health::States;
 use waypost_core::snapshot::compile;
 
 use self::end::{Patience, end};
+use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
 use crate::http;
 use crate::jobs::Jobs;
 use crate::records::{LogStyle, Records, write_access_log};
-use crate::serve::{Edge, Limits, Signals, TlsCerts, TlsFiles, WATCH_EVERY};
+use crate::serve::{Edge, Limits, Signals, WATCH_EVERY};
 use crate::simulator;
 use crate::upstream::{HttpTransport, PoolSettings};
 
@@ -215,22 +217,6 @@ fn errors(errors: Vec<waypost_core::config::ConfigError>) -> StartError {
 }
 
 // === the world outside ===
-
-fn certificate(server: &Server) -> Result<Option<TlsCerts>, StartError> {
-    let Some(tls) = &server.tls else { return Ok(None) };
-    let files = TlsFiles { cert: PathBuf::from(&tls.cert), key: PathBuf::from(&tls.key) };
-    TlsCerts::load(files).map(Some).map_err(|error| StartError::one(error.to_string()))
-}
-
-fn warn_of_plain_http(address: SocketAddr, secure: bool) {
-    if !(secure || address.ip().to_canonical().is_loopback()) {
-        tracing::warn!(
-            %address,
-            "plain HTTP on a network address: keys and prompts can be read on the way; set server.tls, or keep the port \
-             behind a proxy that speaks TLS"
-        );
-    }
-}
 
 async fn listen(host: &str, port: u16) -> Result<TcpListener, StartError> {
     let addresses: Vec<SocketAddr> = (host, port)

@@ -179,3 +179,31 @@ fn the_schema_describes_every_section() {
     assert_eq!((&tier["minimum"], &tier["maximum"]), (&1.into(), &10.into()));
     assert!(tier["description"].as_str().unwrap().contains("priority"));
 }
+
+#[test]
+fn how_the_gateway_listens_is_read_with_bounds_and_places() {
+    let text = "server:\n  tls: {cert: c.pem, key: k.pem}\n  cors: {origins: ['*'], max_age: 1h}\n  drain_delay: 0s\n  max_requests: 5\n";
+    let server = yaml(text).unwrap().server;
+    assert_eq!(server.tls, Some(Tls { cert: "c.pem".to_owned(), key: "k.pem".to_owned() }));
+    assert_eq!(server.cors, Cors { origins: vec!["*".to_owned()], max_age: Span::seconds(3600) });
+    assert_eq!((server.drain_delay, server.max_requests), (Span::ZERO, 5));
+    let plain = Server::default();
+    assert_eq!((plain.tls, plain.drain_delay, plain.cors.origins.len()), (None, Span::ZERO, 0));
+    for (text, error) in [
+        ("server: {tls: {cert: c.pem}}\n", "waypost.yaml:1:15: server.tls"),
+        ("server: {tls: {crt: c.pem, key: k}}\n", "server.tls.crt: there is no such key; did you mean `cert`?"),
+        (
+            "server:\n  cors: {origin: ['*']}\n",
+            "waypost.yaml:2:10: server.cors.origin: there is no such key; did you mean `origins`?",
+        ),
+        (
+            "server:\n  max_requests: 0\n",
+            "waypost.yaml:2:17: server.max_requests: expected a whole number from 1 to 1000000",
+        ),
+        ("server:\n  shutdown_grace: 0s\n", "waypost.yaml:2:19: server.shutdown_grace"),
+        ("server:\n  drain_delay: soon\n", "waypost.yaml:2:16: server.drain_delay"),
+    ] {
+        let all = shown(text);
+        assert!(all.iter().any(|one| one.contains(error)), "{all:?}");
+    }
+}

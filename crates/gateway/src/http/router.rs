@@ -52,6 +52,11 @@ pub struct Route<'a> {
 
 /// Finds the route. `anthropic_version` says that the request carries that header: both protocols have `/v1/models`.
 pub fn route<'a>(method: &Method, path: &'a str, anthropic_version: bool) -> Route<'a> {
+    // TRACE would have an upstream echo our credential, CONNECT asks for a tunnel: nothing here does either.
+    if matches!(method.as_str(), "TRACE" | "TRACK" | "CONNECT") {
+        let allow = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+        return Route { endpoint: Endpoint::MethodNotAllowed { allow }, face: Face::OPENAI_CHAT };
+    }
     if let Some(depth) = health(path) {
         let endpoint = if *method == Method::GET || *method == Method::HEAD {
             Endpoint::Health { depth }
@@ -225,6 +230,16 @@ mod tests {
             "/v1/a;b",
         ] {
             assert_eq!(get(path), Endpoint::NotFound, "{path}");
+        }
+    }
+
+    #[test]
+    fn no_method_makes_an_upstream_echo_or_us_a_tunnel() {
+        for method in ["TRACE", "TRACK", "CONNECT"] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            for path in ["/v1/models", "/v1/files/a", "/v1/anthropic/x", "/health", ""] {
+                assert!(matches!(route(&method, path, false).endpoint, Endpoint::MethodNotAllowed { .. }), "{path}");
+            }
         }
     }
 

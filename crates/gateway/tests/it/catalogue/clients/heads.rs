@@ -184,6 +184,9 @@ async fn no_path_leads_out_of_the_table_or_to_a_file() {
         "/v1//models",
         "//v1/models",
         "/V1/models",
+        "/v1/chat/completions/",
+        "/v1/messages/",
+        "/v1/chat//completions",
         "/.env",
         "/.git/config",
         "/debug/pprof",
@@ -200,6 +203,18 @@ async fn no_path_leads_out_of_the_table_or_to_a_file() {
         "GET http://a/v1/../admin HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {KEY}\r\nconnection: close\r\n\r\n"
     );
     assert_refused(&last_words(&gateway, sent.as_bytes()).await, 404);
+    assert_eq!(upstream.hits(), 0);
+}
+
+#[tokio::test]
+async fn nobody_is_echoed_or_tunnelled() {
+    let (upstream, gateway) = front(patient()).await;
+    let close = format!("host: a\r\nauthorization: Bearer {KEY}\r\nconnection: close\r\n\r\n");
+    for start in ["TRACE /v1/models", "TRACK /v1/files", "CONNECT upstream.example:443", "CONNECT /v1/models"] {
+        let said = last_words(&gateway, format!("{start} HTTP/1.1\r\n{close}").as_bytes()).await;
+        assert!(said.starts_with("HTTP/1.1 40"), "{start}: {said}");
+        assert!(!said.contains(KEY) && answers(&said) == 1, "{start}: {said}");
+    }
     assert_eq!(upstream.hits(), 0);
 }
 
