@@ -126,9 +126,10 @@ fn inbound(arrival: Arrival, operation: Operation, rest: &str) -> Inbound {
     Inbound { arrival, operation, rest: rest.to_owned(), at: Instant::now() }
 }
 
-/// The answer to a request whose head could not be read, so that nothing is known of its sender's dialect.
-pub fn unreadable_head(app: &App, status: StatusCode) -> Response<Bytes> {
+/// What the edge says by itself, of requests whose dialect it does not know.
+pub fn edge_refusal(app: &App, status: StatusCode) -> Response<Bytes> {
     let error = match status {
+        StatusCode::SERVICE_UNAVAILABLE => GatewayError::shutting_down(),
         StatusCode::URI_TOO_LONG => GatewayError::uri_too_long(),
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => GatewayError::header_too_large(),
         _ => GatewayError::invalid_request("This is not a valid HTTP request.", None),

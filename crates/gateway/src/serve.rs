@@ -89,10 +89,22 @@ pub trait LastWords {
     fn last_words(self: Pin<&mut Self>) -> Option<Bytes> {
         None
     }
+
+    /// A whole body of these bytes, for a request that is cut before its answer has begun. `None`: its connection breaks.
+    fn whole(_: Bytes) -> Option<Self>
+    where
+        Self: Sized,
+    {
+        None
+    }
 }
 
 /// Whole answers are short: they are written or not.
-impl LastWords for Full<Bytes> {}
+impl LastWords for Full<Bytes> {
+    fn whole(bytes: Bytes) -> Option<Self> {
+        Some(Self::new(bytes))
+    }
+}
 
 /// Serves any number of listeners under one set of limits, and drains them together. Clones are the same edge.
 #[derive(Clone)]
@@ -119,12 +131,12 @@ struct Open {
 }
 
 impl Edge {
-    /// An edge whose connections run as `jobs`, and whose refusals of unreadable heads say nothing.
+    /// An edge whose connections run as `jobs`, and which has no words of its own for what it refuses.
     pub fn new(limits: Limits, jobs: Jobs) -> Self {
         Self::with(limits, jobs, None)
     }
 
-    /// An edge whose refusals of unreadable heads are drawn.
+    /// An edge whose own refusals are drawn.
     pub fn drawing(limits: Limits, jobs: Jobs, draw: Draw) -> Self {
         Self::with(limits, jobs, Some(draw))
     }

@@ -154,7 +154,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         jobs.spawn("certificate watch", certs.clone().watch(WATCH_EVERY, jobs.clone()));
     }
     let drawing = Arc::clone(&app);
-    let draw = Arc::new(move |status| http::unreadable_head(&drawing, status));
+    let draw = Arc::new(move |status| http::edge_refusal(&drawing, status));
     let edge = Edge::drawing(limits, jobs.clone(), draw);
     let handler = {
         let app = Arc::clone(&app);

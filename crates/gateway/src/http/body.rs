@@ -78,6 +78,10 @@ impl LastWords for Body {
             Self::Full(_) | Self::Through(_) => None,
         }
     }
+
+    fn whole(bytes: Bytes) -> Option<Self> {
+        Some(Self::Full(bytes))
+    }
 }
 
 impl From<Bytes> for Body {

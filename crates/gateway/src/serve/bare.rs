@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{Response, StatusCode};
 
-/// Draws the refusal of a request whose head could not be read: 400, 414 or 431. The connection closes after it.
+/// Draws what the edge itself has to say: 400, 414 or 431 for a head that could not be read, 503 for a request that a drain
+/// cuts before its answer has begun. The connection closes after it.
 pub type Draw = Arc<dyn Fn(StatusCode) -> Response<Bytes> + Send + Sync>;
 
 /// How hyper's own refusals go on after the status line.

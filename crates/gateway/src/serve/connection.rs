@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, STRICT_TRANSPORT_SECURITY};
-use http::{HeaderValue, Request, Response, Version};
+use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
+use super::bare::Draw;
 use super::farewell::Farewell;
 use super::pulse::{Handed, Order, Pulse};
 use super::socket::{Socket, Stream, Watched};
@@ -53,7 +54,8 @@ pub(super) async fn serve<H: Handler>(edge: Edge, stream: TcpStream, certs: Opti
             }
         }
     };
-    let reception = Reception { handler, peer, pulse: Arc::clone(&pulse), secure };
+    let draw = edge.shared.draw.clone();
+    let reception = Reception { handler, peer, pulse: Arc::clone(&pulse), secure, draw };
     let mut http = pin!(
         edge.shared
             .http
@@ -116,6 +118,7 @@ struct Reception<H> {
     peer: Peer,
     pulse: Arc<Pulse>,
     secure: bool,
+    draw: Option<Draw>,
 }
 
 impl<H: Handler> hyper::service::Service<Request<Incoming>> for Reception<H> {
@@ -126,7 +129,8 @@ impl<H: Handler> hyper::service::Service<Request<Incoming>> for Reception<H> {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let ticket = Ticket::new(Arc::clone(&self.pulse), request.version() == Version::HTTP_2);
         let peer = Peer { overloaded: ticket.one_too_many, ..self.peer };
-        Answering { answering: self.handler.handle(request, peer), ticket: Some(ticket), secure: self.secure }
+        let (secure, draw) = (self.secure, self.draw.clone());
+        Answering { answering: self.handler.handle(request, peer), ticket: Some(ticket), secure, draw }
     }
 }
 
@@ -144,13 +148,21 @@ struct Ticket {
 impl Ticket {
     fn new(pulse: Arc<Pulse>, multiplexed: bool) -> Self {
         let (number, one_too_many) = pulse.request_begins(multiplexed);
-        Self { pulse, beside: multiplexed.then_some(number), answering: false, handed: None, one_too_many }
+        let beside = multiplexed.then_some(number);
+        let handed = beside.map(|number| pulse.beside(number));
+        Self { pulse, beside, answering: false, handed, one_too_many }
     }
 
     fn answer_begins(&mut self) {
         self.answering = true;
-        self.handed = self.beside.map(|number| self.pulse.beside(number));
         self.pulse.answer_begins();
+    }
+
+    /// Waits for orders too, where nobody else does.
+    fn listen(&self, cx: &Context<'_>) {
+        if let Some(number) = self.beside {
+            self.pulse.listen(number, cx.waker());
+        }
     }
 
     /// More is not asked for while a reader takes nothing, so that nothing piles up.
@@ -202,15 +214,25 @@ pin_project! {
         answering: A,
         ticket: Option<Ticket>,
         secure: bool,
+        draw: Option<Draw>,
     }
 }
 
-impl<A: Future<Output = Response<B>>, B> Future for Answering<A> {
+impl<A: Future<Output = Response<B>>, B: LastWords> Future for Answering<A> {
     type Output = Result<Response<Counted<B>>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut answer = ready!(this.answering.poll(cx));
+        let mut answer = match this.answering.poll(cx) {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => {
+                this.ticket.iter().for_each(|ticket| ticket.listen(cx));
+                let cut = this.ticket.as_ref().is_some_and(|ticket| ticket.pulse.is_cut());
+                let drawn = this.draw.as_ref().filter(|_| cut).and_then(cut_short);
+                let Some(answer) = drawn else { return Poll::Pending };
+                answer
+            }
+        };
         let mut ticket = this.ticket.take();
         if *this.secure {
             answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HSTS);
@@ -223,6 +245,12 @@ impl<A: Future<Output = Response<B>>, B> Future for Answering<A> {
         }
         Poll::Ready(Ok(answer.map(|body| Counted { body, ticket, silenced: false })))
     }
+}
+
+/// The answer to a request that a drain cuts before it has another.
+fn cut_short<B: LastWords>(draw: &Draw) -> Option<Response<B>> {
+    let (head, body) = draw(StatusCode::SERVICE_UNAVAILABLE).into_parts();
+    Some(Response::from_parts(head, B::whole(body)?))
 }
 
 pin_project! {
@@ -254,9 +282,7 @@ impl<B: Body<Data = Bytes> + LastWords> Body for Counted<B> {
                 ticket.piece_is_handed(frame.as_ref());
                 return Poll::Ready(frame);
             }
-            if let Some(number) = ticket.beside {
-                ticket.pulse.listen(number, cx.waker());
-            }
+            ticket.listen(cx);
             if !ticket.pulse.is_cut() {
                 return Poll::Pending;
             }

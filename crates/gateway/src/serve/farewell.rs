@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::Limits;
 use super::pulse::{Order, Pulse};
 
-/// How long a stream that is cut has to say so.
+/// How long answers that are cut have to say so.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// What the connection knows of its end.
@@ -31,7 +31,7 @@ impl Farewell {
         }
         let now = Instant::now();
         if order == Order::Cut {
-            self.cut_at.get_or_insert_with(|| if pulse.is_answering() { now + LAST_WORDS } else { now });
+            self.cut_at.get_or_insert_with(|| if pulse.has_requests() { now + LAST_WORDS } else { now });
         }
         if self.told {
             return false;

@@ -56,7 +56,7 @@ pub(super) struct Pulse {
 #[derive(Default)]
 struct Wakers {
     driver: Option<Waker>,
-    /// Answers that run beside the connection, by the number of their request.
+    /// Requests that are answered beside the connection, by their number.
     answers: HashMap<u64, Beside>,
 }
 
@@ -187,14 +187,14 @@ impl Pulse {
         self.wakers().driver = Some(waker.clone());
     }
 
-    /// An answer begins beside the connection, until [`Pulse::forget`].
+    /// A request is answered beside the connection, until [`Pulse::forget`].
     pub(super) fn beside(&self, number: u64) -> Arc<Handed> {
         let handed = Arc::<Handed>::default();
         self.wakers().answers.insert(number, Beside { waker: None, handed: Arc::clone(&handed) });
         handed
     }
 
-    /// It waits for more to say: orders wake it too.
+    /// Its answer waits: orders wake it too.
     pub(super) fn listen(&self, number: u64, waker: &Waker) {
         let mut wakers = self.wakers();
         if let Some(answer) = wakers.answers.get_mut(&number)

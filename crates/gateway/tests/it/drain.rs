@@ -86,6 +86,22 @@ async fn a_stream_that_outlives_the_grace_ends_with_an_error_event_in_every_dial
 }
 
 #[tokio::test]
+async fn a_request_that_outlives_the_grace_without_an_answer_is_told_to_come_back() {
+    let silent = Scripted::always(Script::never_answer()).await;
+    let mut gateway = gateway(&Upstream::Chat.channel("one", &silent.url(), "")).await;
+    let mut client = Client::connect(gateway.url()).await;
+    client.write(&chat(Caller::Chat.request()).to_bytes("a")).await.unwrap();
+    silent.wait_hits(1).await;
+    gateway.drain(Duration::from_millis(1)).await;
+    let answer = client.answer().await.unwrap();
+    assert_eq!((answer.status, &answer.json()["error"]["code"]), (503, &json!("shutting_down")));
+    assert_eq!((answer.header("retry-after"), answer.header("connection")), (Some("1"), Some("close")));
+    assert!(answer.header("x-request-id").is_some());
+    silent.wait_aborted(1).await;
+    assert_eq!(gateway.record().await.outcome, Outcome::Abandoned);
+}
+
+#[tokio::test]
 async fn bytes_in_which_nothing_can_be_said_break_off_instead_of_ending() {
     let stalling = Scripted::always(Script::reply(200, "0123456789").split_every(5).stall_after(1)).await;
     let mut gateway = gateway(&Upstream::Chat.channel("one", &stalling.url(), "default: true,")).await;

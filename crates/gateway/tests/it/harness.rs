@@ -70,7 +70,7 @@ impl Gateway {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let url = format!("http://{}", listener.local_addr().expect("it is bound"));
         let drawing = Arc::clone(&app);
-        let draw = Arc::new(move |status| http::unreadable_head(&drawing, status));
+        let draw = Arc::new(move |status| http::edge_refusal(&drawing, status));
         let edge = Edge::drawing(limits, jobs.clone(), draw);
         let (serving, handler) = (edge.clone(), Arc::clone(&app));
         jobs.spawn("accept loop", async move {

@@ -401,7 +401,8 @@ async fn at_the_end_of_the_grace_period_it_cuts_what_is_left_and_ends() {
     upstream.wait_hits(1).await;
     waypost.terminate();
     waypost.hear("cut at the end of the grace period").await;
-    assert!(timeout(PATIENCE, client.answer()).await.unwrap().is_err());
+    let turned_away = timeout(PATIENCE, client.answer()).await.unwrap().unwrap();
+    assert_eq!((turned_away.status, turned_away.header("connection")), (503, Some("close")));
     // Even so the request has its line in the access log.
     assert_eq!(waypost.log_line().await["outcome"], "abandoned");
     assert_eq!(waypost.exit_code().await, Some(0));
