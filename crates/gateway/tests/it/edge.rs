@@ -40,10 +40,13 @@ struct Door {
 
 impl Door {
     async fn open<H: waypost_gateway::serve::Handler>(limits: Limits, handler: H) -> Self {
+        let jobs = Jobs::new();
+        Self::of(Edge::new(limits, jobs.clone()), jobs, handler).await
+    }
+
+    async fn of<H: waypost_gateway::serve::Handler>(edge: Edge, jobs: Jobs, handler: H) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let jobs = Jobs::new();
-        let edge = Edge::new(limits, jobs.clone());
         let own = edge.clone();
         jobs.spawn("listener", async move { own.serve(listener, handler).await });
         Self { addr, edge, jobs }
@@ -371,6 +374,30 @@ async fn answers_on_http_2_say_their_last_words_too() {
     for body in bodies {
         assert_eq!(timeout(PATIENCE, body.collect()).await.unwrap().unwrap().to_bytes(), ", cut");
     }
+}
+
+#[tokio::test]
+async fn on_http_2_too_a_request_that_is_cut_before_its_answer_gets_the_edges_own() {
+    let jobs = Jobs::new();
+    let draw = |status| Response::builder().status(status).body(Bytes::from_static(b"drawn")).unwrap();
+    let edge = Edge::drawing(limits(), jobs.clone(), std::sync::Arc::new(draw));
+    let (arrived, mut arrivals) = mpsc::unbounded_channel();
+    let handler = move |_: Request<Incoming>, _: Peer| {
+        arrived.send(()).unwrap();
+        std::future::pending::<Response<Full<Bytes>>>()
+    };
+    let door = Door::of(edge, jobs, handler).await;
+    let stream = hyper_util::rt::TokioIo::new(door.connect().await);
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(hyper_util::rt::TokioExecutor::new(), stream).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("http://a/").body(Full::<Bytes>::default()).unwrap();
+    let asked = tokio::spawn(sender.send_request(request));
+    arrivals.recv().await.unwrap();
+    assert_eq!(door.edge.drain(Instant::now()).await, 1);
+    let answer = timeout(PATIENCE, asked).await.unwrap().unwrap().unwrap();
+    assert_eq!(answer.status(), 503);
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "drawn");
 }
 
 #[tokio::test]
