@@ -276,7 +276,6 @@ impl Meter {
             Outcome::Broken | Outcome::Abandoned | Outcome::Failed => {}
         }
         drop(claim);
-        self.queues.freed();
     }
 
     /// Files the record. Later calls, and the drop, file nothing.
@@ -292,6 +291,8 @@ impl Meter {
         };
         let clamped = clamp(&mut usage);
         self.release(outcome, &usage);
+        // Also where no attempt answered: whatever it held is given back by now.
+        self.queues.freed();
         self.stages.first_token_us = self.first_token.map(|at| micros(at.duration_since(self.opened.at)));
         let millis = |until: Instant| until.duration_since(self.opened.at).as_millis() as u64;
         self.records.file(UsageRecord {

@@ -112,7 +112,7 @@ pub async fn first(
         return Err(told(blocked));
     }
     let Some(place) = app.queues.join(model, settings.size) else {
-        return Err(told(blocked.unwrap_or_default()));
+        return Err(blocked.map_or_else(crowd, told));
     };
     let front = timeout_at(until, place.line.front.lock()).await;
     loop {
@@ -142,8 +142,12 @@ pub async fn first(
 /// What somebody is told who has waited in vain.
 fn late(blocked: &Blocked, call: &Call, app: &App) -> GatewayError {
     match blocked.wait() {
-        // Others were first; their turn is not over.
-        None if blocked.is_empty() => GatewayError::upstream_limited(std::time::Duration::from_secs(1)),
+        None if blocked.is_empty() => crowd(),
         None | Some(_) => blocked.into_error(call.model.as_deref(), app.clock.now()),
     }
+}
+
+/// What somebody is told who never came to the front: others were first.
+fn crowd() -> GatewayError {
+    GatewayError::upstream_limited(std::time::Duration::from_secs(1))
 }
