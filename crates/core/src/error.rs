@@ -233,6 +233,13 @@ impl GatewayError {
         self
     }
 
+    /// Adds to the sentence.
+    #[must_use]
+    pub(crate) fn adding(mut self, more: &str) -> Self {
+        self.0.message.push_str(more);
+        self
+    }
+
     /// Tells when it is worth trying again.
     #[must_use]
     pub fn retry_after_span(self, wait: Duration) -> Self {

@@ -4,6 +4,7 @@
 
 mod blocked;
 mod claim;
+mod explain;
 mod strategies;
 
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use waypost_wire::Dialect;
 
 pub use blocked::Blocked;
 pub use claim::Claim;
+pub use explain::{Explained, explain};
 pub use strategies::{Order, Strategy, strategy};
 
 use blocked::Obstacle;

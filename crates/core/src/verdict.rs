@@ -1,6 +1,7 @@
 //! The product's judgement on one page: what an upstream did, who is to blame, what to try next, what the caller sees.
 //! Knows no retry count and no health; those act on the verdict. Tests are below.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use waypost_wire::error::RemoteError;
@@ -271,14 +272,17 @@ fn of_status(status: u16) -> GatewayError {
 #[derive(Debug, Default)]
 pub struct Tally {
     attempts: u32,
+    /// `channel/model (why)` of each, as callers are told.
+    tried: String,
     /// The error that says most: a missing model or a limit counts only if it is all there was.
     error: Option<(Class, GatewayError)>,
 }
 
 impl Tally {
-    /// Adds a failed attempt.
-    pub fn add(&mut self, verdict: Verdict) {
+    /// Adds a failed attempt at this deployment.
+    pub fn add(&mut self, deployment: &str, verdict: Verdict) {
         self.attempts += 1;
+        self.note(deployment, &verdict);
         let kept = match self.error.take() {
             None => (verdict.class, verdict.error),
             Some(before) if rank(before.0) > rank(verdict.class) => before,
@@ -296,10 +300,24 @@ impl Tally {
         self.attempts
     }
 
+    fn note(&mut self, deployment: &str, verdict: &Verdict) {
+        /// Enough for any number of attempts there can be, if names are sane.
+        const MOST: usize = 1000;
+        if self.tried.len() < MOST {
+            let comma = if self.tried.is_empty() { "" } else { ", " };
+            let _ = match verdict.status {
+                Some(status) => write!(self.tried, "{comma}{deployment} ({status} {})", verdict.class.name()),
+                None => write!(self.tried, "{comma}{deployment} ({})", verdict.class.name()),
+            };
+        }
+    }
+
     /// What the caller is told.
     pub fn into_error(self) -> GatewayError {
         match self.error {
-            Some((_, error)) => error,
+            // What was tried is no news to somebody whose request was wrong.
+            Some((Class::BadRequest, error)) => error,
+            Some((_, error)) => error.adding(&format!(" Tried: {}.", self.tried)),
             None => GatewayError::upstream_failed("No provider was tried."),
         }
     }
@@ -413,7 +431,7 @@ mod tests {
 
     fn told(statuses: &[u16]) -> (Kind, u16) {
         let mut tally = Tally::default();
-        statuses.iter().for_each(|status| tally.add(of(*status, &RemoteError::default())));
+        statuses.iter().for_each(|status| tally.add("a/m", of(*status, &RemoteError::default())));
         let error = tally.into_error();
         (error.kind(), error.status())
     }
@@ -430,11 +448,26 @@ mod tests {
     }
 
     #[test]
+    fn an_error_states_what_was_tried_unless_the_request_was_wrong_004_35() {
+        let mut tally = Tally::default();
+        tally.add("one/m", of(500, &RemoteError::default()));
+        tally.add("two/m", judge(Outcome::Trouble(Trouble::Timeout), Some("m")));
+        let said = tally.into_error();
+        assert!(said.message().ends_with(" Tried: one/m (500 server_error), two/m (timeout)."), "{}", said.message());
+
+        let mut tally = Tally::default();
+        tally.add("one/m", of(500, &RemoteError::default()));
+        tally.add("two/m", of(400, &remote("", "", "Mend `x`.")));
+        assert_eq!(tally.into_error().message(), "Mend `x`.");
+    }
+
+    #[test]
     fn of_several_limits_the_soonest_counts() {
         let mut tally = Tally::default();
         for seconds in [30, 7, 12] {
             let retry_after = Some(Duration::from_secs(seconds));
-            tally.add(judge(Outcome::Status { status: 429, remote: &RemoteError::default(), retry_after }, Some("m")));
+            let outcome = Outcome::Status { status: 429, remote: &RemoteError::default(), retry_after };
+            tally.add("a/m", judge(outcome, Some("m")));
         }
         assert_eq!(tally.into_error().retry_after(), Some(7));
     }

@@ -4,19 +4,23 @@
 use std::future::Future as _;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 use waypost_core::moment::Moment;
 
-/// Where core's moments come from: microseconds since the clock was made. Monotonic; a change of the wall clock is not seen.
+/// Where core's moments come from. Monotonic: after its making a change of the wall clock is not seen.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     began: Instant,
+    /// When that was, since midnight.
+    since_midnight: Duration,
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { began: Instant::now() }
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { began: Instant::now(), since_midnight: Duration::from_micros(unix.as_micros() as u64 % 86_400_000_000) }
     }
 }
 
@@ -28,12 +32,12 @@ impl Clock {
 
     /// An instant as a moment.
     pub fn moment(&self, at: Instant) -> Moment {
-        Moment::START.plus(at.saturating_duration_since(self.began))
+        Moment::START.plus(self.since_midnight + at.saturating_duration_since(self.began))
     }
 
-    /// A moment as an instant; one that no timer could hold is a day from the beginning of this process, or now.
+    /// A moment as an instant; one that no timer can hold is now.
     pub fn instant(&self, at: Moment) -> Instant {
-        let span = at.since(Moment::START);
+        let span = at.since(Moment::START.plus(self.since_midnight));
         self.began.checked_add(span).unwrap_or_else(Instant::now)
     }
 }
@@ -71,7 +75,6 @@ impl Alarm {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
-    use std::time::Duration;
 
     use super::*;
 

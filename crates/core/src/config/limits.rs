@@ -21,6 +21,10 @@ pub struct Limits {
     #[serde(alias = "max_tpm", deserialize_with = "bounded_option::<_, _, 1, 1_000_000_000>")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub tpm: Option<u32>,
+    /// Requests in a day, from midnight to midnight (UTC). Counted since Waypost was started.
+    #[serde(alias = "max_rpd", alias = "daily_limit", deserialize_with = "bounded_option::<_, _, 1, 1_000_000_000>")]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub rpd: Option<u32>,
     /// Requests at the same time.
     #[serde(alias = "max_concurrency", deserialize_with = "bounded_option::<_, _, 1, 1_000_000>")]
     #[schemars(range(min = 1, max = 1_000_000))]

@@ -20,6 +20,8 @@ struct Taken {
     second: Option<Ring>,
     minute: Option<Ring>,
     tokens: Option<Ring>,
+    day: u64,
+    today: u64,
     running: u32,
 }
 
@@ -52,6 +54,10 @@ impl Gate {
         }
         if let (Some(ring), true) = (&mut taken.minute, limits.rpm.is_some()) {
             ring.take(now, 1);
+        }
+        if limits.rpd.is_some() {
+            let today = taken.today(now);
+            (taken.day, taken.today) = (now.day(), today.saturating_add(1));
         }
         let tokens = match (&mut taken.tokens, limits.tpm) {
             (Some(ring), Some(_)) => Some((ring.take(now, tokens), tokens)),
@@ -88,6 +94,9 @@ impl Taken {
             let ring = ring.get_or_insert_with(|| Ring::new(window));
             free = free.max(ring.fits_at(now, amount, u64::from(limit)));
         }
+        if limits.rpd.is_some_and(|limit| self.today(now) >= u64::from(limit)) {
+            free = free.max(now.next_day());
+        }
         if free > now {
             return Err(Full::Until(free));
         }
@@ -98,11 +107,18 @@ impl Taken {
     }
 }
 
+impl Taken {
+    /// Requests of this day.
+    fn today(&self, now: Moment) -> u64 {
+        if self.day == now.day() { self.today } else { 0 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const TWO_A_SECOND: Limits = Limits { rps: Some(2), rpm: None, tpm: None, concurrency: None };
+    const TWO_A_SECOND: Limits = Limits { rps: Some(2), rpm: None, tpm: None, rpd: None, concurrency: None };
 
     #[test]
     fn the_third_in_the_same_second_does_not_fit_003_05() {
@@ -129,6 +145,21 @@ mod tests {
         gate.leave(second, None);
         assert!(gate.enter(&limits, 0, now).is_ok(), "refusals took of the requests a minute");
         assert!(matches!(gate.enter(&limits, 0, now), Err(Full::Until(_))));
+    }
+
+    #[test]
+    fn a_days_quota_is_skipped_till_midnight_004_18() {
+        let limits = Limits { rpd: Some(2), ..Limits::default() };
+        let gate = Gate::default();
+        let evening = Moment::seconds(20 * 3600);
+        for _ in 0..2 {
+            let entry = gate.enter(&limits, 0, evening).unwrap();
+            gate.leave(entry, None);
+        }
+        let midnight = Moment::seconds(24 * 3600);
+        assert_eq!(gate.enter(&limits, 0, evening).unwrap_err(), Full::Until(midnight));
+        assert!(gate.enter(&limits, 0, Moment::micros(midnight.as_micros() - 1)).is_err());
+        assert!(gate.enter(&limits, 0, midnight).is_ok());
     }
 
     #[test]

@@ -191,9 +191,9 @@ impl Attempts<'_> {
         if let Some(plan) = plan {
             plan.after(&claim, verdict.next);
         }
+        self.tally.add(&claim.deployment.label, verdict);
         drop(claim);
         self.app.queues.freed();
-        self.tally.add(verdict);
         judged
     }
 

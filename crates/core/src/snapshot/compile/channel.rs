@@ -174,6 +174,7 @@ fn limits_of_key(own: Limits, common: Limits) -> Limits {
         rps: own.rps.or(common.rps),
         rpm: own.rpm.or(common.rpm),
         tpm: own.tpm.or(common.tpm),
+        rpd: own.rpd.or(common.rpd),
         concurrency: own.concurrency.or(common.concurrency),
     }
 }
