@@ -72,6 +72,7 @@ pub fn peek(body: &[u8]) -> Result<Peek> {
     if !top.has_prompt {
         return Err(missing("prompt"));
     }
+    top.peek.finish(body.len());
     Ok(top.peek)
 }
 

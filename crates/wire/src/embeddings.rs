@@ -111,6 +111,7 @@ pub fn peek(body: &[u8]) -> Result<Peek> {
     if !has_input {
         return Err(missing("input"));
     }
+    peek.finish(body.len());
     Ok(peek)
 }
 
