@@ -90,6 +90,7 @@ fn field(scanner: &mut Scanner<'_>, key: &'static str, body: &[u8], peek: &mut P
             let digits = body.get(from..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();
             peek.max_output_tokens = cap;
             peek.max_output_at = Some(from..from + digits);
+            peek.needs.output_field = key;
             Ok(())
         }
         "stream" => optional_bool(scanner, key).map(|stream| peek.stream = stream == Some(true)),

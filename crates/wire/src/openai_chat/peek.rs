@@ -141,7 +141,9 @@ impl Reading {
             ));
         }
         // A null still holds its key's place, so that nobody puts a second one there.
-        let spoken = if self.old_cap.tokens.is_some() || self.cap.at.is_none() { self.old_cap } else { self.cap };
+        let is_old = self.old_cap.tokens.is_some() || self.cap.at.is_none();
+        peek.needs.output_field = if is_old { "max_tokens" } else { "max_completion_tokens" };
+        let spoken = if is_old { self.old_cap } else { self.cap };
         peek.max_output_tokens = spoken.tokens;
         peek.max_output_at = spoken.at;
         peek.finish(length);

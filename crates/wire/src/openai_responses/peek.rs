@@ -85,6 +85,7 @@ impl Top<'_> {
             "max_output_tokens" => {
                 let (cap, at) = self.located(scanner, |scanner| optional_integer(scanner, key, 1..=u64::MAX))?;
                 (self.peek.max_output_tokens, self.peek.max_output_at) = (cap, cap.map(|_| at));
+                self.peek.needs.output_field = key;
             }
             "previous_response_id" | "conversation" | "prompt" => {
                 self.continues |= scanner.kind()? != Kind::Null;

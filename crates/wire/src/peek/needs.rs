@@ -86,8 +86,11 @@ pub struct Needs {
     pub media_bytes: u64,
     /// The tokens of everything else in the prompt, at four bytes each: right within a factor of two for usual texts.
     pub input_tokens: u64,
-    /// The output cap the caller set.
+    /// The prompt is several texts, each of which is read by itself.
+    pub several: bool,
+    /// The output cap the caller set, and the field it stands in.
     pub output_tokens: Option<u64>,
+    pub output_field: &'static str,
 }
 
 impl Needs {
