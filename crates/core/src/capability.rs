@@ -118,6 +118,10 @@ impl Capabilities {
 
     #[cold]
     fn judge(&self, lacking: Features, needs: &Needs, operation: Operation, policy: CapabilityPolicy) -> Fit {
+        // Counting asks nothing of the model.
+        if operation == Operation::CountTokens {
+            return Fit::Fits;
+        }
         let mut adaptation = Adaptation::default();
         if policy.missing != Missing::Ignore {
             if let Some(lack) = Lack::first(lacking.without(Features::STREAMING)) {

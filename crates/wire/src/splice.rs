@@ -45,20 +45,22 @@ impl Splice {
     }
 
     /// Lowers the output cap that the caller set to `most` tokens. Anthropic wants a thinking budget to stay below the cap;
-    /// one that would not is lowered with it.
-    pub fn cap_output(&mut self, body: &[u8], peek: &Peek, most: u64) -> Result<(), WireError> {
+    /// one that would not is lowered with it, and the new budget told.
+    pub fn cap_output(&mut self, body: &[u8], peek: &Peek, most: u64) -> Result<Option<u64>, WireError> {
         let Some(at) = peek.max_output_at.clone().filter(|_| peek.max_output_tokens.is_some_and(|cap| cap > most))
         else {
-            return Ok(());
+            return Ok(None);
         };
         self.replace(at, most.to_string());
+        let below = most.saturating_sub(1);
         if let Some(at) = find(body, &["thinking", "budget_tokens"])?
             && let Some(budget) = number(body, &at)
             && budget >= most
         {
-            self.replace(at, most.saturating_sub(1).to_string());
+            self.replace(at, below.to_string());
+            return Ok(Some(below));
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Asks for the answer whole rather than as a stream.
