@@ -2,6 +2,7 @@
 //! Decides form only; whether the parts fit together is for [`crate::snapshot`]. Knows no file system and no environment:
 //! texts and a lookup function come in. Tests are below and beside the parts.
 
+mod capabilities;
 mod channels;
 mod cors;
 mod defaults;
@@ -26,6 +27,7 @@ mod yaml;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use capabilities::{Capability, CapabilityPolicy, Missing, OverLimit, Unstreamed};
 pub use channels::{Channel, ChatDialect, Credential, Model, ModelEntry, Timeouts};
 pub use cors::Cors;
 pub use defaults::Defaults;
@@ -63,6 +65,8 @@ pub struct Config {
     pub breaker: BreakerChoice,
     /// How long a failure of each class keeps requests away.
     pub cooldowns: Cooldowns,
+    /// What becomes of requests that ask for more than a model can do.
+    pub capabilities: CapabilityPolicy,
     pub defaults: Defaults,
     /// Serve callers without a key. Only possible while the gateway listens on a loopback address.
     pub open_mode: bool,

@@ -8,6 +8,7 @@
 #![cfg_attr(test, expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, which is its job"))]
 
 pub mod access;
+pub mod capability;
 pub mod config;
 pub mod dice;
 pub mod error;

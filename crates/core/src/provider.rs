@@ -1,18 +1,17 @@
 //! What is known about each vendor, as data: address, login, dialects, deviations. Nothing outside branches on a vendor.
 //! To add one that speaks OpenAI's dialect: one constant in a new file, its `mod` line here and its line in `all.rs`.
-//! Knows no channel and no secret beyond dressing it as a header. Tests are here, in `all.rs` and in `models.rs`.
+//! Knows no channel and no secret beyond dressing it as a header. Tests are here, in `all.rs` and in `catalogue.rs`.
 
 mod all;
 mod anthropic;
 mod azure_openai;
+mod catalogue;
 mod cerebras;
 mod deepseek;
 mod endpoint;
-mod facts;
 mod gemini;
 mod groq;
 mod mistral;
-mod models;
 mod moonshot;
 mod ollama;
 mod openai;
@@ -31,13 +30,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use waypost_wire::Dialect;
 use waypost_wire::dialect::Traits;
+use waypost_wire::peek::Features;
 
+use crate::capability::Capabilities;
 use crate::operation::Operation;
 use crate::secret::Secret;
 
 pub use all::{ALL, by_kind, detect, words};
 pub use endpoint::{Endpoint, Place};
-pub use facts::{Facts, facts};
 pub use quirks::Quirks;
 
 /// A vendor, or a kind of server, that channels are accounts of.
@@ -65,6 +65,8 @@ pub struct Provider {
     /// Headers every request carries unless the caller or the channel sets them.
     pub headers: &'static [(&'static str, &'static str)],
     pub quirks: Quirks,
+    /// What none of its models can do.
+    pub lacks: Features,
     /// The names its models are known by, for channels that list none.
     pub models: &'static [&'static str],
     /// Hosts (`api.example.com`, `.example.com` for all below it, `:8000` for a port) that tell the provider.
@@ -118,6 +120,7 @@ pub(crate) const OPENAI_LIKE: Provider = Provider {
     versioned_endpoints: &[],
     headers: &[],
     quirks: Quirks::COMPATIBLE,
+    lacks: Features::NONE,
     models: &["*"],
     hosts: &[],
     key_prefixes: &[],
@@ -147,8 +150,16 @@ impl Provider {
     /// What a model of this provider accepts, by its name there.
     pub fn traits(&self, upstream_model: &str) -> Traits {
         let mut traits = self.quirks.traits();
-        models::refine(&mut traits, upstream_model);
+        catalogue::refine(&mut traits, upstream_model);
         traits
+    }
+
+    /// What a model of this provider can do, by its name there.
+    pub fn capabilities(&self, upstream_model: &str) -> Capabilities {
+        let mut capabilities = Capabilities::default();
+        catalogue::describe(&mut capabilities, upstream_model);
+        capabilities.say(Features::NONE, self.lacks);
+        capabilities
     }
 }
 

@@ -10,6 +10,7 @@ mod strategies;
 use std::sync::Arc;
 
 use waypost_wire::Dialect;
+use waypost_wire::peek::Needs;
 
 pub use blocked::Blocked;
 pub use claim::Claim;
@@ -19,6 +20,8 @@ pub use strategies::{Order, Strategy, strategy};
 use blocked::Obstacle;
 
 use crate::access::Caller;
+use crate::capability::{self, Fit, Lack};
+use crate::config::{CapabilityPolicy, Missing};
 use crate::dice::Dice;
 use crate::error::GatewayError;
 use crate::health::{Admission, Pulse};
@@ -36,6 +39,8 @@ pub struct Query<'a> {
     pub operation: Operation,
     /// The caller's dialect.
     pub dialect: Dialect,
+    /// What the request asks of whoever answers it.
+    pub needs: Needs,
 }
 
 /// The deployments a request may be sent to, best first. Attempts are claimed one by one, so that each sees how things are
@@ -49,6 +54,9 @@ pub struct Plan<'s> {
     /// Its credentials that were tried.
     tried: Vec<usize>,
     blocked: Blocked,
+    policy: CapabilityPolicy,
+    /// What the first deployment lacks that was passed over for it.
+    lack: Option<Lack>,
 }
 
 /// One deployment that can serve the request.
@@ -77,12 +85,36 @@ pub fn plan<'s>(
         None => Found::Listed(snapshot.default.as_deref().ok_or_else(GatewayError::no_default_channel)?),
     };
     let places = usize::try_from(snapshot.retry.max_attempts).unwrap_or(usize::MAX);
-    let mut plan =
-        Plan { candidates: Vec::with_capacity(8), at: 0, tried: Vec::new(), blocked: Blocked::default(), route };
-    if !plan.fill(query, places, now, dice) {
-        return Err(nothing_fits(query));
+    let mut plan = Plan {
+        candidates: Vec::with_capacity(8),
+        at: 0,
+        tried: Vec::new(),
+        blocked: Blocked::default(),
+        policy: snapshot.capabilities,
+        lack: None,
+        route,
+    };
+    let able = plan.fill(query, places, now, dice);
+    match plan.lack {
+        Some(lack) if !able || plan.policy.missing == Missing::Refuse => Err(lacking(snapshot, caller, query, lack)),
+        Some(_) | None if able => Ok(plan),
+        Some(_) | None => Err(nothing_fits(query)),
     }
-    Ok(plan)
+}
+
+/// How many models that could do it a refusal names.
+const MOST_NAMED: usize = 3;
+
+fn lacking(snapshot: &Snapshot, caller: &Caller, query: &Query<'_>, lack: Lack) -> GatewayError {
+    let fits = |capabilities: &capability::Capabilities| {
+        !matches!(capabilities.fit(&query.needs, query.operation, snapshot.capabilities), Fit::Lacks(_))
+    };
+    let able = snapshot.models.iter().filter(|model| {
+        let knows = model.capabilities.checked.is_some() || model.capabilities.knows(lack.features()) == Some(true);
+        knows && caller.may_use(&model.name) && fits(&model.capabilities)
+    });
+    let names: Vec<&str> = able.take(MOST_NAMED).map(|model| &*model.name).collect();
+    capability::refusal(query.model.unwrap_or_default(), lack, &query.needs, query.dialect, &names)
 }
 
 fn named<'s>(snapshot: &'s Snapshot, caller: &Caller, model: &str) -> Result<Found<'s>, GatewayError> {
@@ -116,6 +148,11 @@ impl<'s> Plan<'s> {
             let begin = self.candidates.len();
             for (place, deployment) in tier.deployments.iter().enumerate() {
                 let Some(endpoint) = deployment.channel.endpoint(query.operation, query.dialect) else { continue };
+                let capabilities = &deployment.capabilities;
+                if let Fit::Lacks(lack) = capabilities.fit(&query.needs, query.operation, self.policy) {
+                    self.lack.get_or_insert(lack);
+                    continue;
+                }
                 able = true;
                 let standing = deployment.state.standing(&deployment.channel.policy, now);
                 if let Admission::Barred(bar, until) = standing.admission {

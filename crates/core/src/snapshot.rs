@@ -16,13 +16,14 @@ use waypost_wire::Dialect;
 use waypost_wire::dialect::Traits;
 
 use crate::access::Caller;
-use crate::config::{Backoff, ConfigError, Hedge, KeyStrategy, Limits, Queue, RetryBudget};
+use crate::capability::Capabilities;
+use crate::config::{Backoff, CapabilityPolicy, ConfigError, Hedge, KeyStrategy, Limits, Queue, RetryBudget};
 use crate::health::{CredentialState, DeploymentState, Lane, Policy, Pulse};
 use crate::ids::{ChannelId, CredentialId, DeploymentId};
 use crate::limit::Gate;
 use crate::nearest::nearest;
 use crate::operation::Operation;
-use crate::provider::{self, Endpoint, Facts, Provider};
+use crate::provider::{Endpoint, Provider};
 use crate::route::Strategy;
 
 pub use compile::compile;
@@ -45,6 +46,8 @@ pub struct Snapshot {
     pub default: Option<Arc<Route>>,
     pub retry: Retry,
     pub queue: Queue,
+    /// What becomes of requests that ask for more than a deployment can do.
+    pub capabilities: CapabilityPolicy,
     /// Show callers the upstream's model name instead of the one they asked for.
     pub show_upstream_model: bool,
     /// Which web pages may call the data plane from a browser.
@@ -130,6 +133,7 @@ pub struct Deployment {
     /// The name the upstream knows.
     pub upstream: Arc<str>,
     pub traits: Traits,
+    pub capabilities: Capabilities,
     /// Lower is tried first.
     pub tier: u8,
     /// The share among its tier; 0 is tried only when all others failed.
@@ -183,9 +187,9 @@ pub struct ListedModel {
     pub name: Arc<str>,
     /// The provider's kind.
     pub owned_by: &'static str,
-    pub max_output_tokens: Option<u64>,
-    /// Absent where nothing is documented about the model behind the name.
-    pub facts: Option<Facts>,
+    pub capabilities: Capabilities,
+    /// The listed name that this is another name for.
+    pub alias_of: Option<Arc<str>>,
 }
 
 impl ListedModel {
@@ -194,8 +198,8 @@ impl ListedModel {
         Self {
             name: name.into(),
             owned_by: deployment.channel.provider.kind,
-            max_output_tokens: deployment.traits.max_output_tokens,
-            facts: provider::facts(&deployment.upstream),
+            capabilities: deployment.capabilities,
+            alias_of: None,
         }
     }
 }

@@ -4,11 +4,13 @@
 //! values without behaviour beyond small questions; they do not serialise. Stream events are in [`event`].
 
 pub mod event;
+mod replay;
 mod usage;
 
 use serde_json::{Map, Value};
 
 use crate::Dialect;
+pub use replay::replay;
 pub use usage::Usage;
 
 /// A chat request. Absent fields mean that the caller did not say; encoders then leave the provider's default alone

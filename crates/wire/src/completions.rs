@@ -72,6 +72,7 @@ pub fn peek(body: &[u8]) -> Result<Peek> {
     if !top.has_prompt {
         return Err(missing("prompt"));
     }
+    top.peek.finish(body.len());
     Ok(top.peek)
 }
 
@@ -92,11 +93,15 @@ impl Top<'_> {
         match key {
             "model" => self.peek.model = Some(name(scanner, key)?),
             "prompt" => {
+                self.peek.needs.several = scanner.kind()? == Kind::Array;
                 texts(scanner, key)?;
                 self.has_prompt = true;
             }
             // With `echo`, a caller may want the prompt's own log probabilities and nothing more.
-            "max_tokens" => self.peek.max_output_tokens = optional_integer(scanner, key, 0..=u64::MAX)?,
+            "max_tokens" => {
+                self.peek.max_output_tokens = optional_integer(scanner, key, 0..=u64::MAX)?;
+                self.peek.needs.output_field = key;
+            }
             "stream" => self.peek.stream = optional_bool(scanner, key)?.unwrap_or(false),
             "stream_options" => self.peek.include_usage = include_usage(scanner)?,
             "temperature" => drop(optional_number(scanner, key, 0.0..=2.0)?),

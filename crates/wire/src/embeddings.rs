@@ -92,6 +92,7 @@ pub fn peek(body: &[u8]) -> Result<Peek> {
                 "model" => model(body, scanner, &mut peek)?,
                 "input" => {
                     let from = scanner.offset();
+                    peek.needs.several = scanner.kind()? == Kind::Array;
                     texts(scanner, key)?;
                     if body.get(from..scanner.end()) == Some(b"\"\"") {
                         return Err(WireError::invalid(key, "`input` must not be empty"));
@@ -111,6 +112,7 @@ pub fn peek(body: &[u8]) -> Result<Peek> {
     if !has_input {
         return Err(missing("input"));
     }
+    peek.finish(body.len());
     Ok(peek)
 }
 

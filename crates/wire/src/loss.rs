@@ -20,6 +20,8 @@ pub struct Loss {
     /// The field's path in the source dialect, with array positions as `[]`, so that the set of names stays small.
     pub field: String,
     pub fate: Fate,
+    /// The value it was moved to, where that helps the caller.
+    pub to: Option<u64>,
 }
 
 impl fmt::Display for Loss {
@@ -29,7 +31,8 @@ impl fmt::Display for Loss {
             Fate::Clamped => "clamped",
             Fate::Emulated => "emulated",
         };
-        write!(f, "{}={fate}", self.field)
+        write!(f, "{}={fate}", self.field)?;
+        self.to.map_or(Ok(()), |to| write!(f, "({to})"))
     }
 }
 
@@ -40,17 +43,22 @@ pub struct Losses(Vec<Loss>);
 impl Losses {
     /// The field was left out.
     pub fn dropped(&mut self, field: impl Into<String>) {
-        self.push(field.into(), Fate::Dropped);
+        self.push(field.into(), Fate::Dropped, None);
     }
 
     /// The field's value was moved into the target's range.
     pub fn clamped(&mut self, field: impl Into<String>) {
-        self.push(field.into(), Fate::Clamped);
+        self.push(field.into(), Fate::Clamped, None);
+    }
+
+    /// The field's value was lowered to the most that the model takes.
+    pub fn clamped_to(&mut self, field: impl Into<String>, most: u64) {
+        self.push(field.into(), Fate::Clamped, Some(most));
     }
 
     /// The field's effect was reached by other means.
     pub fn emulated(&mut self, field: impl Into<String>) {
-        self.push(field.into(), Fate::Emulated);
+        self.push(field.into(), Fate::Emulated, None);
     }
 
     /// All losses, in the order they were met.
@@ -67,8 +75,8 @@ impl Losses {
         self.0.iter().filter(|loss| loss.fate != Fate::Emulated)
     }
 
-    fn push(&mut self, field: String, fate: Fate) {
-        let loss = Loss { field, fate };
+    fn push(&mut self, field: String, fate: Fate, to: Option<u64>) {
+        let loss = Loss { field, fate, to };
         if !self.0.contains(&loss) {
             self.0.push(loss);
         }

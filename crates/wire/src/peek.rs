@@ -3,11 +3,16 @@
 //! Each dialect's `peek` walks its own top level with the helpers here. A key that Waypost reads may stand only once
 //! (`\u` escapes included), because a provider might read the other one.
 
+mod needs;
+
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::error::WireError;
 use crate::scan::{Kind, Scanner};
+
+pub use needs::{Features, Needs};
 
 /// The few things read from a request before it is routed. Ranges are byte offsets of values in the body.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,6 +30,15 @@ pub struct Peek {
     pub n: u64,
     /// Just behind the opening brace: where a new key may be put, followed by a comma.
     pub inside: usize,
+    /// What it asks of whoever answers it.
+    pub needs: Needs,
+}
+
+impl Peek {
+    /// Sums up the needs of a body of `length` bytes that was scanned to its end.
+    pub(crate) fn finish(&mut self, length: usize) {
+        self.needs.finish(length, self.stream, self.max_output_tokens);
+    }
 }
 
 /// The keys read so far, to refuse a second one.
@@ -84,6 +98,26 @@ fn twice(param: String) -> WireError {
     WireError::invalid(param, message)
 }
 
+/// Walks any value; gives the text at `path` below it, if one stands there.
+pub(crate) fn word_at<'a>(scanner: &mut Scanner<'a>, path: &[&str]) -> Result<Option<Cow<'a, str>>, WireError> {
+    match (path.split_first(), scanner.kind()?) {
+        (None, Kind::String) => scanner.string().map(Some),
+        (Some((first, deeper)), Kind::Object) => {
+            let mut found = None;
+            scanner.object(|scanner, key| {
+                if key == *first {
+                    found = word_at(scanner, deeper)?;
+                    Ok(())
+                } else {
+                    scanner.skip().map(drop)
+                }
+            })?;
+            Ok(found)
+        }
+        _ => scanner.skip().map(|_| None),
+    }
+}
+
 /// `path.key`, or just `key` at the top.
 pub fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
@@ -94,7 +128,7 @@ pub fn string(scanner: &mut Scanner<'_>, param: &str) -> Result<String, WireErro
     if scanner.kind()? != Kind::String {
         return Err(mistyped(param, "a string"));
     }
-    scanner.string().map(std::borrow::Cow::into_owned)
+    scanner.string().map(Cow::into_owned)
 }
 
 /// A string that must not be empty.

@@ -44,6 +44,34 @@ impl Splice {
         Ok(())
     }
 
+    /// Lowers the output cap that the caller set to `most` tokens. Anthropic wants a thinking budget to stay below the cap;
+    /// one that would not is lowered with it, and the new budget told.
+    pub fn cap_output(&mut self, body: &[u8], peek: &Peek, most: u64) -> Result<Option<u64>, WireError> {
+        let Some(at) = peek.max_output_at.clone().filter(|_| peek.max_output_tokens.is_some_and(|cap| cap > most))
+        else {
+            return Ok(None);
+        };
+        self.replace(at, most.to_string());
+        let below = most.saturating_sub(1);
+        if let Some(at) = find(body, &["thinking", "budget_tokens"])?
+            && let Some(budget) = number(body, &at)
+            && budget >= most
+        {
+            self.replace(at, below.to_string());
+            return Ok(Some(below));
+        }
+        Ok(None)
+    }
+
+    /// Asks for the answer whole rather than as a stream.
+    pub fn unstream(&mut self, body: &[u8]) -> Result<(), WireError> {
+        self.set(body, "stream", "false")?;
+        if let Some(member) = member(body, "stream_options")? {
+            self.replace(member, "");
+        }
+        Ok(())
+    }
+
     /// Puts a key first into an object that begins `offset` bytes into the body being edited.
     fn insert(&mut self, object: &[u8], offset: usize, key: &str, json: &str) -> Result<(), WireError> {
         let (inside, is_empty) = Scanner::document(object, |scanner| {
@@ -91,6 +119,31 @@ pub fn quoted(text: &str) -> String {
 /// Where the value at `path` stands in a document of nested objects; `None` if it is absent.
 pub fn find(json: &[u8], path: &[&str]) -> Result<Option<Range<usize>>, WireError> {
     Scanner::document(json, |scanner| descend(scanner, path))
+}
+
+fn number(body: &[u8], at: &Range<usize>) -> Option<u64> {
+    std::str::from_utf8(body.get(at.clone())?).ok()?.parse().ok()
+}
+
+/// The bytes to cut so that the object `body` loses its member `key`: with the comma before it, or after it if it is first.
+fn member(body: &[u8], key: &str) -> Result<Option<Range<usize>>, WireError> {
+    let found = Scanner::document(body, |scanner| {
+        let (mut found, mut before, mut first) = (None, scanner.offset() + 1, true);
+        scanner.object(|scanner, name| {
+            let value = scanner.skip()?;
+            if name == key {
+                found = Some((before..value.end, first));
+            }
+            (before, first) = (value.end, false);
+            Ok(())
+        })?;
+        Ok(found)
+    })?;
+    let Some((member, first)) = found else { return Ok(None) };
+    let rest = body.get(member.end..).unwrap_or_default();
+    let blanks = rest.len() - rest.trim_ascii_start().len();
+    let comma = first && rest.get(blanks) == Some(&b',');
+    Ok(Some(member.start..if comma { member.end + blanks + 1 } else { member.end }))
 }
 
 fn descend(scanner: &mut Scanner<'_>, path: &[&str]) -> Result<Option<Range<usize>>, WireError> {
@@ -158,6 +211,46 @@ mod tests {
             ask(r#"{"stream_options":{ "include_obfuscation": false}}"#),
             r#"{"stream_options":{"include_usage":true, "include_obfuscation": false}}"#
         );
+    }
+
+    #[test]
+    fn a_cap_is_lowered_where_it_stands_and_a_budget_with_it_000_34() {
+        let capped = |body: &str, key: &str, most: u64| {
+            let at = find(body.as_bytes(), &[key]).unwrap().unwrap();
+            let peek =
+                Peek { max_output_tokens: number(body.as_bytes(), &at), max_output_at: Some(at), ..Peek::default() };
+            let mut splice = Splice::default();
+            splice.cap_output(body.as_bytes(), &peek, most).unwrap();
+            String::from_utf8(splice.apply(&Bytes::from(body.to_owned())).to_vec()).unwrap()
+        };
+        let chat = r#"{ "max_completion_tokens" : 9000 ,"n":1e0}"#;
+        assert_eq!(capped(chat, "max_completion_tokens", 4096), chat.replace("9000", "4096"));
+        assert_eq!(capped(chat, "max_completion_tokens", 9000), chat);
+        assert_eq!(capped(r#"{"max_tokens":null}"#, "max_tokens", 1), r#"{"max_tokens":null}"#);
+        let thinking = r#"{"thinking":{"type":"enabled","budget_tokens":6000},"max_tokens":9000}"#;
+        assert_eq!(
+            capped(thinking, "max_tokens", 4096),
+            r#"{"thinking":{"type":"enabled","budget_tokens":4095},"max_tokens":4096}"#
+        );
+        assert_eq!(capped(thinking, "max_tokens", 8000), thinking.replace("9000", "8000"));
+    }
+
+    #[test]
+    fn a_stream_is_asked_for_whole_without_its_options_000_24() {
+        let whole = |body: &str| {
+            let mut splice = Splice::default();
+            splice.unstream(body.as_bytes()).unwrap();
+            String::from_utf8(splice.apply(&Bytes::from(body.to_owned())).to_vec()).unwrap()
+        };
+        for (body, expected) in [
+            (r#"{"model":"m", "stream" : true }"#, r#"{"model":"m", "stream" : false }"#),
+            (r#"{"stream":true,"stream_options":{"include_usage":true},"n":1}"#, r#"{"stream":false,"n":1}"#),
+            (r#"{"stream_options" : {"a,b":[1,2]} , "stream":true}"#, r#"{ "stream":false}"#),
+            (r#"{"stream":true, "stream_options":null}"#, r#"{"stream":false}"#),
+            (r#"{"n":1,"stream\u005foptions":{},"stream":true}"#, r#"{"n":1,"stream":false}"#),
+        ] {
+            assert_eq!(whole(body), expected);
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
+use super::capabilities::Capability;
 use super::health::{BreakerChoice, Cooldowns};
 use super::limits::Limits;
 use super::probe::Probe;
@@ -126,7 +127,15 @@ pub struct Model {
     pub name: String,
     /// The name the provider knows, if it is another one. Comes before `model_mappings`.
     pub upstream: Option<String>,
-    /// The most tokens the model can write; larger caps are lowered to it when a request is translated.
+    /// What the model can do, all of it but streaming, where the catalogue does not know or is wrong.
+    pub capabilities: Option<Vec<Capability>>,
+    /// Can it answer piece by piece? A stream asked of one that cannot is made of its whole answer.
+    pub supports_streaming: Option<bool>,
+    /// The most tokens of prompt and answer together.
+    #[serde(default, deserialize_with = "bounded_option::<_, _, 1, 1_000_000_000>")]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    pub context_length: Option<u64>,
+    /// The most tokens the model can write; what becomes of larger caps is said in `capabilities.over_limit`.
     #[serde(alias = "max_tokens", default, deserialize_with = "bounded_option::<_, _, 1, 100_000_000>")]
     #[schemars(range(min = 1, max = 100_000_000))]
     pub max_output_tokens: Option<u64>,

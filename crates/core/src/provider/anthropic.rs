@@ -2,6 +2,7 @@
 //! speaks the dialect itself sends its own version.
 
 use waypost_wire::Dialect;
+use waypost_wire::peek::Features;
 
 use super::{Auth, Endpoint, OPENAI_LIKE, Provider, Quirks};
 use crate::operation::Operation;
@@ -20,6 +21,7 @@ pub(super) const PROVIDER: Provider = Provider {
     ],
     headers: &[("anthropic-version", "2023-06-01")],
     quirks: Quirks::NONE,
+    lacks: Features::AUDIO,
     models: &["claude-*"],
     hosts: &["api.anthropic.com"],
     key_prefixes: &["sk-ant-"],

@@ -1,5 +1,5 @@
 //! A vendor's deviations as a constant; turned into the wire's [`Traits`] when a deployment is compiled.
-//! Decides nothing. What single models deviate in is in `models.rs`.
+//! Decides nothing. What single models deviate in is in `catalogue.rs`.
 
 use waypost_wire::dialect::{MaxTokensField, StreamUsage, ThinkingStyle, ToolChoiceRequired, Traits};
 

@@ -31,7 +31,7 @@ fn caller(models: Option<&[&str]>) -> Caller {
 }
 
 fn chat(model: &str) -> Query<'_> {
-    Query { model: Some(model), operation: Operation::Chat, dialect: Dialect::OpenaiChat }
+    Query { model: Some(model), operation: Operation::Chat, dialect: Dialect::OpenaiChat, needs: Needs::default() }
 }
 
 fn at(seconds: u64) -> Moment {
@@ -184,7 +184,7 @@ fn a_model_whose_channels_are_all_switched_off_is_known_but_unavailable_000_41()
 
 #[test]
 fn a_request_without_a_model_needs_a_default_channel() {
-    let query = Query { model: None, operation: Operation::Passthrough, dialect: Dialect::OpenaiChat };
+    let query = Query { model: None, operation: Operation::Passthrough, ..chat("m") };
     let asked = |snapshot: &Snapshot, caller: &Caller| {
         plan(snapshot, caller, &query, at(1), &mut Dice::seeded(1)).map(drop).map_err(|error| error.kind())
     };

@@ -67,6 +67,7 @@ pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigE
         default,
         retry: retry(config),
         queue: config.routing.queue,
+        capabilities: config.capabilities,
         show_upstream_model: config.model_mappings.expose_actual,
         cors,
         models: routes.listed,

@@ -6,7 +6,7 @@ use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Channel, Deployment, Lane, Route};
-use crate::config::{Hedge, Limits, Routing};
+use crate::config::{Hedge, Limits, Model, Routing};
 use crate::health::{DeploymentState, States};
 use crate::ids::DeploymentId;
 use crate::pattern::Pattern;
@@ -24,6 +24,8 @@ pub struct Family {
     pub tier: u8,
     pub weight: u32,
     pub limits: Limits,
+    /// What the file says of all its models.
+    pub told: Model,
     /// Upstream names of some public names; others go by their own.
     pub mapping: HashMap<Box<str>, Box<str>>,
 }
@@ -95,6 +97,7 @@ impl Family {
         deployment.tier = self.tier;
         deployment.weight = self.weight;
         deployment.limits = self.limits;
+        deployment.capabilities = deployment.capabilities.told_by(&self.told);
         deployment
     }
 }
@@ -111,6 +114,7 @@ pub(crate) fn named(channel: &Arc<Channel>, model: &str, upstream: &str, states:
         model: model.into(),
         upstream: upstream.into(),
         traits: provider.traits(upstream),
+        capabilities: provider.capabilities(upstream),
         tier: 1,
         weight: 100,
         limits: Limits::default(),

@@ -50,6 +50,8 @@ pub enum Content {
     Relayed { body: Bytes, survey: Survey, tap: &'static dyn Tap, change: Change },
     /// A whole answer in another dialect.
     Translated(Box<Response>),
+    /// A whole answer that the caller wants to hear as a stream.
+    Retold(Box<Response>),
     /// A stream in the caller's dialect.
     RelayedStream { opening: Opening, tap: &'static dyn Tap, change: Change },
     /// A stream in another dialect.
@@ -137,7 +139,7 @@ impl Attempts<'_> {
     }
 
     fn ready(&self, claim: &Claim) -> Result<Ready, GatewayError> {
-        Ready::new(self.app, claim, self.call).map_err(|fallen| match fallen {
+        Ready::new(self.app, self.live, claim, self.call).map_err(|fallen| match fallen {
             Fallen::Said(error) => error,
             Fallen::Judged(verdict) => verdict.error,
         })

@@ -151,7 +151,12 @@ impl Call {
 
     /// What routing is asked.
     pub fn query(&self) -> Query<'_> {
-        Query { model: self.model.as_deref(), operation: self.operation, dialect: self.face.dialect }
+        Query {
+            model: self.model.as_deref(),
+            operation: self.operation,
+            dialect: self.face.dialect,
+            needs: self.peek.needs,
+        }
     }
 
     /// What the meter starts from.

@@ -11,10 +11,11 @@ use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use waypost_core::GatewayError;
+use waypost_core::snapshot::Deployment;
 use waypost_core::usage::{Basis, Outcome};
 use waypost_core::verdict::Class;
 use waypost_wire::chat::event::Event;
-use waypost_wire::chat::{self, Part};
+use waypost_wire::chat::{self, Part, replay};
 use waypost_wire::dialect::{AnswerSplice, ClientDialect, Reply, StreamEncoder, Tap};
 use waypost_wire::loss::Losses;
 use waypost_wire::sse::Frame;
@@ -65,11 +66,7 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
             (Body::Full(body), basis.name())
         }
         Content::Translated(mut response) => {
-            let mut witness = SealWitness::new(Arc::clone(&app.seals), deployment.channel.id);
-            response.choices.iter().take(1).for_each(|choice| witness.see_parts(&choice.parts));
-            meter.whole(response.usage.as_ref(), text_bytes(&response));
-            let (usage, basis) = meter.usage();
-            response.usage = Some(usage);
+            let basis = weigh(app, &deployment, &mut response, &mut meter);
             if show_upstream {
                 reply.model = response.model.take().unwrap_or_else(|| deployment.upstream.to_string());
             }
@@ -77,6 +74,19 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
             headers.insert(CONTENT_TYPE, JSON);
             meter.settle(Outcome::Complete);
             (Body::Full(body), basis.name())
+        }
+        Content::Retold(mut response) => {
+            let basis = weigh(app, &deployment, &mut response, &mut meter);
+            if show_upstream {
+                reply.model = response.model.take().unwrap_or_else(|| deployment.upstream.to_string());
+            }
+            let mut encoder = call.face.codec.stream_encoder(reply);
+            let mut body = BytesMut::new();
+            replay(&response).iter().for_each(|event| encoder.event(event, &mut body));
+            meter.losses(encoder.losses());
+            headers.insert(CONTENT_TYPE, EVENT_STREAM);
+            meter.settle(Outcome::Complete);
+            (Body::Full(body.freeze()), basis.name())
         }
         Content::RelayedStream { opening, tap, mut change } => {
             if show_upstream {
@@ -108,6 +118,16 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
     *response.status_mut() = status;
     *response.headers_mut() = headers;
     response
+}
+
+/// Tells the seals and the meter of a whole answer, and puts in it the usage that will be charged.
+fn weigh(app: &App, deployment: &Deployment, response: &mut chat::Response, meter: &mut Meter) -> Basis {
+    let mut witness = SealWitness::new(Arc::clone(&app.seals), deployment.channel.id);
+    response.choices.iter().take(1).for_each(|choice| witness.see_parts(&choice.parts));
+    meter.whole(response.usage.as_ref(), text_bytes(response));
+    let (usage, basis) = meter.usage();
+    response.usage = Some(usage);
+    basis
 }
 
 /// What of an upstream's headers a caller may see: what the body is, and what helps to talk to the provider's support.

@@ -220,7 +220,8 @@ async fn a_model_says_its_context_length_and_whether_it_takes_functions_and_imag
 
     let model = gateway.get("/v1/models/gpt-4o").await.json();
     assert_eq!((&model["context_length"], &model["max_output_tokens"]), (&json!(128_000), &json!(16_384)));
-    assert_eq!(model["capabilities"], json!({"functions": true, "vision": true}));
+    let can = &model["capabilities"];
+    assert_eq!((&can["functions"], &can["vision"], &can["audio"]), (&json!(true), &json!(true), &json!(false)));
 
     let older = gateway.get("/v1/models/gpt-3.5-turbo").await.json();
     assert_eq!((&older["context_length"], &older["capabilities"]["vision"]), (&json!(16_385), &json!(false)));

@@ -4,7 +4,10 @@
 use std::ops::Range;
 
 use crate::error::WireError;
-use crate::peek::{KeysRead, Peek, missing, mistyped, not_one_of, optional_bool, optional_integer, optional_number};
+use crate::peek::{
+    Features, KeysRead, Needs, Peek, missing, mistyped, not_one_of, optional_bool, optional_integer, optional_number,
+    word_at,
+};
 use crate::scan::{Kind, Scanner};
 
 type Result<T> = std::result::Result<T, WireError>;
@@ -68,6 +71,7 @@ pub fn peek_count_tokens(body: &[u8]) -> std::result::Result<Peek, WireError> {
     if !messages_seen {
         return Err(missing("messages"));
     }
+    peek.finish(body.len());
     Ok(peek)
 }
 
@@ -86,17 +90,19 @@ fn field(scanner: &mut Scanner<'_>, key: &'static str, body: &[u8], peek: &mut P
             let digits = body.get(from..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();
             peek.max_output_tokens = cap;
             peek.max_output_at = Some(from..from + digits);
+            peek.needs.output_field = key;
             Ok(())
         }
         "stream" => optional_bool(scanner, key).map(|stream| peek.stream = stream == Some(true)),
-        "messages" => messages(scanner),
+        "messages" => messages(scanner, &mut peek.needs),
         "temperature" | "top_p" => optional_number(scanner, key, 0.0..=1.0).map(drop),
         "top_k" => optional_integer(scanner, key, 0..=u64::MAX).map(drop),
-        "system" => content(scanner, &|| key.to_owned()),
+        "system" => content(scanner, &mut peek.needs, &|| key.to_owned()),
         "stop_sequences" => array(scanner, key, |scanner, at| string(scanner, &|| format!("stop_sequences[{at}]"))),
-        "tools" => array(scanner, key, tool),
+        "tools" => array(scanner, key, |scanner, at| tool(scanner, &mut peek.needs, at)),
         "tool_choice" => tool_choice(scanner),
-        "thinking" => thinking(scanner),
+        "thinking" => thinking(scanner, &mut peek.needs),
+        "output_config" => output_config(scanner, &mut peek.needs),
         "service_tier" => string(scanner, &|| key.to_owned()),
         _ => object(scanner, &|| key.to_owned(), |scanner, _| scanner.skip().map(drop)),
     }
@@ -117,11 +123,11 @@ fn name(scanner: &mut Scanner<'_>, key: &str, body: &[u8]) -> Result<(String, Ra
     Ok((text, at))
 }
 
-fn messages(scanner: &mut Scanner<'_>) -> Result<()> {
+fn messages(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
     let mut empty = true;
     array(scanner, "messages", |scanner, at| {
         empty = false;
-        message(scanner, at)
+        message(scanner, needs, at)
     })?;
     if empty {
         return Err(WireError::invalid("messages", "`messages` must hold at least one message"));
@@ -129,7 +135,7 @@ fn messages(scanner: &mut Scanner<'_>) -> Result<()> {
     Ok(())
 }
 
-fn message(scanner: &mut Scanner<'_>, at: usize) -> Result<()> {
+fn message(scanner: &mut Scanner<'_>, needs: &mut Needs, at: usize) -> Result<()> {
     let path = |key: &str| format!("messages[{at}].{key}");
     let (mut role_seen, mut content_seen) = (false, false);
     object(scanner, &|| format!("messages[{at}]"), |scanner, key| match key {
@@ -139,7 +145,7 @@ fn message(scanner: &mut Scanner<'_>, at: usize) -> Result<()> {
         }
         "content" => {
             once(&mut content_seen, &|| path("content"))?;
-            content(scanner, &|| path("content"))
+            content(scanner, needs, &|| path("content"))
         }
         _ => scanner.skip().map(drop),
     })?;
@@ -151,19 +157,24 @@ fn message(scanner: &mut Scanner<'_>, at: usize) -> Result<()> {
 }
 
 /// A string, or an array of blocks that each say their type.
-fn content(scanner: &mut Scanner<'_>, path: &dyn Fn() -> String) -> Result<()> {
+fn content(scanner: &mut Scanner<'_>, needs: &mut Needs, path: &dyn Fn() -> String) -> Result<()> {
     match scanner.kind()? {
         Kind::String => scanner.skip().map(drop),
         Kind::Array => scanner.array(|scanner, at| {
             let block = || format!("{}[{at}]", path());
-            let mut type_seen = false;
+            let (start, mut type_seen, mut media) = (scanner.offset(), false, None);
             object(scanner, &block, |scanner, key| match key {
                 "type" => {
                     once(&mut type_seen, &|| format!("{}.type", block()))?;
-                    string(scanner, &|| format!("{}.type", block()))
+                    media = media_of(&read(scanner, &|| format!("{}.type", block()))?);
+                    Ok(())
                 }
+                "content" => results(scanner, needs),
                 _ => scanner.skip().map(drop),
             })?;
+            if let Some(feature) = media {
+                needs.part(feature, scanner.end() - start);
+            }
             if type_seen { Ok(()) } else { Err(missing(&format!("{}.type", block()))) }
         }),
         Kind::Object | Kind::Number | Kind::Bool | Kind::Null => {
@@ -172,8 +183,32 @@ fn content(scanner: &mut Scanner<'_>, path: &dyn Fn() -> String) -> Result<()> {
     }
 }
 
+/// What a block of this type is to the model, if its size says nothing about its tokens.
+fn media_of(kind: &str) -> Option<Features> {
+    match kind {
+        "image" => Some(Features::VISION),
+        "document" => Some(Features::NONE),
+        _ => None,
+    }
+}
+
+/// What a tool gave back may hold blocks of its own. Their form is the provider's business; only pictures are noted.
+fn results(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
+    if scanner.kind()? != Kind::Array {
+        return scanner.skip().map(drop);
+    }
+    scanner.array(|scanner, _| {
+        let start = scanner.offset();
+        let kind = word_at(scanner, &["type"])?;
+        if let Some(feature) = kind.and_then(|kind| media_of(&kind)) {
+            needs.part(feature, scanner.end() - start);
+        }
+        Ok(())
+    })
+}
+
 /// A tool of the caller's own has a name and a schema; tools of other types have fields of their own.
-fn tool(scanner: &mut Scanner<'_>, at: usize) -> Result<()> {
+fn tool(scanner: &mut Scanner<'_>, needs: &mut Needs, at: usize) -> Result<()> {
     let path = |key: &str| format!("tools[{at}].{key}");
     let (mut hosted, mut named, mut schema) = (false, false, false);
     object(scanner, &|| format!("tools[{at}]"), |scanner, key| match key {
@@ -193,6 +228,9 @@ fn tool(scanner: &mut Scanner<'_>, at: usize) -> Result<()> {
         }
         _ => scanner.skip().map(drop),
     })?;
+    if !hosted {
+        needs.tool("custom");
+    }
     match (hosted || named, hosted || schema) {
         (false, _) => Err(missing(&path("name"))),
         (true, false) => Err(missing(&path("input_schema"))),
@@ -224,7 +262,7 @@ fn tool_choice(scanner: &mut Scanner<'_>) -> Result<()> {
 }
 
 /// The kinds of thinking are an open set; a budget is checked because a small one is a sure 400.
-fn thinking(scanner: &mut Scanner<'_>) -> Result<()> {
+fn thinking(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
     let mut kind = None;
     let mut budget = false;
     object(scanner, &|| "thinking".to_owned(), |scanner, key| match key {
@@ -238,11 +276,23 @@ fn thinking(scanner: &mut Scanner<'_>) -> Result<()> {
         }
         _ => scanner.skip().map(drop),
     })?;
+    if matches!(kind.as_deref(), Some("enabled" | "adaptive")) {
+        needs.effort("some");
+    }
     match kind.as_deref() {
         None => Err(missing("thinking.type")),
         Some("enabled") if !budget => Err(missing("thinking.budget_tokens")),
         Some(_) => Ok(()),
     }
+}
+
+/// How hard to think and in which form to answer.
+fn output_config(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
+    object(scanner, &|| "output_config".to_owned(), |scanner, key| match key {
+        "effort" => word_at(scanner, &[]).map(|word| word.iter().for_each(|word| needs.effort(word))),
+        "format" => word_at(scanner, &["type"]).map(|word| word.iter().for_each(|word| needs.format(word))),
+        _ => scanner.skip().map(drop),
+    })
 }
 
 fn array(scanner: &mut Scanner<'_>, key: &str, visit: impl FnMut(&mut Scanner<'_>, usize) -> Result<()>) -> Result<()> {

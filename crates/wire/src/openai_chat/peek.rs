@@ -1,11 +1,13 @@
 //! The first look at a chat request: one scan that refuses what OpenAI's API reference refuses (closed sets, ranges, types)
 //! and reads what routing and money need. Leaves unknown fields alone: they may be a vendor's. Tests are below.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::error::WireError;
 use crate::peek::{
-    KeysRead, Peek, missing, mistyped, name, not_one_of, optional_bool, optional_integer, optional_number,
+    Features, KeysRead, Needs, Peek, missing, mistyped, name, not_one_of, optional_bool, optional_integer,
+    optional_number, word_at,
 };
 use crate::scan::{Kind, Scanner};
 
@@ -69,7 +71,7 @@ pub(super) fn peek(body: &[u8]) -> Result<Peek> {
             keys.once("", known)?;
             reading.field(scanner, known)
         })?;
-        reading.finish()
+        reading.finish(body.len())
     })
 }
 
@@ -93,7 +95,7 @@ impl Reading {
         match key {
             "model" => model(scanner, &mut self.peek)?,
             "messages" => {
-                messages(scanner)?;
+                messages(scanner, &mut self.peek.needs)?;
                 self.has_messages = true;
             }
             "stream" => self.peek.stream = optional_bool(scanner, key)?.unwrap_or(false),
@@ -107,24 +109,24 @@ impl Reading {
             "top_logprobs" => drop(optional_integer(scanner, key, 0..=20)?),
             "seed" => seed(scanner)?,
             "stop" => stop(scanner)?,
-            "tools" => typed_items(scanner, key, "type")?,
-            "functions" => typed_items(scanner, key, "name")?,
+            "tools" => typed_items(scanner, key, "type", |kind| self.peek.needs.tool(kind))?,
+            "functions" => typed_items(scanner, key, "name", |_| self.peek.needs.tool("function"))?,
             "tool_choice" => choice(scanner, key, &TOOL_CHOICES)?,
             "function_call" => choice(scanner, key, &["none", "auto"])?,
-            "response_format" => response_format(scanner)?,
-            "reasoning_effort" => optional_word(scanner, key, &EFFORTS)?,
+            "response_format" => response_format(scanner, &mut self.peek.needs)?,
+            "reasoning_effort" => effort(scanner, &mut self.peek.needs)?,
             "verbosity" => optional_word(scanner, key, &VERBOSITIES)?,
             "parallel_tool_calls" | "logprobs" | "store" => drop(optional_bool(scanner, key)?),
             "user" | "service_tier" | "prompt_cache_key" => {
                 shaped(scanner, key, Kind::String, "a string")?;
             }
-            "modalities" => shaped(scanner, key, Kind::Array, "an array")?,
+            "modalities" => modalities(scanner, &mut self.peek.needs)?,
             _ => shaped(scanner, key, Kind::Object, "an object")?,
         }
         Ok(())
     }
 
-    fn finish(self) -> Result<Peek> {
+    fn finish(self, length: usize) -> Result<Peek> {
         let mut peek = self.peek;
         if peek.model.is_none() {
             return Err(missing("model"));
@@ -139,9 +141,12 @@ impl Reading {
             ));
         }
         // A null still holds its key's place, so that nobody puts a second one there.
-        let spoken = if self.old_cap.tokens.is_some() || self.cap.at.is_none() { self.old_cap } else { self.cap };
+        let is_old = self.old_cap.tokens.is_some() || self.cap.at.is_none();
+        peek.needs.output_field = if is_old { "max_tokens" } else { "max_completion_tokens" };
+        let spoken = if is_old { self.old_cap } else { self.cap };
         peek.max_output_tokens = spoken.tokens;
         peek.max_output_at = spoken.at;
+        peek.finish(length);
         Ok(peek)
     }
 }
@@ -203,14 +208,14 @@ fn cap(scanner: &mut Scanner<'_>, key: &str) -> Result<Cap> {
     Ok(Cap { tokens, at: Some(start..scanner.end()) })
 }
 
-fn messages(scanner: &mut Scanner<'_>) -> Result<()> {
+fn messages(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
     if scanner.kind()? != Kind::Array {
         return Err(mistyped("messages", "an array"));
     }
     let mut empty = true;
     scanner.array(|scanner, at| {
         empty = false;
-        message(scanner, at)
+        message(scanner, needs, at)
     })?;
     if empty {
         return Err(WireError::invalid("messages", "`messages` must hold at least one message"));
@@ -230,7 +235,7 @@ struct Message {
 }
 
 /// Paths are made only for errors, so that a good body costs no allocation.
-fn message(scanner: &mut Scanner<'_>, at: usize) -> Result<()> {
+fn message(scanner: &mut Scanner<'_>, needs: &mut Needs, at: usize) -> Result<()> {
     if scanner.kind()? != Kind::Object {
         return Err(mistyped(&format!("messages[{at}]"), "an object"));
     }
@@ -242,7 +247,7 @@ fn message(scanner: &mut Scanner<'_>, at: usize) -> Result<()> {
             "role" => said.role = Some(role(scanner, || path(key))?),
             "content" => {
                 once(&mut said.content, || path(key))?;
-                said.has_content = content(scanner, || path(key))?;
+                said.has_content = content(scanner, needs, || path(key))?;
             }
             "tool_call_id" if scanner.kind()? == Kind::String => {
                 once(&mut said.call_id, || path(key))?;
@@ -275,30 +280,40 @@ fn role(scanner: &mut Scanner<'_>, path: impl Fn() -> String) -> Result<&'static
 }
 
 /// A text or a list of typed parts; says whether it is there, for a null is not.
-fn content(scanner: &mut Scanner<'_>, path: impl Fn() -> String) -> Result<bool> {
+fn content(scanner: &mut Scanner<'_>, needs: &mut Needs, path: impl Fn() -> String) -> Result<bool> {
     match scanner.kind()? {
         Kind::String => scanner.skip().map(|_| true),
         Kind::Null => scanner.skip().map(|_| false),
-        Kind::Array => scanner.array(|scanner, at| part(scanner, || format!("{}[{at}]", path()))).map(|()| true),
+        Kind::Array => scanner.array(|scanner, at| part(scanner, needs, || format!("{}[{at}]", path()))).map(|()| true),
         Kind::Object | Kind::Number | Kind::Bool => Err(mistyped(&path(), "a string or an array of parts")),
     }
 }
 
 /// The types of parts are an open set.
-fn part(scanner: &mut Scanner<'_>, path: impl Fn() -> String) -> Result<()> {
+fn part(scanner: &mut Scanner<'_>, needs: &mut Needs, path: impl Fn() -> String) -> Result<()> {
     if scanner.kind()? != Kind::Object {
         return Err(mistyped(&path(), "an object"));
     }
-    let mut typed = false;
+    let (start, mut typed, mut media) = (scanner.offset(), false, None);
     scanner.object(|scanner, key| {
-        if key == "type" {
-            once(&mut typed, || format!("{}.type", path()))?;
-            if scanner.kind()? != Kind::String {
-                return Err(mistyped(&format!("{}.type", path()), "a string"));
-            }
+        if key != "type" {
+            return scanner.skip().map(drop);
         }
-        scanner.skip().map(drop)
+        once(&mut typed, || format!("{}.type", path()))?;
+        if scanner.kind()? != Kind::String {
+            return Err(mistyped(&format!("{}.type", path()), "a string"));
+        }
+        media = match &*scanner.string()? {
+            "image_url" => Some(Features::VISION),
+            "input_audio" => Some(Features::AUDIO),
+            "file" => Some(Features::NONE),
+            _ => None,
+        };
+        Ok(())
     })?;
+    if let Some(feature) = media {
+        needs.part(feature, scanner.end() - start);
+    }
     if typed { Ok(()) } else { Err(missing(&format!("{}.type", path()))) }
 }
 
@@ -319,8 +334,13 @@ fn seed(scanner: &mut Scanner<'_>) -> Result<()> {
     }
 }
 
-/// An array of objects that each hold a string at `tag`.
-fn typed_items(scanner: &mut Scanner<'_>, key: &'static str, tag: &'static str) -> Result<()> {
+/// An array of objects that each hold a string at `tag`, which is told to `note`.
+fn typed_items(
+    scanner: &mut Scanner<'_>,
+    key: &'static str,
+    tag: &'static str,
+    mut note: impl FnMut(&str),
+) -> Result<()> {
     match scanner.kind()? {
         Kind::Null => return scanner.skip().map(drop),
         Kind::Array => {}
@@ -332,7 +352,7 @@ fn typed_items(scanner: &mut Scanner<'_>, key: &'static str, tag: &'static str) 
         if scanner.kind()? != Kind::Object {
             return Err(mistyped(&format!("{key}[{at}]"), "an object"));
         }
-        tagged(scanner, &format!("{key}[{at}]"), tag).map(drop)
+        tagged(scanner, &format!("{key}[{at}]"), tag).map(|tag| note(&tag))
     })
 }
 
@@ -359,23 +379,48 @@ fn choice(scanner: &mut Scanner<'_>, key: &str, words: &[&str]) -> Result<()> {
     }
 }
 
-fn response_format(scanner: &mut Scanner<'_>) -> Result<()> {
+fn response_format(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
     match scanner.kind()? {
         Kind::Null => scanner.skip().map(drop),
         Kind::Object => {
             let kind = tagged(scanner, "response_format", "type")?;
+            needs.format(&kind);
             if FORMATS.contains(&&*kind) { Ok(()) } else { Err(not_one_of("response_format.type", &kind, &FORMATS)) }
         }
         Kind::Array | Kind::String | Kind::Number | Kind::Bool => Err(mistyped("response_format", "an object")),
     }
 }
 
+fn effort(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
+    let word = one_word(scanner, "reasoning_effort", &EFFORTS)?;
+    word.iter().for_each(|word| needs.effort(word));
+    Ok(())
+}
+
+/// What the answer is made of; what is not a word in it is left to the provider.
+fn modalities(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
+    if scanner.kind()? != Kind::Array {
+        return shaped(scanner, "modalities", Kind::Array, "an array");
+    }
+    scanner.array(|scanner, _| {
+        if word_at(scanner, &[])?.as_deref() == Some("audio") {
+            needs.part(Features::AUDIO, 0);
+        }
+        Ok(())
+    })
+}
+
 fn optional_word(scanner: &mut Scanner<'_>, key: &str, words: &[&str]) -> Result<()> {
+    one_word(scanner, key, words).map(drop)
+}
+
+/// One of `words`, or `None` for null.
+fn one_word<'a>(scanner: &mut Scanner<'a>, key: &str, words: &[&str]) -> Result<Option<Cow<'a, str>>> {
     match scanner.kind()? {
-        Kind::Null => scanner.skip().map(drop),
+        Kind::Null => scanner.skip().map(|_| None),
         Kind::String => {
             let word = scanner.string()?;
-            if words.contains(&&*word) { Ok(()) } else { Err(not_one_of(key, &word, words)) }
+            if words.contains(&&*word) { Ok(Some(word)) } else { Err(not_one_of(key, &word, words)) }
         }
         Kind::Object | Kind::Array | Kind::Number | Kind::Bool => Err(mistyped(key, "a string")),
     }

@@ -1,11 +1,13 @@
 //! The peek: validates what has a closed set or a range and reads what routing needs, in one scan.
 //! Item and tool types are an open set that grows monthly, so only their form is checked here. Tests are below.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::error::WireError;
 use crate::peek::{
-    KeysRead, Peek, missing, mistyped, name, not_one_of, optional_bool, optional_integer, optional_number, string,
+    Features, KeysRead, Needs, Peek, missing, mistyped, name, not_one_of, optional_bool, optional_integer,
+    optional_number, string, word_at,
 };
 use crate::scan::{Kind, Scanner};
 
@@ -53,6 +55,7 @@ pub(super) fn peek(body: &[u8]) -> Result<Peek> {
         return Err(missing("input"));
     }
     top.peek.n = 1;
+    top.peek.finish(body.len());
     Ok(top.peek)
 }
 
@@ -77,11 +80,12 @@ impl Top<'_> {
                 let (model, at) = self.located(scanner, |scanner| name(scanner, key))?;
                 (self.peek.model, self.peek.model_at) = (Some(model), Some(at));
             }
-            "input" => self.input = input(scanner)?,
+            "input" => self.input = input(scanner, &mut self.peek.needs)?,
             "stream" => self.peek.stream = optional_bool(scanner, key)?.unwrap_or(false),
             "max_output_tokens" => {
                 let (cap, at) = self.located(scanner, |scanner| optional_integer(scanner, key, 1..=u64::MAX))?;
                 (self.peek.max_output_tokens, self.peek.max_output_at) = (cap, cap.map(|_| at));
+                self.peek.needs.output_field = key;
             }
             "previous_response_id" | "conversation" | "prompt" => {
                 self.continues |= scanner.kind()? != Kind::Null;
@@ -90,11 +94,13 @@ impl Top<'_> {
             "temperature" => drop(optional_number(scanner, key, 0.0..=2.0)?),
             "top_p" => drop(optional_number(scanner, key, 0.0..=1.0)?),
             "top_logprobs" => drop(optional_integer(scanner, key, 0..=20)?),
-            "tools" => tools(scanner)?,
+            "tools" => tools(scanner, &mut self.peek.needs)?,
             "tool_choice" => tool_choice(scanner)?,
             "background" | "store" | "parallel_tool_calls" => drop(optional_bool(scanner, key)?),
             "instructions" => typed(scanner, key, Kind::String, "a string")?,
-            "metadata" | "reasoning" | "text" | "stream_options" => typed(scanner, key, Kind::Object, "an object")?,
+            "reasoning" => reasoning(scanner, &mut self.peek.needs)?,
+            "text" => text(scanner, &mut self.peek.needs)?,
+            "metadata" | "stream_options" => typed(scanner, key, Kind::Object, "an object")?,
             "include" => typed(scanner, key, Kind::Array, "an array")?,
             _ => return scanner.skip().map(drop),
         }
@@ -115,7 +121,7 @@ impl Top<'_> {
 }
 
 /// A text or a list of items; says whether it was there at all.
-fn input(scanner: &mut Scanner<'_>) -> Result<bool> {
+fn input(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<bool> {
     match scanner.kind()? {
         Kind::Null => scanner.skip().map(|_| false),
         Kind::String => scanner.skip().map(|_| true),
@@ -123,7 +129,7 @@ fn input(scanner: &mut Scanner<'_>) -> Result<bool> {
             let mut count = 0;
             scanner.array(|scanner, at| {
                 count += 1;
-                item(scanner, at)
+                item(scanner, needs, at)
             })?;
             if count == 0 {
                 return Err(WireError::invalid("input", "`input` must hold at least one item"));
@@ -148,7 +154,7 @@ enum ItemKind {
     Other,
 }
 
-fn item(scanner: &mut Scanner<'_>, at: usize) -> Result<()> {
+fn item(scanner: &mut Scanner<'_>, needs: &mut Needs, at: usize) -> Result<()> {
     let param = |key: &str| format!("input[{at}].{key}");
     if scanner.kind()? != Kind::Object {
         return Err(mistyped(&format!("input[{at}]"), "an object"));
@@ -180,8 +186,9 @@ fn item(scanner: &mut Scanner<'_>, at: usize) -> Result<()> {
             if std::mem::replace(&mut item.content, true) {
                 return Err(twice(&param(key)));
             }
-            content(scanner, || param(key))
+            content(scanner, needs, || param(key))
         }
+        "output" => output(scanner, needs),
         _ => scanner.skip().map(drop),
     })?;
     match (item.kind, item.role, item.content) {
@@ -192,18 +199,72 @@ fn item(scanner: &mut Scanner<'_>, at: usize) -> Result<()> {
 }
 
 /// A text, null (as reasoning items have it), or a list of typed parts.
-fn content(scanner: &mut Scanner<'_>, param: impl Fn() -> String) -> Result<()> {
+fn content(scanner: &mut Scanner<'_>, needs: &mut Needs, param: impl Fn() -> String) -> Result<()> {
     match scanner.kind()? {
         Kind::String | Kind::Null => scanner.skip().map(drop),
-        Kind::Array => scanner.array(|scanner, at| typed_object(scanner, || format!("{}[{at}]", param()))),
+        Kind::Array => scanner.array(|scanner, at| part(scanner, needs, || format!("{}[{at}]", param()))),
         Kind::Object | Kind::Number | Kind::Bool => Err(mistyped(&param(), "a string or an array of parts")),
     }
 }
 
-fn tools(scanner: &mut Scanner<'_>) -> Result<()> {
+fn part(scanner: &mut Scanner<'_>, needs: &mut Needs, param: impl Fn() -> String) -> Result<()> {
+    let start = scanner.offset();
+    let kind = typed_object(scanner, param)?;
+    if let Some(feature) = media_of(&kind) {
+        needs.part(feature, scanner.end() - start);
+    }
+    Ok(())
+}
+
+/// What a part of this type is to the model, if its size says nothing about its tokens.
+fn media_of(kind: &str) -> Option<Features> {
+    match kind {
+        "input_image" => Some(Features::VISION),
+        "input_audio" => Some(Features::AUDIO),
+        "input_file" => Some(Features::NONE),
+        _ => None,
+    }
+}
+
+/// What a tool gave back may hold parts. Their form is the provider's business; only pictures and sound are noted.
+fn output(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
+    if scanner.kind()? != Kind::Array {
+        return scanner.skip().map(drop);
+    }
+    scanner.array(|scanner, _| {
+        let start = scanner.offset();
+        let kind = word_at(scanner, &["type"])?;
+        if let Some(feature) = kind.and_then(|kind| media_of(&kind)) {
+            needs.part(feature, scanner.end() - start);
+        }
+        Ok(())
+    })
+}
+
+fn reasoning(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
+    if scanner.kind()? != Kind::Object {
+        return typed(scanner, "reasoning", Kind::Object, "an object");
+    }
+    word_at(scanner, &["effort"])?.iter().for_each(|word| needs.effort(word));
+    Ok(())
+}
+
+fn text(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
+    if scanner.kind()? != Kind::Object {
+        return typed(scanner, "text", Kind::Object, "an object");
+    }
+    word_at(scanner, &["format", "type"])?.iter().for_each(|word| needs.format(word));
+    Ok(())
+}
+
+fn tools(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
     match scanner.kind()? {
         Kind::Null => scanner.skip().map(drop),
-        Kind::Array => scanner.array(|scanner, at| typed_object(scanner, || format!("tools[{at}]"))),
+        Kind::Array => scanner.array(|scanner, at| {
+            let kind = typed_object(scanner, || format!("tools[{at}]"))?;
+            needs.tool(&kind);
+            Ok(())
+        }),
         Kind::Object | Kind::String | Kind::Number | Kind::Bool => Err(mistyped("tools", "an array")),
     }
 }
@@ -212,7 +273,7 @@ fn tool_choice(scanner: &mut Scanner<'_>) -> Result<()> {
     const WORDS: [&str; 3] = ["none", "auto", "required"];
     match scanner.kind()? {
         Kind::Null => scanner.skip().map(drop),
-        Kind::Object => typed_object(scanner, || "tool_choice".to_owned()),
+        Kind::Object => typed_object(scanner, || "tool_choice".to_owned()).map(drop),
         Kind::String => {
             let word = string(scanner, "tool_choice")?;
             if WORDS.contains(&&*word) { Ok(()) } else { Err(not_one_of("tool_choice", &word, &WORDS)) }
@@ -221,25 +282,26 @@ fn tool_choice(scanner: &mut Scanner<'_>) -> Result<()> {
     }
 }
 
-/// An object with a `type` that is a string.
-fn typed_object(scanner: &mut Scanner<'_>, param: impl Fn() -> String) -> Result<()> {
+/// An object with a `type` that is a string: that string.
+fn typed_object<'a>(scanner: &mut Scanner<'a>, param: impl Fn() -> String) -> Result<Cow<'a, str>> {
     if scanner.kind()? != Kind::Object {
         return Err(mistyped(&param(), "an object"));
     }
-    let mut typed = false;
+    let mut kind = None;
     scanner.object(|scanner, key| {
         if key != "type" {
             return scanner.skip().map(drop);
         }
-        if std::mem::replace(&mut typed, true) {
+        if kind.is_some() {
             return Err(twice(&format!("{}.type", param())));
         }
         if scanner.kind()? != Kind::String {
             return Err(mistyped(&format!("{}.type", param()), "a string"));
         }
-        scanner.skip().map(drop)
+        kind = Some(scanner.string()?);
+        Ok(())
     })?;
-    if typed { Ok(()) } else { Err(missing(&format!("{}.type", param()))) }
+    kind.ok_or_else(|| missing(&format!("{}.type", param())))
 }
 
 fn typed(scanner: &mut Scanner<'_>, param: &str, kind: Kind, expected: &str) -> Result<()> {

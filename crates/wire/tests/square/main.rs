@@ -12,6 +12,7 @@ mod collect;
 mod fixtures;
 mod golden;
 mod mutations;
+mod needs;
 mod smaller;
 mod splices;
 mod streams;

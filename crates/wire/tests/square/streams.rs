@@ -5,6 +5,7 @@ use bytes::BytesMut;
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
 use waypost_wire::chat::event::Event;
+use waypost_wire::chat::{Choice, Content, FinishReason, replay};
 use waypost_wire::dialect::{Decoded, Face};
 use waypost_wire::sse::Frame;
 use waypost_wire::{Dialect, WireError};
@@ -63,6 +64,58 @@ fn a_stream_is_the_whole_answer_in_pieces_and_so_is_its_usage() {
         }
     }
     assert!(compared >= 12, "only {compared} pairs of a stream and a whole answer were found");
+}
+
+#[test]
+fn a_whole_answer_told_as_a_stream_is_the_same_answer_in_every_dialect_000_24() {
+    let mut compared = 0;
+    for dialect in Dialect::ALL {
+        for fixture in fixtures::chat(dialect, ".response.json") {
+            let name = format!("{}/{}", dialect.name(), fixture.case);
+            let Ok(Decoded::Response(response)) = dialect.codec().decode_response(&fixture.bytes) else { continue };
+            let events = replay(&response);
+            // Pictures and the format of sound have no event.
+            if fixture.case != "media" {
+                assert_eq!(as_streamed(collect(&events)), as_streamed(response.clone()), "{name}");
+            }
+            for face in Face::ALL {
+                let mut encoder = face.codec.stream_encoder(reply());
+                let mut out = BytesMut::new();
+                events.iter().for_each(|event| encoder.event(event, &mut out));
+                let (told, end) = read(face.dialect.codec(), &frames([&out[..]]));
+                let is_whole = response.choices.first().is_some_and(finished);
+                assert_eq!(
+                    told.last() == Some(&Event::Done) && end.is_ok(),
+                    is_whole,
+                    "{name} for {}",
+                    face.dialect.name()
+                );
+                if face.dialect == dialect && is_whole {
+                    assert_eq!(said(&collect(&told).choices), said(&response.choices), "{name}");
+                    compared += 1;
+                }
+            }
+        }
+    }
+    assert!(compared >= 20, "only {compared} answers were compared");
+}
+
+fn finished(choice: &Choice) -> bool {
+    !matches!(choice.finish, None | Some(FinishReason::Failed(_)))
+}
+
+/// What callers read of an answer: its words, calls and ends.
+fn said(choices: &[Choice]) -> Vec<(String, Option<FinishReason>)> {
+    let words = |choice: &Choice| {
+        let parts = choice.parts.iter().filter_map(|part| match &part.content {
+            Content::Text(text) => Some(text.text.clone()),
+            Content::Refusal(text) => Some(text.clone()),
+            Content::ToolCall(call) => Some(format!("{}({})", call.name, call.arguments.replace([' ', '\n'], ""))),
+            _ => None,
+        });
+        (parts.collect::<String>(), choice.finish.clone())
+    };
+    choices.iter().map(words).collect()
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(super) fn compile(
     }
     draft.fill_names_from_families();
     draft.add_aliases(&config.model_mappings.global);
-    draft.finish(&config.routing, fallback)
+    draft.finish(&config.model_mappings.global, &config.routing, fallback)
 }
 
 /// What models are called at a provider: its own rules over the global ones.
@@ -88,6 +88,7 @@ impl Draft<'_> {
                 tier,
                 weight,
                 limits: model.limits,
+                told: model.clone(),
                 mapping: rules.clone(),
             });
         }
@@ -122,8 +123,12 @@ impl Draft<'_> {
         deployments
     }
 
-    fn finish(self, routing: &Routing, fallback: Option<&Arc<Channel>>) -> Routes {
-        let listed = self.names.iter().filter_map(|(name, deployments)| listed(name, deployments)).collect();
+    fn finish(self, rules: &BTreeMap<String, String>, routing: &Routing, fallback: Option<&Arc<Channel>>) -> Routes {
+        let listed = self.names.iter().filter_map(|(name, deployments)| {
+            let alias_of = rules.get(&**name).filter(|to| self.names.get(to.as_str()).is_some_and(|it| !it.is_empty()));
+            listed(name, deployments, alias_of)
+        });
+        let listed = listed.collect();
         let names = self.names.into_iter().map(|(name, deployments)| {
             let route = tiers::route(&name, deployments, routing, fallback, Some(self.states));
             (name, route)
@@ -142,6 +147,7 @@ fn deployment(
     let ruled = rules.get(model.name.as_str()).map(|name| &**name);
     let upstream = model.upstream.as_deref().or(ruled).unwrap_or(&model.name);
     let mut deployment = named(channel, &model.name, upstream, Some(states));
+    deployment.capabilities = deployment.capabilities.told_by(model);
     deployment.traits.max_output_tokens = model.max_output_tokens.or(deployment.traits.max_output_tokens);
     deployment.tier = tier;
     deployment.weight = weight;
@@ -157,7 +163,7 @@ fn join_families(name: &str, deployments: &mut Vec<Arc<Deployment>>, families: &
     }
 }
 
-fn listed(name: &str, deployments: &[Arc<Deployment>]) -> Option<ListedModel> {
+fn listed(name: &str, deployments: &[Arc<Deployment>], alias_of: Option<&String>) -> Option<ListedModel> {
     let first = deployments.iter().min_by_key(|deployment| deployment.tier)?;
-    Some(ListedModel::of(name, first))
+    Some(ListedModel { alias_of: alias_of.map(|to| to.as_str().into()), ..ListedModel::of(name, first) })
 }

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use http::{Response, StatusCode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use waypost_core::GatewayError;
 use waypost_core::access::{self, Caller};
-use waypost_core::provider::Facts;
+use waypost_core::capability::Capabilities;
 use waypost_core::snapshot::{ListedModel, Snapshot};
 use waypost_wire::Dialect;
+use waypost_wire::peek::Features;
 
 use crate::app::App;
 use crate::http::body::Body;
@@ -60,6 +61,8 @@ fn drawn(app: &App, model: &ListedModel, dialect: Dialect) -> Value {
             "id": &*model.name,
             "display_name": &*model.name,
             "created_at": "1970-01-01T00:00:00Z",
+            "max_input_tokens": model.capabilities.context,
+            "max_tokens": model.capabilities.max_output,
         });
     }
     let mut drawn = json!({
@@ -73,14 +76,42 @@ fn drawn(app: &App, model: &ListedModel, dialect: Dialect) -> Value {
             object.insert(key.to_owned(), value);
         }
     };
-    if let Some(most) = model.max_output_tokens {
+    let capabilities = &model.capabilities;
+    if let Some(name) = &model.alias_of {
+        add("alias_of", (&**name).into());
+    }
+    if let Some(context) = capabilities.context {
+        add("context_length", context.into());
+    }
+    if let Some(most) = capabilities.max_output {
         add("max_output_tokens", most.into());
     }
-    if let Some(Facts { context_length, functions, vision }) = model.facts {
-        add("context_length", context_length.into());
-        add("capabilities", json!({ "functions": functions, "vision": vision }));
+    if let Some(modality) = capabilities.modality {
+        add("modality", modality.name().into());
+    }
+    let known = known(capabilities);
+    if !known.is_empty() {
+        add("capabilities", known.into());
+    }
+    if let Some(day) = capabilities.checked {
+        add("catalogue", day.into());
     }
     drawn
+}
+
+/// What somebody has said the model can or cannot do.
+fn known(capabilities: &Capabilities) -> Map<String, Value> {
+    const SHOWN: [(&str, Features); 7] = [
+        ("streaming", Features::STREAMING),
+        ("functions", Features::TOOLS),
+        ("vision", Features::VISION),
+        ("audio", Features::AUDIO),
+        ("json_mode", Features::JSON_MODE),
+        ("json_schema", Features::JSON_SCHEMA),
+        ("reasoning", Features::REASONING),
+    ];
+    let said = |(name, feature): (&str, Features)| Some((name.to_owned(), capabilities.knows(feature)?.into()));
+    SHOWN.into_iter().filter_map(said).collect()
 }
 
 /// Some SDKs encode the slashes of a name, some do not.

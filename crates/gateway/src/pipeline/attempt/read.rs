@@ -12,7 +12,7 @@ use waypost_core::verdict::{Outcome, Trouble, Verdict, judge};
 use waypost_wire::WireError;
 use waypost_wire::chat::event::Event;
 use waypost_wire::chat::{Choice, FinishReason, Response};
-use waypost_wire::dialect::Decoded;
+use waypost_wire::dialect::{Decoded, UpstreamDialect};
 use waypost_wire::error::RemoteError;
 
 use super::say::Mode;
@@ -60,6 +60,7 @@ pub(super) async fn read(
         Mode::Relay(..) | Mode::Translate(_) if streams != call.peek.stream => {
             Err(judge(Outcome::Unreadable, model).into())
         }
+        Mode::Retell(_) if streams => Err(judge(Outcome::Unreadable, model).into()),
         Mode::Relay(tap, change) if streams => {
             let opening = open(Frames::new(body, tap.stream_decoder()), claim, model, first_token_by).await?;
             Ok(Content::RelayedStream { opening, tap, change })
@@ -76,16 +77,24 @@ pub(super) async fn read(
                 None => Ok(Content::Relayed { body, survey, tap, change }),
             }
         }
-        Mode::Translate(codec) => {
-            let body = collect(body, model).await?;
-            match codec.decode_response(&body).map_err(|error| unreadable(&error, model))? {
-                Decoded::Error(remote) => Err(inside(remote, claim, model)),
-                Decoded::Response(response) => match failure(&response) {
-                    Some(remote) => Err(inside(remote, claim, model)),
-                    None => Ok(Content::Translated(Box::new(response))),
-                },
-            }
-        }
+        Mode::Translate(codec) => Ok(Content::Translated(decoded(codec, body, claim, model).await?)),
+        Mode::Retell(codec) => Ok(Content::Retold(decoded(codec, body, claim, model).await?)),
+    }
+}
+
+async fn decoded(
+    codec: &dyn UpstreamDialect,
+    body: AnswerBody,
+    claim: &Claim,
+    model: Option<&str>,
+) -> Result<Box<Response>, Fallen> {
+    let body = collect(body, model).await?;
+    match codec.decode_response(&body).map_err(|error| unreadable(&error, model))? {
+        Decoded::Error(remote) => Err(inside(remote, claim, model)),
+        Decoded::Response(response) => match failure(&response) {
+            Some(remote) => Err(inside(remote, claim, model)),
+            None => Ok(Box::new(response)),
+        },
     }
 }
 

@@ -1,7 +1,10 @@
 //! Says the request in the upstream's words: the caller's own bytes where the dialects agree, else a translation.
 //! Sends nothing. Tests: `it/identity.rs`, `it/v1/`.
 
+use std::sync::Arc;
+
 use waypost_core::GatewayError;
+use waypost_core::capability::{Adaptation, Fit};
 use waypost_core::operation::Operation;
 use waypost_core::route::Claim;
 use waypost_core::snapshot::Deployment;
@@ -9,7 +12,7 @@ use waypost_wire::dialect::{StreamUsage, Tap, Target, UpstreamDialect};
 use waypost_wire::loss::Losses;
 use waypost_wire::splice::{Splice, quoted};
 
-use crate::app::App;
+use crate::app::{App, Live};
 use crate::pipeline::call::{Call, Payload};
 use crate::pipeline::deliver::Change;
 use crate::upstream::OutBody;
@@ -25,28 +28,48 @@ pub(super) struct Said {
 pub(super) enum Mode {
     Relay(&'static dyn Tap, Change),
     Translate(&'static dyn UpstreamDialect),
+    /// Whole, to be told as a stream.
+    Retell(&'static dyn UpstreamDialect),
     Through,
 }
 
-pub(super) fn say(app: &App, claim: &Claim, call: &Call) -> Result<Said, GatewayError> {
+pub(super) fn say(app: &App, live: &Live, claim: &Claim, call: &Call) -> Result<Said, GatewayError> {
     let deployment = &claim.deployment;
     let dialect = claim.endpoint.dialect;
+    let adaptation = match deployment.capabilities.fit(&call.peek.needs, call.operation, live.snapshot.capabilities) {
+        Fit::Adapt(adaptation) => adaptation,
+        // What lacks something was passed over by the plan.
+        Fit::Fits | Fit::Lacks(_) => Adaptation::default(),
+    };
+    let mut losses = Losses::default();
+    if adaptation.whole {
+        losses.emulated("stream");
+    }
     if call.operation == Operation::Chat && dialect != call.face.dialect {
         let codec = dialect.codec();
         let mut request = call.decoded()?;
         app.seals.restore(deployment.channel.id, &mut request);
-        let mut losses = Losses::default();
+        if adaptation.whole {
+            Arc::make_mut(&mut request).stream = false;
+        }
         let target = Target { model: &deployment.upstream, traits: &deployment.traits };
         let body = codec.encode_request(&request, &target, &mut losses)?;
         refuse_losses(call, &losses)?;
-        return Ok(Said { body: OutBody::Full(body), mode: Mode::Translate(codec), losses });
+        let mode = if adaptation.whole { Mode::Retell(codec) } else { Mode::Translate(codec) };
+        return Ok(Said { body: OutBody::Full(body), mode, losses });
     }
-    let (body, change) = relayed(deployment, call);
+    let (body, change) = relayed(deployment, call, adaptation, &mut losses);
+    refuse_losses(call, &losses)?;
+    if adaptation.whole {
+        // Some dialects echo the request's settings in the stream; those of one that cannot be read are left out.
+        let _ = call.decoded();
+        return Ok(Said { body, mode: Mode::Retell(dialect.codec()), losses });
+    }
     let mode = match call.tap() {
         Some(tap) => Mode::Relay(tap, change),
         None => Mode::Through,
     };
-    Ok(Said { body, mode, losses: Losses::default() })
+    Ok(Said { body, mode, losses })
 }
 
 fn refuse_losses(call: &Call, losses: &Losses) -> Result<(), GatewayError> {
@@ -64,9 +87,10 @@ fn refuse_losses(call: &Call, losses: &Losses) -> Result<(), GatewayError> {
 }
 
 /// The caller's own bytes, with the few that Waypost owns spliced, and what must be undone in the answer.
-fn relayed(deployment: &Deployment, call: &Call) -> (OutBody, Change) {
+fn relayed(deployment: &Deployment, call: &Call, adaptation: Adaptation, losses: &mut Losses) -> (OutBody, Change) {
     let renamed = call.model.as_deref().is_some_and(|model| model != &*deployment.upstream);
     let asks_usage = call.peek.stream
+        && !adaptation.whole
         && matches!(call.operation, Operation::Chat | Operation::Completions)
         && call.face.dialect == waypost_wire::Dialect::OpenaiChat
         && call.peek.include_usage != Some(true)
@@ -87,8 +111,22 @@ fn relayed(deployment: &Deployment, call: &Call) -> (OutBody, Change) {
                 // The peek has read these bytes as JSON; if they were not, asking for nothing would be right.
                 let _ = splice.ask_usage(body, &call.peek);
             }
+            adapt(&mut splice, body, call, adaptation, losses);
             OutBody::Full(splice.apply(body))
         }
     };
     (body, change)
+}
+
+/// Changes what the model could not do as it was asked. The peek has read these bytes as JSON, so they can be spliced.
+fn adapt(splice: &mut Splice, body: &[u8], call: &Call, adaptation: Adaptation, losses: &mut Losses) {
+    if let Some(most) = adaptation.max_output
+        && let Ok(budget) = splice.cap_output(body, &call.peek, most)
+    {
+        losses.clamped_to(call.peek.needs.output_field, most);
+        budget.into_iter().for_each(|budget| losses.clamped_to("thinking.budget_tokens", budget));
+    }
+    if adaptation.whole {
+        let _ = splice.unstream(body);
+    }
 }

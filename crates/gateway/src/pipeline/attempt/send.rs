@@ -35,13 +35,14 @@ pub(super) struct Ready {
 
 impl Ready {
     /// Works out everything that is sent.
-    pub(super) fn new(app: &App, claim: &Claim, call: &Call) -> Result<Self, Fallen> {
-        let Said { body, mode, losses } = say(app, claim, call).map_err(Fallen::Said)?;
-        Ok(Self { path: path(claim, call)?, headers: headers(claim, call), body, mode, losses })
+    pub(super) fn new(app: &App, live: &Live, claim: &Claim, call: &Call) -> Result<Self, Fallen> {
+        let Said { body, mode, losses } = say(app, live, claim, call).map_err(Fallen::Said)?;
+        let stream = call.peek.stream && !matches!(mode, Mode::Retell(_));
+        Ok(Self { path: path(claim, call, stream)?, headers: headers(claim, call), body, mode, losses })
     }
 
     pub(super) fn is_translated(&self) -> bool {
-        matches!(self.mode, Mode::Translate(_))
+        matches!(self.mode, Mode::Translate(_) | Mode::Retell(_))
     }
 }
 
@@ -70,7 +71,7 @@ pub(super) async fn exchange(
     Ok(Answer { deployment: Arc::clone(&claim.deployment), status, headers, losses, content })
 }
 
-fn path(claim: &Claim, call: &Call) -> Result<String, Fallen> {
+fn path(claim: &Claim, call: &Call, stream: bool) -> Result<String, Fallen> {
     let channel = &claim.deployment.channel;
     let place = Place {
         prefix: &channel.prefix,
@@ -78,7 +79,7 @@ fn path(claim: &Claim, call: &Call) -> Result<String, Fallen> {
         path: &call.path,
         query: if claim.endpoint.dialect == call.face.dialect { call.query.as_deref() } else { None },
         version: channel.api_version.as_deref().unwrap_or_default(),
-        stream: call.peek.stream,
+        stream,
     };
     claim.endpoint.path_and_query(&place).ok_or_else(|| Fallen::Said(GatewayError::not_found(&call.path)))
 }

@@ -100,3 +100,54 @@ async fn ids_with_slashes_are_found_raw_and_encoded_and_families_answer_too() {
     assert_eq!((tuned.status, &tuned.json()["id"]), (200, &Value::from("ft:gpt-4o:acme::7p4l")));
     assert_eq!(upstream.hits(), 0);
 }
+
+#[tokio::test]
+async fn a_model_says_what_it_can_do_by_the_file_or_the_dated_catalogue_000_24() {
+    let upstream = Upstream::start(vec![]).await;
+    let url = upstream.url();
+    let gateway = Gateway::start(&format!(
+        "keys: [{{name: all, key: {ALL}}}]\nmodel_mappings: {{global: {{best: gpt-4o}}}}\nchannels:\n\
+         - {{name: a, provider: openai, base_url: '{url}', api_key: k, models: [gpt-4o, text-embedding-3-small, {{name: gpt-4, capabilities: [vision], \
+            supports_streaming: false, context_length: 1000, max_output_tokens: 50}}, local]}}\n"
+    ))
+    .await;
+    let model = async |id: &str| get(&gateway, ALL, &format!("/v1/models/{id}")).await.json();
+
+    let documented = model("gpt-4o").await;
+    assert_eq!((&documented["context_length"], &documented["max_output_tokens"]), (&128_000.into(), &16_384.into()));
+    assert_eq!((documented["modality"].as_str(), documented.get("alias_of")), (Some("chat"), None));
+    assert!(documented["catalogue"].as_str().is_some_and(|day| day.starts_with("20") && day.len() == 10));
+    let can = |model: &Value, what: &str| model["capabilities"][what].as_bool();
+    for (what, can_it) in [
+        ("streaming", true),
+        ("functions", true),
+        ("vision", true),
+        ("audio", false),
+        ("json_schema", true),
+        ("reasoning", false),
+    ] {
+        assert_eq!(can(&documented, what), Some(can_it), "{what}");
+    }
+
+    let told = model("gpt-4").await;
+    assert_eq!((&told["context_length"], &told["max_output_tokens"]), (&1000.into(), &50.into()));
+    assert_eq!(
+        (can(&told, "streaming"), can(&told, "vision"), can(&told, "functions")),
+        (Some(false), Some(true), Some(false))
+    );
+
+    let unknown = model("local").await;
+    for field in ["context_length", "max_output_tokens", "capabilities", "catalogue", "modality"] {
+        assert_eq!(unknown.get(field), None, "nothing is guessed");
+    }
+    assert_eq!(model("text-embedding-3-small").await["modality"], "embedding");
+
+    let alias = model("best").await;
+    assert_eq!((alias["alias_of"].as_str(), can(&alias, "vision")), (Some("gpt-4o"), Some(true)));
+    let list = ids(&get(&gateway, ALL, "/v1/models").await);
+    assert_eq!(list, ["best", "gpt-4", "gpt-4o", "local", "text-embedding-3-small"], "each name once");
+
+    let request = Request::get("/v1/models/gpt-4o").header("x-api-key", ALL).header("anthropic-version", "2023-06-01");
+    let body = request.send(gateway.url()).await.json();
+    assert_eq!((&body["max_input_tokens"], &body["max_tokens"]), (&128_000.into(), &16_384.into()));
+}
