@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use waypost_core::usage::Outcome;
+use waypost_core::usage::{AttemptOutcome, Outcome};
 use waypost_testkit::{Answer, ClosedPort, Peer, Script, Upstream as Scripted};
 
 use crate::dialects::{Caller, Upstream};
@@ -153,12 +153,18 @@ async fn tell_both(story: &str, row: Row, pair: (Caller, Upstream, bool), more: 
         assert_eq!((answer.status, healthy.hits()), (200, 1), "{story}: {}", answer.text());
         assert_eq!((record.outcome, record.attempts), (Outcome::Complete, 2), "{story}");
         assert_eq!(record.deployment.as_deref(), Some("two/m"), "{story}");
+        let trail: Vec<_> = record.trail.iter().map(|one| (&*one.deployment, failed(one.outcome))).collect();
+        assert_eq!(trail, [("one/m", true), ("two/m", false)], "{story}");
         assert!(record.usage.input > Some(0) && record.usage.output > Some(0), "{story}: {:?}", record.usage);
     } else {
         assert_eq!((answer.status, healthy.hits()), (row.status, 0), "{story}: {}", answer.text());
         assert_eq!((record.outcome, record.attempts), (Outcome::Failed, 1), "{story}");
     }
     assert!(faulty.asked().is_none_or(|asked| asked == 1), "{story}: asked {:?} times", faulty.asked());
+}
+
+fn failed(outcome: AttemptOutcome) -> bool {
+    matches!(outcome, AttemptOutcome::Failed(_))
 }
 
 /// An error in the caller's own dialect, in our own words, with a wait exactly where there is something to wait for.

@@ -172,3 +172,24 @@ async fn comments_for_ever_without_a_word_are_no_answer() {
         assert_eq!(gateway.record().await.usage.output, None);
     }
 }
+
+#[tokio::test]
+async fn a_stream_that_begins_and_says_nothing_until_the_first_token_timeout_fails_over() {
+    for caller in Caller::ALL {
+        let upstream = caller.own();
+        let before = upstream.events().into_iter().take(upstream.speaks() - 1);
+        // It is never idle, so only the timeout of the first token can end it.
+        let mute = Script::stream(before.chain([Bytes::from_static(b": ping\n\n")])).endlessly();
+        let (faulty, healthy) =
+            (Scripted::always(mute.gap(Duration::from_millis(5))).await, super::upstream::healthy(upstream).await);
+        let channels = [
+            upstream.channel("one", &faulty.url(), "tier: 1, timeouts: {first_token: 200ms},"),
+            upstream.channel("two", &healthy.url(), "tier: 2,"),
+        ];
+        let mut gateway = Gateway::with_channels(&channels.concat()).await;
+        let answer = gateway.post(caller.path(), caller.stream_request()).await;
+        assert_eq!((answer.status, caller.text(&answer.events())), (200, SAID.to_owned()), "{caller:?}");
+        assert_eq!(gateway.record().await.attempts, 2, "{caller:?}");
+        faulty.wait_aborted(1).await;
+    }
+}
