@@ -170,12 +170,25 @@ impl Stream {
             if let Poll::Ready(outcome) = response.as_mut().poll(cx) {
                 return Poll::Ready(outcome.map_err(|mut lost| Lost {
                     failure: Failure::of_head(lost.error()),
-                    unanswered: lost.take_message().is_some() || lost.error().is_canceled(),
+                    unanswered: lost.take_message().is_some() || lost.error().is_canceled() || is_undone(lost.error()),
                 }));
             }
             self.alarm.poll_until(cx, until.at).map(|()| Err(until.lost()))
         })
         .await
+    }
+}
+
+/// The peer says that it has not begun, as servers do that close a connection after so many requests; or the connection
+/// was gone before it answered.
+fn is_undone(error: &hyper::Error) -> bool {
+    let Some(cause) = std::error::Error::source(error) else { return false };
+    let Some(cause) = cause.downcast_ref::<h2::Error>() else { return cause.is::<std::io::Error>() };
+    match cause.reason() {
+        Some(h2::Reason::NO_ERROR) => cause.is_go_away() && cause.is_remote(),
+        Some(h2::Reason::REFUSED_STREAM) => cause.is_reset() && cause.is_remote(),
+        Some(_) => false,
+        None => cause.is_io(),
     }
 }
 
