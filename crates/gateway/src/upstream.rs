@@ -37,7 +37,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Sends requests. The real one is [`HttpTransport`]; stories script their own.
 ///
-/// Redirects are returned, never followed. Dropping the future, the [`Answer`] or its body cancels the exchange at the
+/// Redirects are returned, never followed. The body of an answer that is no success has a short deadline of its own. Dropping the future, the [`Answer`] or its body cancels the exchange at the
 /// far side at once.
 pub trait Transport: Send + Sync {
     /// Sends `request` and resolves when the answer's head is there.

@@ -12,6 +12,7 @@ pub mod fixtures;
 mod framing;
 mod headers;
 pub mod load;
+mod peer;
 mod play;
 pub mod provider;
 mod recorded;
@@ -21,6 +22,7 @@ pub mod sse;
 
 pub use client::{Answer, Client, Ended, Live, Request};
 pub use headers::Headers;
+pub use peer::Peer;
 pub use recorded::Recorded;
 pub use script::{Gate, Script};
 pub use serve::{Abandoned, ClosedPort, Upstream};

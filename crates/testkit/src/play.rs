@@ -68,6 +68,16 @@ async fn play(script: &Script, writer: WriteHalf<'_>) -> io::Result<After> {
     if let Some(how) = breaks_at(Point::AfterPieces(script.pieces.len())) {
         return Ok(break_off(how).await);
     }
+    if let (true, Some(last)) = (script.endless, script.pieces.last()) {
+        let last = script.framed(last);
+        loop {
+            pause(script.gap).await;
+            if let Some(gate) = &script.gate {
+                gate.wait().await;
+            }
+            pen.write(&last).await?;
+        }
+    }
     pen.write(&script.end()).await?;
     Ok(if script.closes { After::Close } else { After::NextRequest })
 }

@@ -27,6 +27,7 @@ pub struct Script {
     pub(crate) breaks: Option<Break>,
     pub(crate) leftover: Bytes,
     pub(crate) closes: bool,
+    pub(crate) endless: bool,
 }
 
 /// How the peer is told where the body ends.
@@ -139,6 +140,7 @@ impl Script {
             breaks: None,
             leftover: Bytes::new(),
             closes: false,
+            endless: false,
         }
     }
 
@@ -229,6 +231,12 @@ impl Script {
     /// Closes after the answer without announcing it.
     pub fn close_silently(mut self) -> Self {
         self.closes = true;
+        self
+    }
+
+    /// Sends the last piece over and over until the peer leaves, and never ends the body.
+    pub fn endlessly(mut self) -> Self {
+        self.endless = true;
         self
     }
 

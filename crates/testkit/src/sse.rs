@@ -26,10 +26,12 @@ pub fn parse(body: &[u8]) -> Vec<Event> {
     reader.push(body)
 }
 
-/// Reads events from bytes that arrive in any pieces. Lines end with LF or CRLF.
+/// Reads events from bytes that arrive in any pieces. Lines end with LF, CRLF or CR.
 #[derive(Debug, Default)]
 pub struct EventReader {
     line: Vec<u8>,
+    /// The last byte was a CR, so a LF now belongs to it.
+    returned: bool,
     event: Option<String>,
     data: Option<String>,
 }
@@ -39,12 +41,15 @@ impl EventReader {
     pub fn push(&mut self, bytes: &[u8]) -> Vec<Event> {
         let mut events = vec![];
         for &byte in bytes {
-            if byte != b'\n' {
-                self.line.push(byte);
-                continue;
+            let returned = std::mem::replace(&mut self.returned, byte == b'\r');
+            match byte {
+                b'\n' if returned => {}
+                b'\r' | b'\n' => {
+                    let line = String::from_utf8(std::mem::take(&mut self.line)).expect("an event stream is UTF-8");
+                    events.extend(self.take(&line));
+                }
+                _ => self.line.push(byte),
             }
-            let line = String::from_utf8(std::mem::take(&mut self.line)).expect("an event stream is UTF-8");
-            events.extend(self.take(line.strip_suffix('\r').unwrap_or(&line)));
         }
         events
     }
@@ -91,6 +96,12 @@ mod tests {
             assert_eq!(events, expected, "pieces of {size}");
             assert!(reader.in_the_middle());
         }
+    }
+
+    #[test]
+    fn a_lone_carriage_return_ends_a_line() {
+        assert_eq!(parse(b"data: 1\rdata: 2\r\rdata: 3\r\n\r\n").len(), 2);
+        assert_eq!(parse(b"data: 1\rdata: 2\r\r")[0].data, "1\n2");
     }
 
     #[test]

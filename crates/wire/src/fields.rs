@@ -119,8 +119,9 @@ impl Fields {
 }
 
 /// A token count as providers really send them: whole numbers, floats, negative or absurd ones. What counts nothing, a
-/// negative number included, is absent, so that it is estimated; the rest is moved into range. Accounting clamps further.
+/// negative number or a fraction included, is absent, so that it is estimated; the rest is moved into range. Accounting clamps further.
 pub fn token_count(value: &Value) -> Option<u64> {
-    let float = || value.as_f64().filter(|float| *float >= 0.0).map(|float| float.min(9.0e15) as u64);
+    let float =
+        || value.as_f64().filter(|float| *float >= 0.0 && float.fract() == 0.0).map(|float| float.min(9.0e15) as u64);
     value.as_u64().or_else(float)
 }

@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -24,10 +24,10 @@ use super::{BoxFuture, ConnectFault, Failure, Origin};
 /// How long an address may keep silent before the next one is tried beside it (RFC 8305 recommends a quarter second).
 const MOMENT: Duration = Duration::from_millis(250);
 
-/// A connection, plain or encrypted. Remembers whether any byte of an answer ever came.
+/// A connection, plain or encrypted. Remembers how many bytes of an answer came.
 pub(super) struct Socket {
     stream: Stream,
-    answered: Arc<AtomicBool>,
+    received: Arc<AtomicUsize>,
 }
 
 enum Stream {
@@ -45,7 +45,7 @@ async fn connect_at_leisure(origin: &Origin, resolver: &Resolver) -> Result<Sock
     // Failing to set it makes the connection slow, not wrong.
     let _ = stream.set_nodelay(true);
     let stream = if origin.secure { encrypt(origin, stream).await? } else { Stream::Plain(stream) };
-    Ok(Socket { stream, answered: Arc::default() })
+    Ok(Socket { stream, received: Arc::default() })
 }
 
 /// The addresses that may be connected to. Nothing looks the name up again after this.
@@ -134,9 +134,9 @@ impl Socket {
         }
     }
 
-    /// Set when a byte comes; whoever sends a request resets it.
-    pub(super) fn answered(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.answered)
+    /// Counts the bytes that come; whoever sends a request resets it.
+    pub(super) fn received(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.received)
     }
 }
 
@@ -148,9 +148,7 @@ impl AsyncRead for Socket {
             Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
             Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         };
-        if buffer.filled().len() > before {
-            this.answered.store(true, Ordering::Relaxed);
-        }
+        this.received.fetch_add(buffer.filled().len() - before, Ordering::Relaxed);
         read
     }
 }

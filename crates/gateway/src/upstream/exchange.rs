@@ -6,7 +6,7 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use super::{Failure, OutBody, Outgoing, Timeouts};
 use crate::clock::Alarm;
 use crate::jobs::Jobs;
 
-/// Also the largest head of an answer.
+/// Also the largest head of an answer, interim ones included.
 const MAX_BUFFER: usize = 64 * 1024;
 /// Bounds what a stream whose reader is slow can pile up here.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -46,7 +46,7 @@ pub(super) enum Lane {
 pub(super) struct Link {
     sender: http1::SendRequest<OutBody>,
     connection: http1::Connection<TokioIo<Socket>, OutBody>,
-    answered: Arc<AtomicBool>,
+    received: Arc<AtomicUsize>,
     alarm: Alarm,
     closed: bool,
 }
@@ -66,7 +66,7 @@ pub(super) struct Stream {
 
 impl Link {
     pub(super) async fn open(socket: Socket, timeouts: &Timeouts) -> Result<Box<Self>, Failure> {
-        let answered = socket.answered();
+        let received = socket.received();
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(MAX_BUFFER)
             .max_header_size(MAX_BUFFER)
@@ -74,7 +74,7 @@ impl Link {
             .await
             .map_err(|error| Failure::of_head(&error))?;
         let alarm = Alarm::new(timeouts.deadline);
-        Ok(Box::new(Self { sender, connection, answered, alarm, closed: false }))
+        Ok(Box::new(Self { sender, connection, received, alarm, closed: false }))
     }
 
     /// Lets the connection read and write.
@@ -102,7 +102,7 @@ impl Link {
     }
 
     async fn exchange(&mut self, outgoing: Outgoing, until: Until) -> Result<Response<Incoming>, Lost> {
-        self.answered.store(false, Ordering::Relaxed);
+        self.received.store(0, Ordering::Relaxed);
         let mut response = pin!(self.sender.try_send_request(http1_request(outgoing)));
         poll_fn(|cx| {
             if !self.closed && Pin::new(&mut self.connection).poll(cx).is_ready() {
@@ -111,9 +111,13 @@ impl Link {
             if let Poll::Ready(outcome) = response.as_mut().poll(cx) {
                 return Poll::Ready(outcome.map_err(|lost| {
                     let failure = Failure::of_head(lost.error());
-                    let silent = !self.answered.load(Ordering::Relaxed);
+                    let silent = self.received.load(Ordering::Relaxed) == 0;
                     Lost { failure, unanswered: silent && failure == Failure::ClosedBeforeHead }
                 }));
+            }
+            // One head is bounded by hyper; any number of interim ones before it are bounded here.
+            if self.received.load(Ordering::Relaxed) > MAX_BUFFER {
+                return Poll::Ready(Err(Lost { failure: Failure::HeadTooLarge, unanswered: false }));
             }
             self.alarm.poll_until(cx, until.at).map(|()| Err(until.lost()))
         })
@@ -166,12 +170,25 @@ impl Stream {
             if let Poll::Ready(outcome) = response.as_mut().poll(cx) {
                 return Poll::Ready(outcome.map_err(|mut lost| Lost {
                     failure: Failure::of_head(lost.error()),
-                    unanswered: lost.take_message().is_some() || lost.error().is_canceled(),
+                    unanswered: lost.take_message().is_some() || lost.error().is_canceled() || is_undone(lost.error()),
                 }));
             }
             self.alarm.poll_until(cx, until.at).map(|()| Err(until.lost()))
         })
         .await
+    }
+}
+
+/// The peer says that it has not begun, as servers do that close a connection after so many requests; or the connection
+/// was gone before it answered.
+fn is_undone(error: &hyper::Error) -> bool {
+    let Some(cause) = std::error::Error::source(error) else { return false };
+    let Some(cause) = cause.downcast_ref::<h2::Error>() else { return cause.is::<std::io::Error>() };
+    match cause.reason() {
+        Some(h2::Reason::NO_ERROR) => cause.is_go_away() && cause.is_remote(),
+        Some(h2::Reason::REFUSED_STREAM) => cause.is_reset() && cause.is_remote(),
+        Some(_) => false,
+        None => cause.is_io(),
     }
 }
 

@@ -21,7 +21,7 @@ pub enum Failure {
     ClosedBeforeHead,
     /// The answer's head breaks HTTP, contradicts itself about framing or switches protocols unasked.
     BadHead,
-    /// The answer's head is above 64 KiB or 100 fields.
+    /// The answer's head is above 64 KiB, interim heads before it included, or above 100 fields.
     HeadTooLarge,
     /// The connection ended before the body did.
     BodyCut,

@@ -23,11 +23,14 @@ pub struct PoolSettings {
     pub max_idle_per_origin: usize,
     /// How long a connection may lie idle. Shorter than what common servers grant.
     pub idle_for: Duration,
+    /// How long the body of an answer may take whose status is no success: it is read for its words only, and whatever
+    /// is tried next should not wait for them.
+    pub error_body: Duration,
 }
 
 impl Default for PoolSettings {
     fn default() -> Self {
-        Self { max_idle_per_origin: 512, idle_for: Duration::from_secs(90) }
+        Self { max_idle_per_origin: 512, idle_for: Duration::from_secs(90), error_body: Duration::from_secs(3) }
     }
 }
 
@@ -91,9 +94,12 @@ impl HttpTransport {
         mut lane: Lane,
         origin: Arc<Origin>,
         outgoing: Outgoing,
-        timeouts: Timeouts,
+        mut timeouts: Timeouts,
     ) -> Result<Answer, Lost> {
         let (head, incoming) = lane.exchange(outgoing, &timeouts).await?.into_parts();
+        if !head.status.is_success() {
+            timeouts.deadline = timeouts.deadline.min(Instant::now() + self.pool.settings.error_body);
+        }
         let mut wire = Wire::new(incoming, lane, Arc::clone(&self.pool), origin, &timeouts);
         poll_fn(|cx| {
             wire.settle(cx);

@@ -27,5 +27,6 @@ mod start;
 mod streams;
 mod tls;
 mod transport;
+mod transport_h2;
 mod usage;
 mod v1;

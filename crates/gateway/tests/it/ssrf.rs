@@ -20,7 +20,7 @@ use waypost_gateway::upstream::{
 use waypost_testkit::{Script, Upstream as Scripted, fixtures};
 
 use crate::dialects::{Caller, Upstream};
-use crate::harness::Gateway;
+use crate::harness::{Gateway, KEY};
 
 /// A bound for failing tests; no passing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -255,7 +255,9 @@ async fn redirects_are_never_followed_wherever_they_lead() {
                 let script = Script::reply(status, "").header("location", location).header("refresh", "0; url=/");
                 let redirecting = Scripted::always(script).await;
                 let channel = caller.own().channel("one", &redirecting.url(), "");
-                let mut gateway = Gateway::with_channels(&channel).await;
+                let config =
+                    format!("keys: [{{name: test, key: {KEY}}}]\nretry: {{max_attempts: 1}}\nchannels:\n{channel}\n");
+                let mut gateway = Gateway::start(&config).await;
                 for body in [caller.request().to_owned(), caller.stream_request()] {
                     let answer = gateway.post(caller.path(), body).await;
                     let story = format!("{caller:?}: {status} to {location}");
@@ -327,7 +329,7 @@ async fn no_field_of_a_request_redirects_it() {
         let gateway = Gateway::with_channels(&caller.own().channel("one", &scripted.url(), "")).await;
         let body = caller.request().replacen('{', &temptations, 1);
         let answer = waypost_testkit::Request::post(caller.path(), body)
-            .bearer(crate::harness::KEY)
+            .bearer(KEY)
             .header("x-forwarded-host", &url)
             .header("forwarded", &format!("host={url}"))
             .header("x-base-url", &url)

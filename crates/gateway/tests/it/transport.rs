@@ -304,6 +304,24 @@ async fn a_dripping_body_ends_at_the_deadline() {
 }
 
 #[tokio::test]
+async fn the_body_of_an_error_is_not_waited_for_as_long_as_an_answer() {
+    let settings = PoolSettings { error_body: SHORT, ..PoolSettings::default() };
+    for head in ["HTTP/1.1 500 x", "HTTP/1.1 429 x", "HTTP/1.1 302 x", "HTTP/1.1 404 x"] {
+        let (listener, addr) = listen().await;
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            request(&mut stream).await;
+            let _ = stream.write_all(format!("{head}\r\ncontent-length: 100000\r\n\r\n").as_bytes()).await;
+            while stream.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(SHORT / 20).await;
+            }
+        });
+        let transport = HttpTransport::new(settings, Jobs::new());
+        assert_eq!(whole(&transport, post(addr), timeouts()).await, Err(Failure::Deadline), "{head}");
+    }
+}
+
+#[tokio::test]
 async fn a_cut_body_is_never_a_clean_end() {
     let cut = Err(Failure::BodyCut);
     assert_eq!(outcome("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhalf").await, cut);
@@ -331,6 +349,8 @@ async fn heads_and_bodies_above_their_limits_are_refused() {
     assert_eq!(outcome(long).await, Err(Failure::HeadTooLarge));
     let fields: String = (0..129).map(|n| format!("x-{n}: y\r\n")).collect();
     assert_eq!(outcome(format!("HTTP/1.1 200 OK\r\n{fields}\r\n")).await, Err(Failure::HeadTooLarge));
+    let few = ["HTTP/1.1 100 Continue\r\n\r\n".repeat(10).as_bytes(), OK].concat();
+    assert_eq!(outcome(few).await.unwrap(), "ok");
 
     let declared = once("HTTP/1.1 200 OK\r\ncontent-length: 268435456\r\n\r\nx").await;
     let answer = transport().send(post(declared), timeouts()).await.unwrap();

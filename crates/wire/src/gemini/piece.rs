@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::grounding::{CitationMetadata, Grounding};
 use super::logprobs::LogprobsResult;
-use super::usage::UsageMetadata;
+use super::usage::{self, UsageMetadata};
 use crate::chat::FinishReason;
 use crate::error::WireError;
 use crate::fields;
@@ -32,6 +32,7 @@ pub(super) struct Piece<'a> {
     pub(super) candidates: Option<Vec<Candidate<'a>>>,
     #[serde(borrow)]
     pub(super) prompt_feedback: Option<PromptFeedback<'a>>,
+    #[serde(default, deserialize_with = "usage::lenient")]
     pub(super) usage_metadata: Option<UsageMetadata>,
     #[serde(borrow)]
     pub(super) model_version: Option<Word<'a>>,

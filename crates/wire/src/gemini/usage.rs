@@ -1,6 +1,7 @@
 //! Gemini's token counts, normalised: its output count leaves the thoughts out and its input count the tool prompts.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::piece::count;
 use crate::chat::Usage;
@@ -30,6 +31,12 @@ struct ModalityCount {
     modality: Option<String>,
     #[serde(deserialize_with = "count")]
     token_count: Option<u64>,
+}
+
+/// Reads counts; those of another shape are absent, for no answer is worse for them.
+pub(super) fn lenient<'de, D: Deserializer<'de>>(source: D) -> Result<Option<UsageMetadata>, D::Error> {
+    let value = Value::deserialize(source)?;
+    Ok(if value.is_object() { serde_json::from_value(value).ok() } else { None })
 }
 
 impl From<UsageMetadata> for Usage {

@@ -22,7 +22,7 @@ pub(crate) fn survey(body: &[u8]) -> Result<Survey, WireError> {
         let error = Some(error::decode(body));
         return Ok(Survey { usage: answer.usage(), error, output_bytes: output_bytes(&answer) });
     }
-    if answer.choices.is_none() {
+    if answer.choices.as_ref().is_none_or(|choices| choices.is_empty()) {
         return of_error(body).ok_or_else(|| WireError::invalid("choices", "the answer has no `choices`"));
     }
     Ok(Survey { usage: answer.usage(), error: None, output_bytes: output_bytes(&answer) })
@@ -37,7 +37,7 @@ fn complete(body: &[u8]) -> Option<Survey> {
             let kind = scanner.kind()?;
             let value = scanner.skip()?;
             match key {
-                "choices" => answers = kind == Kind::Array,
+                "choices" => answers = kind == Kind::Array && !body.get(value).is_some_and(is_empty_list),
                 "usage" => usage = Some(value),
                 "error" => fails |= kind != Kind::Null,
                 "object" => fails |= body.get(value) == Some(b"\"error\""),
@@ -52,6 +52,11 @@ fn complete(body: &[u8]) -> Option<Survey> {
     let said =
         |usage: &Usage| usage.input.is_some_and(|tokens| tokens > 0) && usage.output.is_some_and(|tokens| tokens > 0);
     reported.usage().filter(said).map(|usage| Survey { usage: Some(usage), error: None, output_bytes: 0 })
+}
+
+/// Of a list.
+fn is_empty_list(list: &[u8]) -> bool {
+    list.strip_prefix(b"[").is_some_and(|list| list.trim_ascii_start().first() == Some(&b']'))
 }
 
 fn of_error(body: &[u8]) -> Option<Survey> {
@@ -121,7 +126,8 @@ mod tests {
         assert_eq!(gemini.error.unwrap().kind.as_deref(), Some("INVALID_ARGUMENT"));
         let vllm = survey(br#"{"object":"error","message":"bad","type":"BadRequestError","code":400}"#).unwrap();
         assert_eq!(vllm.error.unwrap().message, "bad");
-        for other in [&b"{}"[..], b"<html></html>", b"[]", br#"{"choices":{}}"#, br#"{"data":[]}"#] {
+        const EMPTY: &[u8] = br#"{"choices":[ ],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
+        for other in [&b"{}"[..], b"<html></html>", b"[]", br#"{"choices":{}}"#, br#"{"data":[]}"#, EMPTY] {
             assert!(survey(other).is_err(), "{}", String::from_utf8_lossy(other));
         }
     }

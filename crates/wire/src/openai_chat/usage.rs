@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use crate::chat::Usage;
 
 /// A number as [`crate::fields::token_count`] reads it, without a document: anything that is no number is absent,
-/// and so is what is negative.
+/// and so is what is negative or has a fraction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count(pub(crate) Option<u64>);
 
@@ -38,7 +38,7 @@ impl<'de> Visitor<'de> for CountVisitor {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Count, E> {
-        Ok(Count((value >= 0.0).then(|| value.min(9.0e15) as u64)))
+        Ok(Count((value >= 0.0 && value.fract() == 0.0).then(|| value.min(9.0e15) as u64)))
     }
 
     fn visit_bool<E>(self, _: bool) -> Result<Count, E> {
@@ -186,11 +186,11 @@ mod tests {
     #[test]
     fn odd_counts_never_break_the_reading() {
         let usage = read(
-            r#"{"prompt_tokens":-3,"completion_tokens":2.9,"total_tokens":"x","prompt_tokens_details":{"cached_tokens":null,"audio_tokens":[1]}}"#,
+            r#"{"prompt_tokens":-3,"completion_tokens":2.0,"total_tokens":"x","prompt_tokens_details":{"cached_tokens":null,"audio_tokens":[1]}}"#,
         );
         let expected = Usage { output: Some(2), ..Usage::default() };
         assert_eq!(usage, Some(expected));
-        assert_eq!(read(r#"{"completion_tokens":{"a":1}}"#), None);
+        assert_eq!(read(r#"{"prompt_tokens":7.5,"completion_tokens":{"a":1}}"#), None);
     }
 
     #[test]
