@@ -135,7 +135,12 @@ channels:
         }
         let _ = b.state.fail(&b.channel.policy, Class::Network, None, now, false);
 
-        let query = Query { model: Some("smart"), operation: Operation::Chat, dialect: Dialect::OpenaiChat };
+        let query = Query {
+            model: Some("smart"),
+            operation: Operation::Chat,
+            dialect: Dialect::OpenaiChat,
+            needs: waypost_wire::peek::Needs::default(),
+        };
         let (strategy, told) = explain(&snapshot, &query, now, |strategy, explained| {
             let told = |one: &Explained<'_>| (one.deployment.to_owned(), one.place, one.veto, one.behind);
             (strategy, explained.iter().map(told).collect::<Vec<_>>())
