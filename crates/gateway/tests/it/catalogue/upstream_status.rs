@@ -2,9 +2,7 @@
 
 use waypost_testkit::{Script, Upstream as Scripted};
 
-use super::upstream::{
-    MARK, PAIRS, SECRET, SHORT, alone, assert_clean, assert_refused, fails_over, prove_script, request,
-};
+use super::upstream::{MARK, PAIRS, SECRET, alone, assert_clean, assert_refused, fails_over, prove_script, request};
 use crate::dialects::{Caller, Upstream};
 
 /// An error body in no particular dialect, with everything in it that must not come out.
@@ -132,7 +130,7 @@ async fn html_binary_64_mib_endless_and_stalling_error_bodies_have_the_meaning_o
             ("stalling", stalling),
             ("cut", cut),
         ] {
-            prove_script(&format!("{status}, {what}"), fails_over(502), SHORT, script).await;
+            prove_script(&format!("{status}, {what}"), fails_over(502), "timeouts: {idle: 300ms},", script).await;
         }
     }
 }
