@@ -58,7 +58,14 @@ async fn addresses(origin: &Origin, resolver: &Resolver) -> Result<VecDeque<Sock
     let allowed = by_turns(allowed.map(|address| SocketAddr::new(address, origin.port)));
     match (allowed.is_empty(), found.is_empty()) {
         (false, _) => Ok(allowed),
-        (true, false) => Err(Failure::Connect(ConnectFault::Forbidden)),
+        (true, false) => {
+            // The verdict only knows that nothing was reached; what mends it is known here.
+            tracing::warn!(
+                ?origin,
+                "the name leads only to addresses that are not allowed; `allow_private` on its channel permits private ones"
+            );
+            Err(Failure::Connect(ConnectFault::Forbidden))
+        }
         (true, true) => Err(Failure::Connect(ConnectFault::NoAddress)),
     }
 }
