@@ -21,6 +21,7 @@ use crate::http::cors::{self, Verdict};
 use crate::pipeline::meter::Chain;
 use crate::pipeline::queue::Queues;
 use crate::records::Records;
+use crate::reload::{Orders, Report};
 use crate::seals::Seals;
 use crate::serve::Limits;
 use crate::simulator::Simulator;
@@ -39,6 +40,9 @@ pub struct App {
     /// How much is tried again, over all requests.
     pub traffic: Traffic,
     pub queues: Arc<Queues>,
+    /// The way to order a reload.
+    pub reloads: Orders,
+    last_reload: ArcSwap<Report>,
     limits: Limits,
     /// Seeds every request's dice and id.
     entropy: u64,
@@ -103,6 +107,8 @@ impl App {
             clock: Clock::default(),
             traffic: Traffic::default(),
             queues: Arc::default(),
+            reloads: Orders::default(),
+            last_reload: ArcSwap::from_pointee(Report::start(unix_seconds(), Vec::new())),
             limits: parts.limits,
             entropy: parts.entropy,
             requests: AtomicU64::new(0),
@@ -116,6 +122,22 @@ impl App {
     /// The configuration of this moment; a request takes it once and keeps it to its end.
     pub fn live(&self) -> Arc<Live> {
         self.live.load_full()
+    }
+
+    /// Takes another configuration into use. Requests in flight keep the one they began with.
+    pub fn replace(&self, live: Live) {
+        // Only now does the old one let go of what it had; whoever still serves by it keeps that alive.
+        drop(self.live.swap(Arc::new(live)));
+        self.states.sweep(self.clock.now());
+    }
+
+    /// What came of the last reload, or of the start.
+    pub fn last_reload(&self) -> Arc<Report> {
+        self.last_reload.load_full()
+    }
+
+    pub(crate) fn note_reload(&self, report: Report) {
+        self.last_reload.store(Arc::new(report));
     }
 
     /// What the browser behind a request to the data plane is told.

@@ -7,6 +7,7 @@ pub mod http;
 pub mod jobs;
 pub mod pipeline;
 pub mod records;
+pub mod reload;
 pub mod seals;
 pub mod serve;
 pub mod simulator;

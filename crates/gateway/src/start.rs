@@ -23,6 +23,7 @@ use crate::app::{App, Live, Parts};
 use crate::http;
 use crate::jobs::Jobs;
 use crate::records::{LogStyle, Records, write_access_log};
+use crate::reload;
 use crate::serve::{Edge, Limits, Signals, WATCH_EVERY};
 use crate::simulator;
 use crate::upstream::{HttpTransport, PoolSettings};
@@ -32,7 +33,7 @@ const USUAL_FILES: [&str; 3] = ["waypost.yaml", "waypost.yml", "waypost.json"];
 
 /// An AI gateway in one binary: talks OpenAI and Anthropic, sends each request to the best of your provider accounts,
 /// fails over when one breaks.
-#[derive(Parser, Debug)]
+#[derive(Parser, Clone, Debug)]
 #[command(name = "waypost", version)]
 pub struct Arguments {
     #[command(subcommand)]
@@ -54,7 +55,7 @@ pub struct Arguments {
     log_level: String,
 }
 
-#[derive(Subcommand, Debug)]
+#[derive(Subcommand, Clone, Debug)]
 enum Command {
     /// Reads and compiles the configuration, says what is wrong with it, and serves nothing.
     Check,
@@ -141,6 +142,10 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         entropy: u64::from_le_bytes(random()?),
     }));
 
+    if let Some(file) = &chosen.file {
+        let source = Box::new(Again { arguments: arguments.clone(), file: file.clone() });
+        jobs.spawn("reload", reload::run(Arc::clone(&app), source, settings.clone(), jobs.clone()));
+    }
     let certs = certificate(&settings)?;
     let listener = listen(&settings.host, settings.port).await?;
     let address =
@@ -204,6 +209,22 @@ fn found(arguments: &Arguments) -> Result<Chosen, StartError> {
     let text = read(&file)?;
     let config = Config::parse(&text, Format::of(&name), &name, &lookup).map_err(errors)?;
     Ok(Chosen { config, file: Some(file), environment: None })
+}
+
+/// The configuration as the same arguments find it later.
+struct Again {
+    arguments: Arguments,
+    file: PathBuf,
+}
+
+impl reload::Source for Again {
+    fn load(&mut self) -> Result<Config, Vec<String>> {
+        choose(&self.arguments).map(|chosen| chosen.config).map_err(|StartError(errors)| errors)
+    }
+
+    fn watched(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
+    }
 }
 
 fn read(file: &Path) -> Result<String, StartError> {

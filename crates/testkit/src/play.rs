@@ -60,7 +60,7 @@ async fn play(script: &Script, writer: WriteHalf<'_>) -> io::Result<After> {
         if before > 0 {
             pause(script.gap).await;
         }
-        if let Some(gate) = &script.gate {
+        if let Some(gate) = script.gate.as_ref().filter(|_| before >= script.ungated) {
             gate.wait().await;
         }
         pen.write(&script.framed(piece)).await?;

@@ -23,6 +23,8 @@ pub struct Script {
     pub(crate) delay: Duration,
     pub(crate) gap: Duration,
     pub(crate) gate: Option<Gate>,
+    /// How many pieces pass without the gate.
+    pub(crate) ungated: usize,
     pub(crate) trickle: Option<Duration>,
     pub(crate) breaks: Option<Break>,
     pub(crate) leftover: Bytes,
@@ -136,6 +138,7 @@ impl Script {
             delay: Duration::ZERO,
             gap: Duration::ZERO,
             gate: None,
+            ungated: 0,
             trickle: None,
             breaks: None,
             leftover: Bytes::new(),
@@ -166,6 +169,11 @@ impl Script {
     pub fn gap(mut self, gap: Duration) -> Self {
         self.gap = gap;
         self
+    }
+
+    /// As [`Script::gated`], but the first pieces pass freely.
+    pub fn gated_after(self, pieces: usize, gate: &Gate) -> Self {
+        Self { ungated: pieces, ..self.gated(gate) }
     }
 
     /// Waits before each piece, the first included, until the gate lets it pass. The head is sent at once.

@@ -79,6 +79,12 @@ impl Gateway {
         Self { app, url, inbox, edge }
     }
 
+    /// Takes another configuration into use.
+    pub(crate) fn take(&self, yaml: &str) {
+        let config = Config::parse(yaml, Format::Yaml, "test.yaml", &|_| None).expect("the config can be read");
+        self.app.take(&config).expect("the config can be used");
+    }
+
     /// Waits until no connection and no request is open.
     pub(crate) async fn wait_empty(&self) {
         let empty = async {

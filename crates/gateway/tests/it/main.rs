@@ -20,6 +20,8 @@ mod identity;
 mod limits;
 mod providers;
 mod relay;
+mod reload;
+mod reload_storm;
 mod resilience;
 mod simulator;
 mod ssrf;

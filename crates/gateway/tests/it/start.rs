@@ -142,6 +142,19 @@ impl Running {
         &self.url
     }
 
+    /// Changes a file in its folder.
+    pub(crate) fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.folder.join(name), text).unwrap();
+    }
+
+    pub(crate) fn remove(&self, name: &str) {
+        std::fs::remove_file(self.folder.join(name)).unwrap();
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.id(), name);
+    }
+
     pub(crate) fn terminate(&self) {
         signal(self.child.as_ref().unwrap().id(), "TERM");
     }

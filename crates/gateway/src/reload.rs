@@ -1,0 +1,258 @@
+//! Takes a changed configuration into use: read, compiled and swapped as a whole, or not at all. Whatever caused it (a changed
+//! file, SIGHUP, an order from the admin API) goes through one job, so that reloads never overlap.
+//!
+//! Knows no format and no place: a [`Source`] does. Tests: `it/reload.rs`, `it/reload_storm.rs`.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
+use waypost_core::config::{Config, Server};
+use waypost_core::snapshot::compile;
+
+use crate::app::{App, Live};
+use crate::jobs::Jobs;
+
+/// How often files are looked at. A change counts when two looks in a row saw the same, so that none is read half-written.
+pub const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Where the configuration comes from, again and again.
+pub trait Source: Send + 'static {
+    /// Reads it as it is now; every mistake is a line that says file, place, key, reason and fix.
+    fn load(&mut self) -> Result<Config, Vec<String>>;
+
+    /// The files and directories whose change is worth a reload.
+    fn watched(&self) -> Vec<PathBuf>;
+}
+
+/// What came of a reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Seconds since 1970.
+    pub at: u64,
+    /// What caused it: `file`, `signal` or `order`; `start` for the first one.
+    pub trigger: &'static str,
+    /// Why the old configuration is still in use; empty if it is not.
+    pub errors: Vec<String>,
+    /// What is in use, but worth a look.
+    pub warnings: Vec<String>,
+    /// What has changed and needs a restart.
+    pub restart: Vec<&'static str>,
+    /// How often a configuration was taken into use, this one included.
+    pub generation: u64,
+    /// How many reloads were refused since the start.
+    pub refused: u64,
+}
+
+impl Report {
+    /// The report of a start that went well.
+    pub fn start(at: u64, warnings: Vec<String>) -> Self {
+        Self { at, trigger: "start", errors: Vec::new(), warnings, restart: Vec::new(), generation: 1, refused: 0 }
+    }
+
+    /// Was the configuration taken into use?
+    pub fn is_ok(&self) -> bool {
+        self.errors.is_empty()
+    }
+}
+
+/// The way to order a reload. Clones lead to the same job.
+#[derive(Clone, Default)]
+pub struct Orders(Arc<Mutex<Option<mpsc::Sender<oneshot::Sender<Report>>>>>);
+
+impl Orders {
+    /// Orders a reload and waits for what comes of it; `None` if nothing here reloads.
+    pub async fn reload(&self) -> Option<Report> {
+        let orders = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let (answer, report) = oneshot::channel();
+        orders.send(answer).await.ok()?;
+        report.await.ok()
+    }
+}
+
+/// Reloads on every cause until the jobs are told to stop.
+pub async fn run(app: Arc<App>, source: Box<dyn Source>, server: Server, jobs: Jobs) {
+    let (sender, mut orders) = mpsc::channel(16);
+    *app.reloads.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+    let mut signal = Hangup::listen();
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut watch = Watch::new(source.watched());
+    let mut reloading = Reloading { app: &app, source, server };
+    loop {
+        let (trigger, answer) = tokio::select! {
+            () = jobs.stopping() => return,
+            () = signal.next() => ("signal", None),
+            Some(answer) = orders.recv() => ("order", Some(answer)),
+            _ = look.tick() => {
+                if !watch.has_settled() {
+                    continue;
+                }
+                ("file", None)
+            }
+        };
+        let report = reloading.reload(trigger);
+        watch = Watch::new(reloading.source.watched());
+        if let Some(answer) = answer {
+            // Whoever asked may have left.
+            let _ = answer.send(report);
+        }
+    }
+}
+
+struct Reloading<'a> {
+    app: &'a App,
+    source: Box<dyn Source>,
+    /// How the gateway listens since its start.
+    server: Server,
+}
+
+impl Reloading<'_> {
+    fn reload(&mut self, trigger: &'static str) -> Report {
+        let before = self.app.last_reload();
+        let mut report = Report {
+            at: self.app.unix_seconds(),
+            trigger,
+            errors: Vec::new(),
+            warnings: Vec::new(),
+            restart: Vec::new(),
+            generation: before.generation,
+            refused: before.refused,
+        };
+        match self.source.load().and_then(|config| self.app.take(&config).map(|warnings| (config, warnings))) {
+            Ok((config, warnings)) => {
+                report.generation += 1;
+                report.warnings = warnings;
+                report.restart = restart(&self.server, &config.server);
+                for key in &report.restart {
+                    tracing::warn!(key, "the setting has changed, which needs a restart");
+                }
+                tracing::info!(trigger, generation = report.generation, "the configuration was taken into use");
+            }
+            Err(errors) => {
+                report.refused += 1;
+                for error in &errors {
+                    tracing::error!(trigger, %error, "the changed configuration is wrong; the old one stays in use");
+                }
+                report.errors = errors;
+            }
+        }
+        self.app.note_reload(report.clone());
+        report
+    }
+}
+
+/// What of `server` has changed that a running gateway cannot follow.
+fn restart(running: &Server, now: &Server) -> Vec<&'static str> {
+    let changes = [
+        ("server.host", running.host != now.host),
+        ("server.port", running.port != now.port),
+        ("server.max_body_bytes", running.max_body_bytes != now.max_body_bytes),
+        ("server.max_connections", running.max_connections != now.max_connections),
+        ("server.max_requests", running.max_requests != now.max_requests),
+        ("server.head_timeout", running.head_timeout != now.head_timeout),
+        ("server.tls", running.tls != now.tls),
+    ];
+    changes.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+}
+
+impl App {
+    /// Compiles a configuration and takes it into use; requests in flight keep the one they began with. Gives warnings, or
+    /// every reason why it cannot be used, in which case nothing has changed.
+    pub fn take(&self, config: &Config) -> Result<Vec<String>, Vec<String>> {
+        let snapshot = compile(config, &self.states)
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+        let warnings = snapshot.warnings.iter().map(ToString::to_string).collect();
+        let live = Live::new(snapshot).map_err(|_| {
+            vec!["a channel's base_url is not an http or https URL; write it as https://host/path".into()]
+        })?;
+        self.replace(live);
+        Ok(warnings)
+    }
+}
+
+// === watching files ===
+
+/// What files looked like at two looks.
+struct Watch {
+    watched: Vec<PathBuf>,
+    /// As they were when the configuration was last read.
+    known: Vec<Look>,
+    /// As they were at the last look, if that was different.
+    changed: Option<Vec<Look>>,
+}
+
+/// Enough of a file to notice that it changed: size, time and, where there is one, its number.
+type Look = Option<(u64, Option<SystemTime>, u64)>;
+
+impl Watch {
+    fn new(watched: Vec<PathBuf>) -> Self {
+        let known = looks(&watched);
+        Self { watched, known, changed: None }
+    }
+
+    /// Has something changed, and stayed as it is since the last look?
+    fn has_settled(&mut self) -> bool {
+        let now = looks(&self.watched);
+        if now == self.known {
+            self.changed = None;
+            return false;
+        }
+        let settled = self.changed.as_ref() == Some(&now);
+        self.changed = Some(now);
+        settled
+    }
+}
+
+/// A directory counts with everything directly in it.
+fn looks(watched: &[PathBuf]) -> Vec<Look> {
+    let mut looks = Vec::with_capacity(watched.len());
+    for path in watched {
+        looks.push(look(path));
+        let mut inside: Vec<_> =
+            std::fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        inside.sort();
+        looks.extend(inside.iter().map(|path| look(path)));
+    }
+    looks
+}
+
+fn look(path: &Path) -> Look {
+    let about = std::fs::metadata(path).ok()?;
+    #[cfg(unix)]
+    let number = std::os::unix::fs::MetadataExt::ino(&about);
+    #[cfg(not(unix))]
+    let number = 0;
+    Some((about.len(), about.modified().ok(), number))
+}
+
+// === the signal ===
+
+/// SIGHUP, where there is one.
+struct Hangup {
+    #[cfg(unix)]
+    signal: Option<tokio::signal::unix::Signal>,
+}
+
+impl Hangup {
+    fn listen() -> Self {
+        #[cfg(unix)]
+        let signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup()).ok();
+        #[cfg(unix)]
+        return Self { signal };
+        #[cfg(not(unix))]
+        Self {}
+    }
+
+    async fn next(&mut self) {
+        #[cfg(unix)]
+        if let Some(signal) = &mut self.signal
+            && signal.recv().await.is_some()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
+}
