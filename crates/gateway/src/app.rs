@@ -118,6 +118,11 @@ impl App {
         self.live.load_full()
     }
 
+    /// Lets new requests go by another configuration; those under way keep theirs.
+    pub fn take_over(&self, live: Live) {
+        self.live.store(Arc::new(live));
+    }
+
     /// What the browser behind a request to the data plane is told.
     pub fn judge_origin(&self, headers: &HeaderMap) -> Verdict {
         cors::judge(&self.live.load().snapshot.cors, headers)

@@ -20,6 +20,7 @@ use waypost_core::snapshot::compile;
 use self::end::{Patience, end};
 use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
+use crate::discovery;
 use crate::http;
 use crate::jobs::Jobs;
 use crate::records::{LogStyle, Records, write_access_log};
@@ -153,6 +154,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     if let Some(certs) = &certs {
         jobs.spawn("certificate watch", certs.clone().watch(WATCH_EVERY, jobs.clone()));
     }
+    discovery::spawn(&app, &chosen.config, &jobs);
     let drawing = Arc::clone(&app);
     let draw = Arc::new(move |status| http::edge_refusal(&drawing, status));
     let edge = Edge::drawing(limits, jobs.clone(), draw);

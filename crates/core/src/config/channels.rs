@@ -10,6 +10,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::capabilities::Capability;
+use super::discovery::Discover;
 use super::health::{BreakerChoice, Cooldowns};
 use super::limits::Limits;
 use super::probe::Probe;
@@ -98,6 +99,11 @@ pub struct Channel {
     pub cooldowns: Option<Cooldowns>,
     /// Ask the account from time to time whether it is well.
     pub probe: Option<Probe>,
+    /// Ask the account from time to time which models it has.
+    pub discover: Option<Discover>,
+    /// What it has said, which is served as if it were listed.
+    #[serde(skip)]
+    pub discovered: Vec<String>,
 }
 
 /// A key of a channel with a name.
@@ -275,6 +281,8 @@ impl Channel {
             breaker: None,
             cooldowns: None,
             probe: None,
+            discover: None,
+            discovered: Vec::new(),
         }
     }
 }

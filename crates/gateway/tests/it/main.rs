@@ -10,6 +10,7 @@ mod checklist_002;
 mod checklist_003;
 mod cors;
 mod dialects;
+mod discovery;
 mod drain;
 mod edge;
 mod failover;

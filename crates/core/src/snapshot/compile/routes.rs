@@ -2,7 +2,7 @@
 //! A pattern counts for every name it matches, as if the name had been written. Tests are in `tests.rs` beside this.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::tiers::{self, has};
@@ -55,14 +55,23 @@ fn own_rules<'c>(config: &'c Config, provider: &Provider) -> impl Iterator<Item 
         .flat_map(|(_, rules)| rules)
 }
 
-/// What the channel serves: as written, else what its provider is known for and the rules name for it.
+/// What the channel serves: as written, else what its provider is known for and the rules name for it; and what the
+/// account has said itself.
 fn entries<'c>(config: &Config, channel: &Channel, settings: &'c config::Channel) -> Cow<'c, [ModelEntry]> {
-    if let Some(entries) = &settings.models {
-        return Cow::Borrowed(entries);
+    let mut entries = match &settings.models {
+        Some(entries) => Cow::Borrowed(entries.as_slice()),
+        None => {
+            let known = channel.provider.models.iter().copied();
+            let ruled = own_rules(config, channel.provider).map(|(from, _)| from.as_str());
+            known.chain(ruled).map(ModelEntry::named).collect()
+        }
+    };
+    if !settings.discovered.is_empty() {
+        let listed: HashSet<String> = entries.iter().map(|entry| entry.0.name.clone()).collect();
+        let found = settings.discovered.iter().filter(|name| !listed.contains(*name));
+        entries.to_mut().extend(found.map(ModelEntry::named));
     }
-    let known = channel.provider.models.iter().copied();
-    let ruled = own_rules(config, channel.provider).map(|(from, _)| from.as_str());
-    known.chain(ruled).map(ModelEntry::named).collect()
+    entries
 }
 
 struct Draft<'s> {
