@@ -45,6 +45,10 @@ pub struct Channel {
     /// What the channel serves: names, patterns with `*`, or maps with more settings. If left out: the models the
     /// provider is known for and those that `model_mappings.providers` names for it.
     pub models: Option<Vec<ModelEntry>>,
+    /// What models are called at this account: public name to upstream name. Comes before `model_mappings`. A `*` on both
+    /// sides stands for the same run of characters.
+    #[serde(default)]
+    pub model_mapping: BTreeMap<String, String>,
     /// Lower tiers are tried first, 1 to 10. `priority` is another name for it.
     #[serde(alias = "priority", default = "first_tier", deserialize_with = "bounded::<_, _, 1, 10>")]
     #[schemars(range(min = 1, max = 10))]
@@ -263,6 +267,7 @@ impl Channel {
             credentials: Vec::new(),
             auth: None,
             models: None,
+            model_mapping: BTreeMap::new(),
             tier: first_tier(),
             weight: usual_weight(),
             enabled: true,

@@ -19,6 +19,7 @@ mod harness;
 mod hedging;
 mod identity;
 mod limits;
+mod mappings;
 mod providers;
 mod relay;
 mod resilience;
