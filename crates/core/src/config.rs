@@ -6,6 +6,7 @@ mod capabilities;
 mod channels;
 mod cors;
 mod defaults;
+mod discovery;
 mod environment;
 mod error;
 mod expand;
@@ -31,6 +32,7 @@ pub use capabilities::{Capability, CapabilityPolicy, Missing, OverLimit, Unstrea
 pub use channels::{Channel, ChatDialect, Credential, Model, ModelEntry, Timeouts};
 pub use cors::Cors;
 pub use defaults::Defaults;
+pub use discovery::Discover;
 pub use environment::{Environment, from_environment};
 pub use error::{ConfigError, Mark};
 pub use expand::Lookup;

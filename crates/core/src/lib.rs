@@ -15,6 +15,7 @@ pub mod error;
 pub mod health;
 pub mod ids;
 pub mod limit;
+pub mod mapping;
 pub mod moment;
 pub mod nearest;
 pub mod operation;

@@ -67,6 +67,8 @@ pub struct Provider {
     pub quirks: Quirks,
     /// What none of its models can do.
     pub lacks: Features,
+    /// Models go by names that their owner gave them, of which the catalogue knows nothing.
+    pub owner_names: bool,
     /// The names its models are known by, for channels that list none.
     pub models: &'static [&'static str],
     /// Hosts (`api.example.com`, `.example.com` for all below it, `:8000` for a port) that tell the provider.
@@ -121,6 +123,7 @@ pub(crate) const OPENAI_LIKE: Provider = Provider {
     headers: &[],
     quirks: Quirks::COMPATIBLE,
     lacks: Features::NONE,
+    owner_names: false,
     models: &["*"],
     hosts: &[],
     key_prefixes: &[],
@@ -157,7 +160,9 @@ impl Provider {
     /// What a model of this provider can do, by its name there.
     pub fn capabilities(&self, upstream_model: &str) -> Capabilities {
         let mut capabilities = Capabilities::default();
-        catalogue::describe(&mut capabilities, upstream_model);
+        if !self.owner_names {
+            catalogue::describe(&mut capabilities, upstream_model);
+        }
         capabilities.say(Features::NONE, self.lacks);
         capabilities
     }

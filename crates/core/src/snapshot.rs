@@ -4,6 +4,7 @@
 
 mod compile;
 mod cors;
+mod discovery;
 mod family;
 
 use std::collections::HashMap;
@@ -28,6 +29,7 @@ use crate::route::Strategy;
 
 pub use compile::compile;
 pub use cors::Cors;
+pub use discovery::Discovery;
 pub use family::{Families, Family, Found};
 
 /// A compiled configuration.
@@ -87,6 +89,8 @@ pub struct Channel {
     /// Counts whose turn it is among the credentials.
     pub turn: Arc<AtomicU64>,
     pub policy: Policy,
+    /// It is asked which models it has.
+    pub discovery: Option<Discovery>,
 }
 
 impl Channel {

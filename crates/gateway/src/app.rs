@@ -17,6 +17,7 @@ use waypost_core::route::Claim;
 use waypost_core::snapshot::{Deployment, Snapshot};
 
 use crate::clock::Clock;
+use crate::discovery::Discovery;
 use crate::http::cors::{self, Verdict};
 use crate::pipeline::meter::Chain;
 use crate::pipeline::queue::Queues;
@@ -40,6 +41,8 @@ pub struct App {
     /// How much is tried again, over all requests.
     pub traffic: Traffic,
     pub queues: Arc<Queues>,
+    /// What accounts have said of the models they have; part of every configuration that is taken into use.
+    pub discovery: Arc<Discovery>,
     /// The way to order a reload.
     pub reloads: Orders,
     last_reload: ArcSwap<Report>,
@@ -107,6 +110,7 @@ impl App {
             clock: Clock::default(),
             traffic: Traffic::default(),
             queues: Arc::default(),
+            discovery: Arc::default(),
             reloads: Orders::default(),
             last_reload: ArcSwap::from_pointee(Report::start(unix_seconds(), Vec::new())),
             limits: parts.limits,

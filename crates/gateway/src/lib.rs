@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod clock;
+pub mod discovery;
 pub mod http;
 pub mod jobs;
 pub mod pipeline;

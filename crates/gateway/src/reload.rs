@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
 use waypost_core::config::{Config, Server};
 use waypost_core::snapshot::compile;
@@ -32,7 +32,7 @@ pub trait Source: Send + 'static {
 pub struct Report {
     /// Seconds since 1970.
     pub at: u64,
-    /// What caused it: `file`, `signal` or `order`; `start` for the first one.
+    /// What caused it: `file`, `signal`, `order` or `discovery`; `start` for the first one.
     pub trigger: &'static str,
     /// Why the old configuration is still in use; empty if it is not.
     pub errors: Vec<String>,
@@ -60,12 +60,20 @@ impl Report {
 
 /// The way to order a reload. Clones lead to the same job.
 #[derive(Clone, Default)]
-pub struct Orders(Arc<Mutex<Option<mpsc::Sender<oneshot::Sender<Report>>>>>);
+pub struct Orders {
+    way: Arc<Mutex<Option<mpsc::Sender<oneshot::Sender<Report>>>>>,
+    news: Arc<Notify>,
+}
 
 impl Orders {
+    /// Says that models were discovered, which are part of the configuration.
+    pub fn tell_news(&self) {
+        self.news.notify_one();
+    }
+
     /// Orders a reload and waits for what comes of it; `None` if nothing here reloads.
     pub async fn reload(&self) -> Option<Report> {
-        let orders = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let orders = self.way.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
         let (answer, report) = oneshot::channel();
         orders.send(answer).await.ok()?;
         report.await.ok()
@@ -75,7 +83,7 @@ impl Orders {
 /// Reloads on every cause until the jobs are told to stop.
 pub async fn run(app: Arc<App>, source: Box<dyn Source>, server: Server, jobs: Jobs) {
     let (sender, mut orders) = mpsc::channel(16);
-    *app.reloads.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+    *app.reloads.way.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
     let mut signal = Hangup::listen();
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -86,6 +94,7 @@ pub async fn run(app: Arc<App>, source: Box<dyn Source>, server: Server, jobs: J
             () = jobs.stopping() => return,
             () = signal.next() => ("signal", None),
             Some(answer) = orders.recv() => ("order", Some(answer)),
+            () = app.reloads.news.notified() => ("discovery", None),
             _ = look.tick() => {
                 if !watch.has_settled() {
                     continue;
@@ -95,6 +104,9 @@ pub async fn run(app: Arc<App>, source: Box<dyn Source>, server: Server, jobs: J
         };
         let report = reloading.reload(trigger);
         watch = Watch::new(reloading.source.watched());
+        if matches!(trigger, "signal" | "order") {
+            app.discovery.ask_now();
+        }
         if let Some(answer) = answer {
             // Whoever asked may have left.
             let _ = answer.send(report);
@@ -121,11 +133,14 @@ impl Reloading<'_> {
             generation: before.generation,
             refused: before.refused,
         };
-        match self.source.load().and_then(|config| self.app.take(&config).map(|warnings| (config, warnings))) {
-            Ok((config, warnings)) => {
+        match self.source.load().and_then(|config| {
+            let server = config.server.clone();
+            self.app.take(config).map(|warnings| (server, warnings))
+        }) {
+            Ok((server, warnings)) => {
                 report.generation += 1;
                 report.warnings = warnings;
-                report.restart = restart(&self.server, &config.server);
+                report.restart = restart(&self.server, &server);
                 for key in &report.restart {
                     tracing::warn!(key, "the setting has changed, which needs a restart");
                 }
@@ -159,10 +174,11 @@ fn restart(running: &Server, now: &Server) -> Vec<&'static str> {
 }
 
 impl App {
-    /// Compiles a configuration and takes it into use; requests in flight keep the one they began with. Gives warnings, or
+    /// Compiles a configuration, with what was discovered, and takes it into use; requests in flight keep the one they began with. Gives warnings, or
     /// every reason why it cannot be used, in which case nothing has changed.
-    pub fn take(&self, config: &Config) -> Result<Vec<String>, Vec<String>> {
-        let snapshot = compile(config, &self.states)
+    pub fn take(&self, mut config: Config) -> Result<Vec<String>, Vec<String>> {
+        self.discovery.add_to(&mut config);
+        let snapshot = compile(&config, &self.states)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let warnings = snapshot.warnings.iter().map(ToString::to_string).collect();
         let live = Live::new(snapshot).map_err(|_| {

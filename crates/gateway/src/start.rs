@@ -142,10 +142,12 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         entropy: u64::from_le_bytes(random()?),
     }));
 
-    if let Some(file) = &chosen.file {
-        let source = Box::new(Again { arguments: arguments.clone(), file: file.clone() });
-        jobs.spawn("reload", reload::run(Arc::clone(&app), source, settings.clone(), jobs.clone()));
-    }
+    let source =
+        Box::new(Again { arguments: arguments.clone(), first: chosen.config.clone(), file: chosen.file.clone() });
+    jobs.spawn("reload", reload::run(Arc::clone(&app), source, settings.clone(), jobs.clone()));
+    let reloads = app.reloads.clone();
+    let discovery = Arc::clone(&app.discovery).run(Arc::clone(&app), jobs.clone(), move || reloads.tell_news());
+    jobs.spawn("model discovery", discovery);
     let certs = certificate(&settings)?;
     let listener = listen(&settings.host, settings.port).await?;
     let address =
@@ -211,19 +213,23 @@ fn found(arguments: &Arguments) -> Result<Chosen, StartError> {
     Ok(Chosen { config, file: Some(file), environment: None })
 }
 
-/// The configuration as the same arguments find it later.
+/// The configuration as the same arguments find it later: the environment does not change, a file does.
 struct Again {
     arguments: Arguments,
-    file: PathBuf,
+    first: Config,
+    file: Option<PathBuf>,
 }
 
 impl reload::Source for Again {
     fn load(&mut self) -> Result<Config, Vec<String>> {
+        if self.file.is_none() {
+            return Ok(self.first.clone());
+        }
         choose(&self.arguments).map(|chosen| chosen.config).map_err(|StartError(errors)| errors)
     }
 
     fn watched(&self) -> Vec<PathBuf> {
-        vec![self.file.clone()]
+        self.file.iter().cloned().collect()
     }
 }
 

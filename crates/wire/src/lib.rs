@@ -16,6 +16,7 @@ mod emulation;
 pub mod error;
 pub mod fields;
 pub mod gemini;
+pub mod listing;
 pub mod loss;
 pub mod openai_chat;
 pub mod openai_responses;

@@ -61,6 +61,11 @@ impl Losses {
         self.push(field.into(), Fate::Emulated, None);
     }
 
+    /// Takes over the losses of another step.
+    pub fn absorb(&mut self, more: &Self) {
+        more.iter().for_each(|loss| self.push(loss.field.clone(), loss.fate, loss.to));
+    }
+
     /// All losses, in the order they were met.
     pub fn iter(&self) -> impl Iterator<Item = &Loss> {
         self.0.iter()

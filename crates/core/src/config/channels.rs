@@ -10,6 +10,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use super::capabilities::Capability;
+use super::discovery::Discover;
 use super::health::{BreakerChoice, Cooldowns};
 use super::limits::Limits;
 use super::probe::Probe;
@@ -44,6 +45,10 @@ pub struct Channel {
     /// What the channel serves: names, patterns with `*`, or maps with more settings. If left out: the models the
     /// provider is known for and those that `model_mappings.providers` names for it.
     pub models: Option<Vec<ModelEntry>>,
+    /// What models are called at this account: public name to upstream name. Comes before `model_mappings`. A `*` on both
+    /// sides stands for the same run of characters.
+    #[serde(default)]
+    pub model_mapping: BTreeMap<String, String>,
     /// Lower tiers are tried first, 1 to 10. `priority` is another name for it.
     #[serde(alias = "priority", default = "first_tier", deserialize_with = "bounded::<_, _, 1, 10>")]
     #[schemars(range(min = 1, max = 10))]
@@ -98,6 +103,11 @@ pub struct Channel {
     pub cooldowns: Option<Cooldowns>,
     /// Ask the account from time to time whether it is well.
     pub probe: Option<Probe>,
+    /// Ask the account from time to time which models it has.
+    pub discover: Option<Discover>,
+    /// What it has said, which is served as if it were listed.
+    #[serde(skip)]
+    pub discovered: Vec<String>,
 }
 
 /// A key of a channel with a name.
@@ -257,6 +267,7 @@ impl Channel {
             credentials: Vec::new(),
             auth: None,
             models: None,
+            model_mapping: BTreeMap::new(),
             tier: first_tier(),
             weight: usual_weight(),
             enabled: true,
@@ -275,6 +286,8 @@ impl Channel {
             breaker: None,
             cooldowns: None,
             probe: None,
+            discover: None,
+            discovered: Vec::new(),
         }
     }
 }

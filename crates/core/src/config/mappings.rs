@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// What models are called at providers. The provider's rule comes first, then the global one, then the name as it is;
-/// a model's own `upstream` comes before all of them.
+/// What models are called at providers. A model's own `upstream` comes first, then its channel's `model_mapping`, the
+/// provider's rule, the global one, and the name as it is. Rules are not chained. A `*` on both sides of a rule stands for
+/// the same run of characters: `gpt-*: vendor/gpt-*`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelMappings {

@@ -27,6 +27,7 @@ pub(super) const PROVIDER: Provider = Provider {
         Endpoint::openai(Operation::Passthrough, "/openai{path}?api-version={version}"),
     ],
     quirks: Quirks::NONE,
+    owner_names: true,
     hosts: &[".openai.azure.com", ".openai.azure.us", ".cognitiveservices.azure.com", ".services.ai.azure.com"],
     ..OPENAI_LIKE
 };

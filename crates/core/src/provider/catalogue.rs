@@ -36,8 +36,14 @@ const TABLES: [&[Family]; 4] = [anthropic::FAMILIES, openai::FAMILIES, gemini::F
 /// The family whose beginning is the longest that fits, with or without a vendor in front.
 fn family(upstream_model: &str) -> Option<&'static Family> {
     let name = upstream_model.rsplit_once('/').map_or(upstream_model, |(_, name)| name);
-    let fitting = TABLES.into_iter().flatten().filter(|family| name.starts_with(family.prefix));
+    let fitting = TABLES.into_iter().flatten().filter(|family| begins(name, family.prefix));
     fitting.max_by_key(|family| family.prefix.len())
+}
+
+/// Whole words only: what is said of `gpt-4` says nothing of a `gpt-4.9` to come.
+fn begins(name: &str, prefix: &str) -> bool {
+    let rest = name.strip_prefix(prefix);
+    rest.is_some_and(|rest| rest.is_empty() || prefix.ends_with(['-', '.']) || rest.starts_with(['-', '@', ':', '_']))
 }
 
 /// What is documented about the model of this upstream name, added to what is known already.
@@ -155,6 +161,8 @@ mod tests {
         assert_eq!(known("anthropic/claude-sonnet-4-5"), (Some(200_000), Some(true), Some(true), true));
         assert_eq!(known("my-deployment"), (None, None, None, false));
         assert_eq!(known(""), (None, None, None, false));
+        assert_eq!(known("gpt-4.9"), (None, None, None, false));
+        assert_eq!(known("o30"), (None, None, None, false));
         assert_eq!(CHECKED.len(), "2026-01-01".len());
     }
 
@@ -166,6 +174,9 @@ mod tests {
         assert_eq!(grok.refuse, ["stop"]);
         assert!(traits("deepseek", "deepseek-v4").reasoning_content);
         assert!(!traits("ollama", "qwen3:8b").image_urls);
+        assert_eq!(traits("xai", "grok-4.9").refuse, ["stop"]);
+        let azure = by_kind("azure_openai").unwrap().capabilities("gpt-4");
+        assert_eq!(azure, Capabilities::default(), "its owner may have called anything so");
         let claude = by_kind("anthropic").unwrap().capabilities("claude-of-tomorrow");
         assert_eq!((claude.knows(Features::AUDIO), claude.knows(Features::VISION)), (Some(false), None));
     }

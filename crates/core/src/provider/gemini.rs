@@ -12,10 +12,13 @@ pub(super) const PROVIDER: Provider = Provider {
     origin: Some("https://generativelanguage.googleapis.com"),
     prefix: "/v1beta",
     auth: Auth::XGoogApiKey,
-    endpoints: &[Endpoint {
-        stream_path: Some("/models/{model}:streamGenerateContent?alt=sse"),
-        ..Endpoint::new(Operation::Chat, Dialect::Gemini, "/models/{model}:generateContent")
-    }],
+    endpoints: &[
+        Endpoint {
+            stream_path: Some("/models/{model}:streamGenerateContent?alt=sse"),
+            ..Endpoint::new(Operation::Chat, Dialect::Gemini, "/models/{model}:generateContent")
+        },
+        Endpoint::new(Operation::Models, Dialect::Gemini, "/models"),
+    ],
     quirks: Quirks::NONE,
     models: &["gemini-*", "gemma-*"],
     hosts: &["generativelanguage.googleapis.com"],

@@ -9,7 +9,7 @@ mod keys;
 mod routes;
 pub(super) mod tiers;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use waypost_wire::Dialect;
@@ -17,6 +17,7 @@ use waypost_wire::Dialect;
 use super::{Channel, Families, Retry, Route, Snapshot, family};
 use crate::config::{self, Config, ConfigError, Routing};
 use crate::health::States;
+use crate::mapping;
 use crate::nearest::nearest;
 use crate::operation::Operation;
 use crate::pattern::Pattern;
@@ -141,6 +142,13 @@ fn check_rules(config: &Config, problems: &mut Problems) {
             });
         }
     }
+    check_names("model_mappings.global", &config.model_mappings.global, problems);
+    for (kind, rules) in &config.model_mappings.providers {
+        check_names(&format!("model_mappings.providers.{kind}"), rules, problems);
+    }
+    for (position, channel) in config.channels.iter().enumerate() {
+        check_names(&format!("channels[{position}].model_mapping"), &channel.model_mapping, problems);
+    }
     for (position, status) in config.retry.retry_on.iter().flatten().enumerate() {
         if !(400..=599).contains(status) {
             let error =
@@ -152,6 +160,19 @@ fn check_rules(config: &Config, problems: &mut Problems) {
     if retry.max_attempts.is_some() && retry.max_retries.is_some() {
         let error = ConfigError::at("retry.max_retries", "`max_attempts` says the same");
         problems.error(error.fix("keep one of them"));
+    }
+}
+
+/// Rules about names have to be such that each name ends somewhere.
+fn check_names(path: &str, rules: &BTreeMap<String, String>, problems: &mut Problems) {
+    for (from, to) in rules {
+        if let Some(fault) = mapping::fault(from, to) {
+            problems.error(ConfigError::at(format!("{path}.{from}"), fault));
+        }
+    }
+    for from in mapping::rings(rules) {
+        let error = ConfigError::at(format!("{path}.{from}"), "this name leads back to itself");
+        problems.error(error.fix("let each rule lead to the name that the provider knows"));
     }
 }
 

@@ -1,6 +1,7 @@
 //! Names that nobody listed, but some pattern matches. Each is compiled on its first request and then kept, up to a number
 //! that a caller who invents names cannot exceed. Tests are in `compile/tests.rs`.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -9,6 +10,7 @@ use super::{Channel, Deployment, Lane, Route};
 use crate::config::{Hedge, Limits, Model, Routing};
 use crate::health::{DeploymentState, States};
 use crate::ids::DeploymentId;
+use crate::mapping::Mapping;
 use crate::pattern::Pattern;
 use crate::provider::Provider;
 use crate::snapshot::compile::tiers;
@@ -27,7 +29,7 @@ pub struct Family {
     /// What the file says of all its models.
     pub told: Model,
     /// Upstream names of some public names; others go by their own.
-    pub mapping: HashMap<Box<str>, Box<str>>,
+    pub mapping: Mapping,
 }
 
 /// All families, and the names that were asked of them.
@@ -92,8 +94,8 @@ impl Families {
 impl Family {
     /// The deployment of a name; without a state that is kept if there are no `states`.
     pub(crate) fn deployment(&self, model: &str, states: Option<&States>) -> Deployment {
-        let upstream = self.mapping.get(model).map_or(model, |name| name);
-        let mut deployment = named(&self.channel, model, upstream, states);
+        let upstream = self.mapping.upstream(model).unwrap_or(Cow::Borrowed(model));
+        let mut deployment = named(&self.channel, model, &upstream, states);
         deployment.tier = self.tier;
         deployment.weight = self.weight;
         deployment.limits = self.limits;

@@ -83,7 +83,7 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
             let mut encoder = call.face.codec.stream_encoder(reply);
             let mut body = BytesMut::new();
             replay(&response).iter().for_each(|event| encoder.event(event, &mut body));
-            meter.losses(encoder.losses());
+            answer_losses.absorb(encoder.losses());
             headers.insert(CONTENT_TYPE, EVENT_STREAM);
             meter.settle(Outcome::Complete);
             (Body::Full(body.freeze()), basis.name())

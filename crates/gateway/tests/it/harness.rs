@@ -82,7 +82,7 @@ impl Gateway {
     /// Takes another configuration into use.
     pub(crate) fn take(&self, yaml: &str) {
         let config = Config::parse(yaml, Format::Yaml, "test.yaml", &|_| None).expect("the config can be read");
-        self.app.take(&config).expect("the config can be used");
+        self.app.take(config).expect("the config can be used");
     }
 
     /// Waits until no connection and no request is open.

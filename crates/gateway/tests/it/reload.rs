@@ -93,8 +93,9 @@ impl Source for Text {
 #[tokio::test]
 async fn an_order_is_answered_with_what_came_of_it_and_a_mistake_changes_nothing() {
     let (first, second) = (well().await, well().await);
-    let text = Arc::new(Mutex::new(config(&[channel("first", &first, "")])));
-    let gateway = Gateway::start(&text.lock().unwrap().clone()).await;
+    let before = config(&[channel("first", &first, "")]);
+    let gateway = Gateway::start(&before).await;
+    let text = Arc::new(Mutex::new(before));
     assert!(gateway.app.reloads.reload().await.is_none(), "nothing reloads here yet");
     let jobs = Jobs::new();
     let source = Box::new(Text(Arc::clone(&text), Arc::default()));

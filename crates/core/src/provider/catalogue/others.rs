@@ -12,6 +12,7 @@ pub(super) const FAMILIES: &[Family] = &[
     grok("grok-4").fits(256_000),
     grok("grok-4-fast").fits(2_000_000),
     grok("grok-4-1-fast").fits(2_000_000),
+    Family { can: Features::STREAMING, cannot: Features::NONE, ..grok("grok-4.") },
     grok("grok-4.20").fits(1_000_000),
     grok("grok-4.3").fits(1_000_000),
     Family::chat("grok-code-fast").fits(256_000).can(JSON).cannot(Features::VISION.with(Features::AUDIO)),
@@ -19,6 +20,7 @@ pub(super) const FAMILIES: &[Family] = &[
     text("deepseek-chat"),
     text("deepseek-reasoner").can(Features::REASONING),
     text("deepseek-v3"),
+    text("deepseek-v3."),
     text("deepseek-v4").can(Features::REASONING),
     // Mistral's models that are not open.
     Family::chat("mistral-large").can(Features::VISION.with(JSON)).cannot(Features::AUDIO),

@@ -15,9 +15,10 @@ use crate::config::{self, Config, ConfigError, Limits, Span};
 use crate::health::{Policy, States, Turn};
 use crate::ids::{ChannelId, CredentialId};
 use crate::operation::Operation;
+use crate::pattern::Pattern;
 use crate::provider::{self, Auth, Provider};
 use crate::secret::Secret;
-use crate::snapshot::{Channel, Credential, Timeouts};
+use crate::snapshot::{Channel, Credential, Discovery, Timeouts};
 
 /// The provider of a channel: as written, else told from address or key.
 fn provider_of(channel: &config::Channel, path: &str, problems: &mut Problems) -> Option<&'static Provider> {
@@ -63,6 +64,7 @@ pub(super) fn compile(
     let headers = headers(config, channel, provider, path, problems);
     api_version(channel, provider, path, problems);
     let dialects = dialects(channel, provider, path, problems);
+    let discovery = discovery(channel, provider, path, problems);
     let base = base?;
     let login = credentials.iter().any(|credential| credential.header.is_some());
     if login && !base.tls && !base.is_private() {
@@ -92,7 +94,30 @@ pub(super) fn compile(
         key_strategy: channel.key_strategy.unwrap_or(config.defaults.key_strategy),
         turn: states.turn(Turn::Keys(id)),
         policy: Policy { watched: !provider.built_in || channel.breaker.is_some(), ..Policy::new(breaker, cooldowns) },
+        discovery,
     })
+}
+
+/// The shortest time between two questions.
+const LEAST: Duration = Duration::from_secs(10);
+
+fn discovery(
+    channel: &config::Channel,
+    provider: &'static Provider,
+    path: &str,
+    problems: &mut Problems,
+) -> Option<Discovery> {
+    let wanted = channel.discover.as_ref().filter(|discover| discover.enabled && channel.enabled)?;
+    if wanted.every.0 < LEAST {
+        let error = ConfigError::at(format!("{path}.discover.every"), "this is too often");
+        problems.error(error.fix("ask every 10s or less often"));
+    }
+    if provider.built_in {
+        problems
+            .error(ConfigError::at(format!("{path}.discover"), format!("{} has no list to ask for", provider.name)));
+    }
+    let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::new(text)).collect();
+    Some(Discovery { every: wanted.every.0, include: patterns(&wanted.include), exclude: patterns(&wanted.exclude) })
 }
 
 fn base_url(

@@ -2,12 +2,13 @@
 //! A pattern counts for every name it matches, as if the name had been written. Tests are in `tests.rs` beside this.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::tiers::{self, has};
 use crate::config::{self, Config, Model, ModelEntry, Routing};
 use crate::health::States;
+use crate::mapping::{self, Mapping};
 use crate::pattern::Pattern;
 use crate::provider::{self, Provider};
 use crate::snapshot::family::named;
@@ -29,23 +30,20 @@ pub(super) fn compile(
 ) -> Routes {
     let mut draft = Draft { names: BTreeMap::new(), families: Vec::new(), states };
     for (settings, channel) in channels {
-        let rules = rules(config, channel.provider);
+        let rules = rules(config, settings, channel.provider);
         for entry in entries(config, channel, settings).iter() {
             draft.add(settings, channel, &entry.0, &rules);
         }
     }
     draft.fill_names_from_families();
-    draft.add_aliases(&config.model_mappings.global);
-    draft.finish(&config.model_mappings.global, &config.routing, fallback)
+    let aliases = draft.add_aliases(&config.model_mappings.global);
+    draft.finish(&aliases, &config.routing, fallback)
 }
 
-/// What models are called at a provider: its own rules over the global ones.
-type Rules = HashMap<Box<str>, Box<str>>;
-
-fn rules(config: &Config, provider: &Provider) -> Rules {
-    let global = config.model_mappings.global.iter();
-    let all = global.chain(own_rules(config, provider));
-    all.map(|(from, to)| (from.as_str().into(), to.as_str().into())).collect()
+/// What models are called at an account: its own rules over its provider's over the global ones.
+fn rules(config: &Config, channel: &config::Channel, provider: &Provider) -> Mapping {
+    let global = &config.model_mappings.global;
+    Mapping::default().then(&channel.model_mapping).then(own_rules(config, provider)).then(global)
 }
 
 fn own_rules<'c>(config: &'c Config, provider: &Provider) -> impl Iterator<Item = (&'c String, &'c String)> {
@@ -55,14 +53,24 @@ fn own_rules<'c>(config: &'c Config, provider: &Provider) -> impl Iterator<Item 
         .flat_map(|(_, rules)| rules)
 }
 
-/// What the channel serves: as written, else what its provider is known for and the rules name for it.
+/// What the channel serves: as written, else what its provider is known for and the rules name for it; and what the
+/// account has said itself.
 fn entries<'c>(config: &Config, channel: &Channel, settings: &'c config::Channel) -> Cow<'c, [ModelEntry]> {
-    if let Some(entries) = &settings.models {
-        return Cow::Borrowed(entries);
+    let mut entries = match &settings.models {
+        Some(entries) => Cow::Borrowed(entries.as_slice()),
+        None => {
+            let known = channel.provider.models.iter().copied();
+            let ruled = settings.model_mapping.iter().chain(own_rules(config, channel.provider));
+            let ruled = ruled.map(|(from, _)| from.as_str()).filter(|from| !Pattern::is_pattern(from));
+            known.chain(ruled).map(ModelEntry::named).collect()
+        }
+    };
+    if !settings.discovered.is_empty() {
+        let listed: HashSet<String> = entries.iter().map(|entry| entry.0.name.clone()).collect();
+        let found = settings.discovered.iter().filter(|name| !listed.contains(*name));
+        entries.to_mut().extend(found.map(ModelEntry::named));
     }
-    let known = channel.provider.models.iter().copied();
-    let ruled = own_rules(config, channel.provider).map(|(from, _)| from.as_str());
-    known.chain(ruled).map(ModelEntry::named).collect()
+    entries
 }
 
 struct Draft<'s> {
@@ -72,7 +80,7 @@ struct Draft<'s> {
 }
 
 impl Draft<'_> {
-    fn add(&mut self, settings: &config::Channel, channel: &Arc<Channel>, model: &Model, rules: &Rules) {
+    fn add(&mut self, settings: &config::Channel, channel: &Arc<Channel>, model: &Model, rules: &Mapping) {
         let serves = settings.enabled && !channel.credentials.is_empty();
         let tier = model.tier.unwrap_or(settings.tier);
         let weight = model.weight.unwrap_or(settings.weight);
@@ -100,10 +108,11 @@ impl Draft<'_> {
         }
     }
 
-    /// A global rule makes its left side a name: whoever serves either side serves it.
-    fn add_aliases(&mut self, rules: &BTreeMap<String, String>) {
+    /// A global rule makes its left side a name: whoever serves either side serves it. Gives what stands for what.
+    fn add_aliases(&mut self, rules: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let mut aliases = Vec::new();
-        for (from, to) in rules {
+        let spelled = self.spelled(rules);
+        for (from, to) in &spelled {
             let mut deployments = self.serving(from);
             for deployment in self.serving(to) {
                 if !has(&deployments, &deployment.channel) {
@@ -115,6 +124,19 @@ impl Draft<'_> {
             }
         }
         self.names.extend(aliases);
+        spelled
+    }
+
+    /// The rules as names: one with a `*` is as many as there are names that its right side fits.
+    fn spelled(&self, rules: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let spelled = rules.iter().flat_map(|(from, to)| {
+            let names = self.names.keys().map(|name| &**name).filter(|_| Pattern::is_pattern(from));
+            let fitting = names.filter(|_| Pattern::is_pattern(to));
+            let wild = fitting.filter_map(|name| Some((mapping::rewrite(name, to, from)?, name.to_owned())));
+            let exact = (!Pattern::is_pattern(from)).then(|| (from.clone(), to.clone()));
+            wild.chain(exact).collect::<Vec<_>>()
+        });
+        spelled.collect()
     }
 
     fn serving(&self, name: &str) -> Vec<Arc<Deployment>> {
@@ -140,13 +162,13 @@ impl Draft<'_> {
 fn deployment(
     channel: &Arc<Channel>,
     model: &Model,
-    rules: &Rules,
+    rules: &Mapping,
     (tier, weight): (u8, u32),
     states: &States,
 ) -> Deployment {
-    let ruled = rules.get(model.name.as_str()).map(|name| &**name);
-    let upstream = model.upstream.as_deref().or(ruled).unwrap_or(&model.name);
-    let mut deployment = named(channel, &model.name, upstream, Some(states));
+    let own = model.upstream.as_deref().map(Cow::Borrowed);
+    let upstream = own.or_else(|| rules.upstream(&model.name)).unwrap_or(Cow::Borrowed(&model.name));
+    let mut deployment = named(channel, &model.name, &upstream, Some(states));
     deployment.capabilities = deployment.capabilities.told_by(model);
     deployment.traits.max_output_tokens = model.max_output_tokens.or(deployment.traits.max_output_tokens);
     deployment.tier = tier;

@@ -359,3 +359,69 @@ fn a_name_of_a_family_is_compiled_once() {
     let first = |snapshot: &Snapshot| Arc::clone(&snapshot.route("gpt-9").unwrap().tiers[0].deployments[0]);
     assert!(Arc::ptr_eq(&first(&snapshot), &first(&snapshot)));
 }
+
+#[test]
+fn a_channel_has_the_first_word_about_its_names_but_for_a_models_own_upstream() {
+    let snapshot = snapshot(
+        "channels:
+  - {name: o, provider: openai, api_key: k, models: [gpt-4, {name: own, upstream: mine}, left], model_mapping: {gpt-4: here, own: no, 'le*': ri*}}
+  - {name: p, provider: openai, api_key: k, models: [gpt-4], tier: 2}
+  - {name: q, provider: vllm, base_url: 'http://127.0.0.1:1', models: [gpt-4], tier: 3}
+  - {name: r, provider: vllm, base_url: 'http://127.0.0.1:1', tier: 4, model_mapping: {named: real}}
+model_mappings: {global: {gpt-4: everywhere, left: wrong}, providers: {openai: {gpt-4: at-openai}}}",
+    );
+    assert_eq!(serving(&snapshot, "gpt-4"), ["o:here", "p:at-openai", "q:everywhere", "r:everywhere"]);
+    assert_eq!(serving(&snapshot, "own"), ["o:mine", "r:own"]);
+    assert_eq!(serving(&snapshot, "left"), ["o:rift", "r:wrong"]);
+    assert_eq!(serving(&snapshot, "named"), ["r:real"]);
+}
+
+#[test]
+fn a_rule_with_a_star_is_a_rule_for_every_name_it_fits() {
+    let snapshot = snapshot(
+        "channels:
+  - {name: o, provider: openrouter, api_key: k, models: [vendor/gpt-4o, vendor/gpt-4.1, other]}
+  - {name: r, provider: vllm, base_url: 'http://127.0.0.1:1', models: ['claude-*'], model_mapping: {'claude-*': 'anthropic/claude-*'}}
+model_mappings: {global: {'gpt-*': 'vendor/gpt-*'}}",
+    );
+    assert_eq!(serving(&snapshot, "gpt-4o"), ["o:vendor/gpt-4o"]);
+    assert_eq!(serving(&snapshot, "gpt-9"), Vec::<String>::new());
+    assert_eq!(serving(&snapshot, "claude-x"), ["r:anthropic/claude-x"]);
+    let shown: Vec<_> = snapshot.models.iter().map(|model| (&*model.name, model.alias_of.as_deref())).collect();
+    assert_eq!(shown[..2], [("gpt-4.1", Some("vendor/gpt-4.1")), ("gpt-4o", Some("vendor/gpt-4o"))]);
+}
+
+#[test]
+fn rules_that_cannot_be_meant_are_refused_with_their_place() {
+    let errors = compiled(
+        "channels:
+  - {name: o, provider: openai, api_key: k, model_mapping: {a: 'b-*'}}
+model_mappings:
+  global: {one: two, two: one, same: same}
+  providers: {openai: {'*-*': x}}",
+    )
+    .unwrap_err();
+    assert_eq!(
+        errors,
+        [
+            "w.yaml:2:61: channels[0].model_mapping.a: a `*` on the right needs one on the left",
+            "w.yaml:4:12: model_mappings.global.one: this name leads back to itself; let each rule lead to the name that the provider knows",
+            "w.yaml:5:24: model_mappings.providers.openai.*-*: each side takes one `*`",
+        ]
+    );
+}
+
+#[test]
+fn discovered_models_are_served_as_if_they_were_listed() {
+    let text = "channels: [{name: o, provider: openai, api_key: k, models: [listed], discover: {every: 1m}}]";
+    let mut config = Config::parse(text, Format::Yaml, "w.yaml", &|_| None).unwrap();
+    config.channels[0].discovered = vec!["found".to_owned(), "listed".to_owned()];
+    let snapshot = compile(&config, &States::default()).unwrap();
+    assert_eq!(snapshot.models.iter().map(|model| &*model.name).collect::<Vec<_>>(), ["found", "listed"]);
+    assert_eq!(serving(&snapshot, "listed"), ["o:listed"]);
+    let errors = compiled(&text.replace("1m", "1s")).unwrap_err();
+    assert!(
+        errors[0].ends_with("channels[0].discover.every: this is too often; ask every 10s or less often"),
+        "{errors:?}"
+    );
+}

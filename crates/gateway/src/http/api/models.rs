@@ -20,7 +20,7 @@ pub fn list(app: &App, arrival: &Arrival) -> Result<Response<Body>, GatewayError
     let live = app.live();
     let caller = access::identify(&live.snapshot, token(arrival.request.headers()))?;
     let listed = live.snapshot.models.iter().filter(|model| caller.may_use(&model.name));
-    let models: Vec<Value> = listed.map(|model| drawn(app, model, arrival.face.dialect)).collect();
+    let models: Vec<Value> = listed.map(|model| drawn(app, model, caller, arrival.face.dialect)).collect();
     let body = if arrival.face.dialect == Dialect::Anthropic {
         let id = |model: Option<&Value>| model.and_then(|model| model.get("id").cloned()).unwrap_or_default();
         json!({ "first_id": id(models.first()), "last_id": id(models.last()), "has_more": false, "data": models })
@@ -36,7 +36,7 @@ pub fn one(app: &App, arrival: &Arrival, id: &str) -> Result<Response<Body>, Gat
     let caller = access::identify(&live.snapshot, token(arrival.request.headers()))?;
     let id = decoded(id);
     let model = found(&live.snapshot, caller, &id)?;
-    Ok(reply::json(StatusCode::OK, &drawn(app, &model, arrival.face.dialect)))
+    Ok(reply::json(StatusCode::OK, &drawn(app, &model, caller, arrival.face.dialect)))
 }
 
 fn found(snapshot: &Snapshot, caller: &Caller, id: &str) -> Result<ListedModel, GatewayError> {
@@ -54,7 +54,7 @@ fn found(snapshot: &Snapshot, caller: &Caller, id: &str) -> Result<ListedModel, 
     Ok(ListedModel::of(id, first))
 }
 
-fn drawn(app: &App, model: &ListedModel, dialect: Dialect) -> Value {
+fn drawn(app: &App, model: &ListedModel, caller: &Caller, dialect: Dialect) -> Value {
     if dialect == Dialect::Anthropic {
         return json!({
             "type": "model",
@@ -77,8 +77,8 @@ fn drawn(app: &App, model: &ListedModel, dialect: Dialect) -> Value {
         }
     };
     let capabilities = &model.capabilities;
-    if let Some(name) = &model.alias_of {
-        add("alias_of", (&**name).into());
+    if let Some(name) = model.alias_of.as_deref().filter(|name| caller.may_use(name)) {
+        add("alias_of", name.into());
     }
     if let Some(context) = capabilities.context {
         add("context_length", context.into());
