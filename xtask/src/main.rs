@@ -9,6 +9,7 @@ mod fuzz;
 mod live;
 mod run;
 mod sdk;
+mod soak;
 mod steps;
 mod test;
 mod tools;
@@ -21,6 +22,7 @@ cargo xtask test                     everything a change has to pass; installs w
 cargo xtask sdk [python|node]        only the suites of the official SDKs
 cargo xtask fuzz [TARGET] [SECONDS]  fuzz one target, or all of them in turn (60 seconds each)
 cargo xtask bench [--quick]          the loopback benchmark beside nginx
+cargo xtask soak [--minutes 60]      an hour with unreliable providers: answers, memory, descriptors
 cargo xtask audit                    known vulnerabilities of what we depend on (needs the network)";
 
 fn main() -> ExitCode {
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         "sdk" => sdk::run(rest),
         "fuzz" => fuzz::run(rest),
         "bench" => bench::run(rest),
+        "soak" => soak::run(rest),
         "audit" => audit::run(rest),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");
