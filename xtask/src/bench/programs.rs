@@ -162,8 +162,6 @@ impl Programs {
 /// A release Waypost with these upstreams, on a port of its own.
 pub(super) fn start_waypost(upstreams: &[String; 4]) -> Outcome<Live> {
     let [fast, brisk, slow, echo] = upstreams;
-    let place = target().join("bench");
-    let file = place.join("waypost.yaml");
     let channel = |name: &str, address: &str, model: &str| {
         format!(
             "  - {{ name: {name}, provider: openai, base_url: \"http://{address}/v1\", api_key: k, dialects: [openai_chat], models: [{model}] }}\n"
@@ -176,6 +174,13 @@ pub(super) fn start_waypost(upstreams: &[String; 4]) -> Outcome<Live> {
         channel("slow", slow, "slow"),
         channel("echo", echo, "echo"),
     );
+    start_with(&text)
+}
+
+/// A release Waypost with this configuration, on a port of its own.
+pub(super) fn start_with(text: &str) -> Outcome<Live> {
+    let place = target().join("bench");
+    let file = place.join("waypost.yaml");
     std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
     let port = free_port()?;
     let mut waypost = shell("waypost");

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "scripted peers end with the test's runtime")]
 
 mod capabilities;
+mod capacity;
 mod catalogue;
 mod checklist_001;
 mod checklist_002;
@@ -20,6 +21,7 @@ mod hedging;
 mod identity;
 mod limits;
 mod mappings;
+mod outage;
 mod providers;
 mod relay;
 mod reload;
