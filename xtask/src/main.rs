@@ -23,6 +23,7 @@ cargo xtask sdk [python|node]        only the suites of the official SDKs
 cargo xtask fuzz [TARGET] [SECONDS]  fuzz one target, or all of them in turn (60 seconds each)
 cargo xtask bench [--quick]          the loopback benchmark beside nginx
 cargo xtask soak [--minutes 60]      an hour with unreliable providers: answers, memory, descriptors
+cargo xtask outage                   providers that die under load: what callers and the dead see
 cargo xtask audit                    known vulnerabilities of what we depend on (needs the network)";
 
 fn main() -> ExitCode {
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::run(rest),
         "bench" => bench::run(rest),
         "soak" => soak::run(rest),
+        "outage" => soak::outage(rest),
         "audit" => audit::run(rest),
         "" | "help" | "--help" | "-h" => {
             println!("{USAGE}");

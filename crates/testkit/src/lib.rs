@@ -19,6 +19,7 @@ mod recorded;
 mod script;
 mod serve;
 pub mod sse;
+mod waypost;
 
 pub use client::{Answer, Client, Ended, Live, Request};
 pub use headers::Headers;
@@ -26,3 +27,4 @@ pub use peer::Peer;
 pub use recorded::Recorded;
 pub use script::{Gate, Script};
 pub use serve::{Abandoned, ClosedPort, Upstream};
+pub use waypost::Waypost;

@@ -11,17 +11,16 @@
 #![expect(clippy::print_stdout, reason = "its figures are for whoever started it")]
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::{BufRead, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
-use tokio::time::{MissedTickBehavior, interval, sleep};
-use waypost_testkit::{Client, Recorded, Request, Script, Upstream, fixtures};
+use tokio::time::{MissedTickBehavior, interval};
+use waypost_testkit::{Client, Recorded, Request, Script, Upstream, Waypost, fixtures};
 
 const KEY: &str = "wp-soak-key-0123456789";
 /// How long one upstream is ill before it may be another's turn.
@@ -40,9 +39,8 @@ async fn main() -> ExitCode {
         let world = Arc::clone(&world);
         upstreams.push(Upstream::forgetful(move |request| world.script(number, request)).await);
     }
-    std::fs::create_dir_all(&settings.place).expect("the place can be made");
-    let waypost = Waypost::start(&settings, &upstreams).await;
-    println!("waypost {} on {}, seed {}, {} requests/s", waypost.child.id(), waypost.url, settings.seed, settings.rate);
+    let waypost = Waypost::start(&settings.waypost, &settings.place, &config(&upstreams)).await;
+    println!("waypost {} on {}, seed {}, {} requests/s", waypost.pid(), waypost.url, settings.seed, settings.rate);
 
     let seen = Arc::new(Seen::default());
     let samples = drive(&settings, &world, &waypost, &seen).await;
@@ -178,17 +176,10 @@ fn mix(mut bits: u64) -> u64 {
 
 // === the gateway ===
 
-struct Waypost {
-    child: Child,
-    url: String,
-    log: PathBuf,
-}
-
-impl Waypost {
-    async fn start(settings: &Settings, upstreams: &[Upstream]) -> Self {
-        let [one, two, three] = upstreams else { panic!("there are three upstreams") };
-        let text = format!(
-            "server: {{port: 0}}
+fn config(upstreams: &[Upstream]) -> String {
+    let [one, two, three] = upstreams else { panic!("there are three upstreams") };
+    format!(
+        "server: {{port: 0}}
 keys: [{{name: soak, key: {KEY}}}]
 defaults: {{timeouts: {{first_byte: 1s, first_token: 2s, idle: 2s, total: 20s}}}}
 cooldowns: {{dead_key: 5s, no_money: 5s}}
@@ -198,37 +189,10 @@ channels:
 - {{name: two, provider: openai, dialects: [openai_chat], base_url: '{}/v1', api_key: sk-3, models: [m]}}
 - {{name: three, provider: anthropic, base_url: '{}', api_key: sk-4, models: [m], tier: 2}}
 ",
-            one.url(),
-            two.url(),
-            three.url()
-        );
-        let file = settings.place.join("waypost.yaml");
-        std::fs::write(&file, text).expect("the config can be written");
-        let log = settings.place.join("access.log");
-        let out = File::create(&log).expect("the log can be written");
-        let said = settings.place.join("stderr.log");
-        let err = File::create(&said).expect("the log can be written");
-        let mut command = Command::new(&settings.waypost);
-        command.arg("--config").arg(&file).args(["--log-format", "json"]).env_clear().current_dir(&settings.place);
-        let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().expect("waypost starts");
-        let url = loop {
-            let text = std::fs::read_to_string(&said).unwrap_or_default();
-            let ready = text.lines().find(|line| line.contains("waypost is ready"));
-            if let Some(address) = ready.and_then(|line| line.split("\"address\":\"").nth(1)?.split('"').next()) {
-                break format!("http://{address}");
-            }
-            sleep(Duration::from_millis(20)).await;
-        };
-        Self { child, url, log }
-    }
-
-    /// Stops it as an owner would; gives its exit code and the number of lines in its access log.
-    fn stop(mut self) -> (Option<i32>, u64) {
-        Command::new("kill").arg(self.child.id().to_string()).status().expect("kill is there");
-        let code = self.child.wait().expect("it ends").code();
-        let lines = BufReader::new(File::open(&self.log).expect("the log is there")).lines();
-        (code, lines.map_while(Result::ok).filter(|line| line.contains("\"request_id\"")).count() as u64)
-    }
+        one.url(),
+        two.url(),
+        three.url()
+    )
 }
 
 /// What a process takes of the machine.
@@ -285,7 +249,7 @@ async fn drive(settings: &Settings, world: &Arc<World>, waypost: &Waypost, seen:
     let mut beat = interval(Duration::from_micros(1_000_000 / settings.rate));
     beat.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let (mut samples, mut number, mut minute) = (Vec::new(), 0, 0);
-    let pid = waypost.child.id();
+    let pid = waypost.pid();
     while began.elapsed() < whole {
         beat.tick().await;
         number += 1;
