@@ -2,6 +2,7 @@
 //! Decides form only; whether the parts fit together is for [`crate::snapshot`]. Knows no file system and no environment:
 //! texts and a lookup function come in. Tests are below and beside the parts.
 
+mod admin;
 mod capabilities;
 mod channels;
 mod cors;
@@ -28,6 +29,7 @@ mod yaml;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub use admin::{Admin, MetricsAccess};
 pub use capabilities::{Capability, CapabilityPolicy, Missing, OverLimit, Unstreamed};
 pub use channels::{Channel, ChatDialect, Credential, Model, ModelEntry, Timeouts};
 pub use cors::Cors;
@@ -55,6 +57,8 @@ use node::{Node, Places, Value};
 #[schemars(title = "Waypost configuration")]
 pub struct Config {
     pub server: Server,
+    /// Who may look at the running gateway and steer it.
+    pub admin: Admin,
     /// The keys that callers present.
     pub keys: Vec<Key>,
     /// The accounts at providers.

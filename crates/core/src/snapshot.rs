@@ -2,6 +2,7 @@
 //! Look-ups are one hash and allocate nothing. Living state is not in it but beside it, kept by id over reloads; what is
 //! compiled holds on to the state it needs, so that nobody has to look for it. Tests: `snapshot/compile.rs`.
 
+mod admin;
 mod compile;
 mod cors;
 mod discovery;
@@ -27,6 +28,7 @@ use crate::operation::Operation;
 use crate::provider::{Endpoint, Provider};
 use crate::route::Strategy;
 
+pub use admin::Admin;
 pub use compile::compile;
 pub use cors::Cors;
 pub use discovery::Discovery;
@@ -52,6 +54,8 @@ pub struct Snapshot {
     pub capabilities: CapabilityPolicy,
     /// Show callers the upstream's model name instead of the one they asked for.
     pub show_upstream_model: bool,
+    /// Who may look at the gateway and steer it.
+    pub admin: Admin,
     /// Which web pages may call the data plane from a browser.
     pub cors: Cors,
     /// What `/v1/models` lists, by name.

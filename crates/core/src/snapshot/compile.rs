@@ -2,6 +2,7 @@
 //! Decides whether the parts of a config fit together; their form was checked when they were read.
 //! Tests are in `compile/tests.rs`.
 
+mod admin;
 mod base_url;
 mod channel;
 mod cors;
@@ -50,6 +51,7 @@ pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigE
     let default = default(&channels, config, states, &mut problems);
     let fallback = fallback(&channels, config, &mut problems);
     let cors = cors::compile(config, &mut problems);
+    let admin = admin::compile(config, &mut problems);
     check_rules(config, &mut problems);
     for list in [&mut problems.errors, &mut problems.warnings] {
         config.locate(list);
@@ -70,6 +72,7 @@ pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigE
         queue: config.routing.queue,
         capabilities: config.capabilities,
         show_upstream_model: config.model_mappings.expose_actual,
+        admin,
         cors,
         models: routes.listed,
         warnings: problems.warnings,

@@ -13,7 +13,7 @@ use crate::ids::KeyId;
 use crate::pattern::Pattern;
 
 /// Keys shorter than this can be guessed.
-const SAFE_KEY_LENGTH: usize = 16;
+pub(super) const SAFE_KEY_LENGTH: usize = 16;
 
 pub(super) fn callers(config: &Config, problems: &mut Problems) -> HashMap<[u8; 32], Arc<Caller>> {
     let mut callers: HashMap<[u8; 32], Arc<Caller>> = HashMap::new();
@@ -90,7 +90,7 @@ fn digest(key: &Key, path: &str, problems: &mut Problems) -> Option<[u8; 32]> {
 }
 
 /// Reads 64 hexadecimal digits.
-fn from_hex(text: &str) -> Option<[u8; 32]> {
+pub(super) fn from_hex(text: &str) -> Option<[u8; 32]> {
     // `from_str_radix` alone would take signs.
     if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return None;
