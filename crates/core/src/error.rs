@@ -79,6 +79,12 @@ impl GatewayError {
         Self::new(Kind::Unauthenticated, Origin::Caller, UNAUTHENTICATED)
     }
 
+    /// No admin token, or not this one: the answer is the same.
+    pub fn not_administrator() -> Self {
+        let message = "This needs the admin token of this gateway as `Authorization: Bearer <token>`.";
+        Self::new(Kind::Unauthenticated, Origin::Caller, message)
+    }
+
     /// The right key, but switched off.
     pub fn key_disabled() -> Self {
         Self::new(Kind::KeyDisabled, Origin::Caller, "This API key is disabled.")

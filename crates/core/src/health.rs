@@ -11,6 +11,7 @@ mod pulse;
 mod recent;
 mod states;
 mod traffic;
+pub mod view;
 
 use std::time::Duration;
 

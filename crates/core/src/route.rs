@@ -14,6 +14,7 @@ use waypost_wire::peek::Needs;
 
 pub use blocked::Blocked;
 pub use claim::Claim;
+pub(crate) use explain::blocked_keys;
 pub use explain::{Explained, explain};
 pub use strategies::{Order, Strategy, strategy};
 

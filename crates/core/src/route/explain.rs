@@ -66,7 +66,10 @@ fn one<'d>(deployment: &'d Deployment, query: &Query<'_>, now: Moment) -> Explai
     } else {
         match standing.admission {
             Admission::Barred(bar, until) => (Some(word(bar)), Some(until)),
-            Admission::Free | Admission::OnTrial => keys(deployment, now),
+            Admission::Free | Admission::OnTrial => match blocked_keys(deployment, now) {
+                Some((why, until)) => (Some(why), until),
+                None => (None, None),
+            },
         }
     };
     Explained {
@@ -92,18 +95,18 @@ fn word(bar: Bar) -> &'static str {
     }
 }
 
-/// A deployment none of whose credentials can be used now.
-fn keys(deployment: &Deployment, now: Moment) -> (Option<&'static str>, Option<Moment>) {
+/// Why and until when none of a deployment's credentials can be used; `None` if one can.
+pub(crate) fn blocked_keys(deployment: &Deployment, now: Moment) -> Option<(&'static str, Option<Moment>)> {
     let credentials = deployment.channel.credentials.iter().zip(&deployment.lanes);
     let free = credentials.map(|(credential, lane)| {
         let (out, resting) = (credential.state.free_at(now), lane.free_at(0, now));
         (out.max(resting), out > now)
     });
     match free.min_by_key(|(at, _)| *at) {
-        Some((at, _)) if at <= now => (None, None),
-        Some((at, true)) => (Some("none of its credentials works"), Some(at)),
-        Some((at, false)) => (Some("its credentials are rate limited"), Some(at)),
-        None => (Some("it has no credential"), None),
+        Some((at, _)) if at <= now => None,
+        Some((at, true)) => Some(("none of its credentials works", Some(at))),
+        Some((at, false)) => Some(("its credentials are rate limited", Some(at))),
+        None => Some(("it has no credential", None)),
     }
 }
 

@@ -65,6 +65,12 @@ impl Families {
         Self { list, routing, fallback, states, kept: RwLock::default() }
     }
 
+    /// The names that were asked so far, with their routes.
+    pub fn kept(&self) -> Vec<(Box<str>, Arc<Route>)> {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        kept.iter().map(|(name, route)| (name.clone(), Arc::clone(route))).collect()
+    }
+
     pub(crate) fn route(&self, model: &str) -> Option<Arc<Route>> {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(route) = kept.get(model) {

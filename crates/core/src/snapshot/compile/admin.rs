@@ -29,7 +29,8 @@ fn token(settings: &config::Admin, problems: &mut Problems) -> Option<[u8; 32]> 
         (Some(secret), None) => {
             let text = secret.expose();
             if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-                let error = ConfigError::at("admin.token", "a token is made of visible ASCII characters, without spaces");
+                let error =
+                    ConfigError::at("admin.token", "a token is made of visible ASCII characters, without spaces");
                 problems.error(error.fix("use random letters and digits, such as those of `openssl rand -hex 32`"));
                 return None;
             }
