@@ -1,6 +1,7 @@
 //! HTTP in: one request becomes one answer. Matches the route, hands the request to its endpoint, and dresses what comes
 //! back. Decides nothing about models, money or upstreams. Tests: `it/v1/`.
 
+pub mod admin;
 pub mod api;
 pub mod body;
 pub mod cors;
@@ -99,6 +100,7 @@ async fn dispatch(
     check_encoding(arrival.request.headers()).map_err(refused)?;
     match endpoint {
         Endpoint::Health { depth } => Ok(api::health::answer(app, depth)),
+        Endpoint::Admin => Ok(admin::answer(app, &arrival).await),
         Endpoint::NotFound => Err(GatewayError::not_found(arrival.request.uri().path())),
         Endpoint::MethodNotAllowed { allow } => {
             let error = GatewayError::method_not_allowed(arrival.request.method().as_str());

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use channel::{ChannelView, channels};
+pub use channel::{ChannelView, LimitsView, channels};
 pub use count::{Count, Counts, can_serve, counts};
 pub use credential::{CredentialView, credential};
 pub use deployment::{DeploymentView, deployment};

@@ -22,6 +22,8 @@ pub enum Endpoint<'a> {
     Health {
         depth: HealthDepth,
     },
+    /// Everything at `/admin` and below, which has a table of its own.
+    Admin,
     /// Any other path under an OpenAI mount; `rest` is what follows the mount, without a leading slash.
     PassThrough {
         rest: &'a str,
@@ -64,6 +66,9 @@ pub fn route<'a>(method: &Method, path: &'a str, anthropic_version: bool) -> Rou
             Endpoint::MethodNotAllowed { allow: "GET, HEAD" }
         };
         return Route { endpoint, face: Face::OPENAI_CHAT };
+    }
+    if path == "/admin" || path.starts_with("/admin/") {
+        return Route { endpoint: Endpoint::Admin, face: Face::OPENAI_CHAT };
     }
     if let Some(rest) = under_anthropic_mount(path) {
         return Route { endpoint: anthropic(method, rest), face: Face::ANTHROPIC };

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on must fail")]
 #![expect(clippy::disallowed_methods, reason = "scripted peers end with the test's runtime")]
 
+mod admin;
 mod capabilities;
 mod capacity;
 mod catalogue;

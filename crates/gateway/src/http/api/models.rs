@@ -115,7 +115,7 @@ fn known(capabilities: &Capabilities) -> Map<String, Value> {
 }
 
 /// Some SDKs encode the slashes of a name, some do not.
-fn decoded(id: &str) -> Cow<'_, str> {
+pub(in crate::http) fn decoded(id: &str) -> Cow<'_, str> {
     if !id.contains('%') {
         return Cow::Borrowed(id);
     }

@@ -1,0 +1,54 @@
+//! Channels and their credentials. Shows how they are doing, never a secret. Tests: `it/admin.rs`.
+
+use std::sync::Arc;
+
+use http::{Response, Uri};
+use serde_json::json;
+use waypost_core::GatewayError;
+use waypost_core::health::view::{self, ChannelView, CredentialView};
+use waypost_core::snapshot::Channel;
+
+use super::query::Query;
+use super::{shown, time};
+use crate::app::App;
+use crate::http::body::Body;
+
+pub(super) fn channels(app: &App) -> Response<Body> {
+    let live = app.live();
+    let channels = view::channels(&live.snapshot, &time(app));
+    let healthy = channels.iter().filter(|channel: &&ChannelView<'_>| channel.healthy).count();
+    shown(&json!({ "channels": channels, "healthy": healthy, "total": channels.len() }))
+}
+
+pub(super) fn credentials(app: &App, query: &Query) -> Response<Body> {
+    let (live, time) = (app.live(), time(app));
+    let channels = live.snapshot.channels.iter().map(|channel| &**channel);
+    let asked = channels.filter(|channel: &&Channel| query.get("channel").is_none_or(|name| name == &*channel.name));
+    let views = asked.flat_map(|channel| channel.credentials.iter().map(|one| view::credential(channel, one, &time)));
+    let credentials: Vec<CredentialView<'_>> = views.collect();
+    let healthy = credentials.iter().filter(|credential| credential.healthy).count();
+    shown(&json!({ "credentials": credentials, "healthy": healthy, "total": credentials.len() }))
+}
+
+/// Uses a credential again that was refused or limited, for all models of its channel.
+pub(super) fn reset(app: &App, id: &str, uri: &Uri) -> Result<Response<Body>, GatewayError> {
+    let live = app.live();
+    let place = |channel: &Arc<Channel>| {
+        let at = channel.credentials.iter().position(|one| one.id.to_string() == id)?;
+        Some((Arc::clone(channel), at))
+    };
+    let found = live.snapshot.channels.iter().find_map(place);
+    let (channel, at) = found.ok_or_else(|| GatewayError::not_found(uri.path()))?;
+    let credential = channel.credentials.get(at).ok_or_else(|| GatewayError::not_found(uri.path()))?;
+    credential.state.reset();
+    view::each(&live.snapshot, |deployment| {
+        if deployment.channel.id == channel.id
+            && let Some(lane) = deployment.lanes.get(at)
+        {
+            lane.reset();
+        }
+    });
+    tracing::info!(channel = %channel.name, credential = %credential.label, "an administrator reset the credential");
+    app.queues.freed();
+    Ok(shown(&view::credential(&channel, credential, &time(app))))
+}

@@ -1,0 +1,166 @@
+//! What is in effect, as configured: read from the snapshot, so that it is what requests are decided by. Every secret, and
+//! every header's value, which may be one, is `***`. Tests: `it/admin.rs`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use http::Response;
+use serde_json::{Value, json};
+use waypost_core::health::Policy;
+use waypost_core::health::view::{LimitsView, each};
+use waypost_core::ids::ChannelId;
+use waypost_core::pattern::Pattern;
+use waypost_core::snapshot::{Channel, Snapshot};
+
+use super::shown;
+use crate::app::App;
+use crate::http::body::Body;
+
+/// What stands in the place of a secret.
+const HIDDEN: &str = "***";
+
+pub(super) fn answer(app: &App) -> Response<Body> {
+    let live = app.live();
+    let (snapshot, limits) = (&live.snapshot, app.limits());
+    shown(&json!({
+        "server": {
+            "max_body_bytes": limits.max_body_bytes,
+            "max_connections": limits.max_connections,
+            "max_requests": limits.max_requests,
+            "head_timeout_ms": millis(limits.head_timeout),
+        },
+        "admin": { "token": HIDDEN, "metrics": word(&snapshot.admin.metrics) },
+        "open_mode": snapshot.anybody.is_some(),
+        "keys": keys(snapshot),
+        "channels": channels(snapshot),
+        "routing": routing(snapshot),
+        "retry": retry(snapshot),
+        "capabilities": {
+            "missing": word(&snapshot.capabilities.missing),
+            "over_limit": word(&snapshot.capabilities.over_limit),
+        },
+        "show_upstream_model": snapshot.show_upstream_model,
+        "warnings": snapshot.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    }))
+}
+
+fn keys(snapshot: &Snapshot) -> Vec<Value> {
+    let mut callers: Vec<_> = snapshot.keys.values().collect();
+    callers.sort_by(|one, other| one.name.cmp(&other.name));
+    let models = |models: &Option<Vec<Pattern>>| match models {
+        Some(patterns) => patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
+        None => vec!["*".to_owned()],
+    };
+    let key = |caller: &&std::sync::Arc<waypost_core::access::Caller>| json!({ "name": &*caller.name, "key": HIDDEN, "enabled": caller.enabled, "models": models(&caller.models) });
+    callers.iter().map(key).collect()
+}
+
+fn channels(snapshot: &Snapshot) -> Vec<Value> {
+    let mut models: HashMap<ChannelId, BTreeMap<String, Value>> = HashMap::new();
+    each(snapshot, |deployment| {
+        if !deployment.model.is_empty() {
+            let model = json!({
+                "name": &*deployment.model,
+                "upstream": &*deployment.upstream,
+                "tier": deployment.tier,
+                "weight": deployment.weight,
+                "limits": LimitsView::from(deployment.limits),
+            });
+            models.entry(deployment.channel.id).or_default().insert(deployment.model.to_string(), model);
+        }
+    });
+    for family in &snapshot.families.list {
+        let name = family.pattern.as_str();
+        let model = json!({ "name": name, "tier": family.tier, "weight": family.weight });
+        models.entry(family.channel.id).or_default().insert(name.to_owned(), model);
+    }
+    let own = |channel: &Channel| models.remove(&channel.id).unwrap_or_default().into_values().collect();
+    let mut own = own;
+    snapshot.channels.iter().map(|one| channel(one, own(one))).collect()
+}
+
+fn channel(channel: &Channel, models: Vec<Value>) -> Value {
+    let credential = |one: &waypost_core::snapshot::Credential| {
+        let key = one.header.as_ref().map(|_| HIDDEN);
+        json!({ "name": &*one.label, "key": key, "limits": LimitsView::from(one.limits) })
+    };
+    let headers = channel.headers.iter().map(|(name, _)| (name.as_str().to_owned(), Value::from(HIDDEN)));
+    let timeouts = &channel.timeouts;
+    json!({
+        "name": &*channel.name,
+        "provider": channel.provider.kind,
+        "base_url": format!("{}{}", channel.origin, channel.prefix),
+        "api_version": channel.api_version,
+        "dialects": channel.dialects.iter().map(|dialect| dialect.name()).collect::<Vec<_>>(),
+        "credentials": channel.credentials.iter().map(credential).collect::<Vec<_>>(),
+        "key_strategy": word(&channel.key_strategy),
+        "headers": headers.collect::<serde_json::Map<_, _>>(),
+        "timeouts": {
+            "connect_ms": millis(timeouts.connect),
+            "first_byte_ms": millis(timeouts.first_byte),
+            "first_token_ms": millis(timeouts.first_token),
+            "idle_ms": millis(timeouts.idle),
+            "total_ms": millis(timeouts.total),
+        },
+        "verify_tls": channel.verify_tls,
+        "allow_private": channel.allow_private,
+        "limits": LimitsView::from(channel.limits),
+        "breaker": breaker(&channel.policy),
+        "models": models,
+    })
+}
+
+fn breaker(policy: &Policy) -> Value {
+    json!({
+        "enabled": policy.watched && policy.enabled,
+        "failures": policy.failures,
+        "open_for_ms": millis(policy.open_for),
+        "reset_after_ms": millis(policy.reset_after),
+        "successes": policy.successes,
+        "ramp_ms": millis(policy.ramp),
+    })
+}
+
+fn routing(snapshot: &Snapshot) -> Value {
+    let strategies: BTreeMap<&str, &str> =
+        snapshot.routes.iter().map(|(name, route)| (&**name, route.strategy.name())).collect();
+    json!({
+        "strategies": strategies,
+        "queue": {
+            "enabled": snapshot.queue.enabled,
+            "wait_ms": millis(snapshot.queue.wait.0),
+            "size": snapshot.queue.size,
+        },
+    })
+}
+
+fn retry(snapshot: &Snapshot) -> Value {
+    let retry = &snapshot.retry;
+    json!({
+        "max_attempts": retry.max_attempts,
+        "retry_on": retry.on,
+        "backoff": {
+            "strategy": word(&retry.backoff.strategy),
+            "base_ms": millis(retry.backoff.base.0),
+            "cap_ms": millis(retry.backoff.cap.0),
+            "on_failover": retry.backoff.on_failover,
+        },
+        "budget": { "percent": retry.budget.percent, "floor": retry.budget.floor },
+    })
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The word of a choice, as files have it.
+fn word(choice: &impl std::fmt::Debug) -> String {
+    let mut word = String::new();
+    for letter in format!("{choice:?}").chars() {
+        if letter.is_ascii_uppercase() && !word.is_empty() {
+            word.push('_');
+        }
+        word.push(letter.to_ascii_lowercase());
+    }
+    word
+}

@@ -1,0 +1,83 @@
+//! Where a request would go now and why, without sending one. Decides nothing: core explains. Tests: `it/admin.rs`.
+
+use http::Response;
+use serde_json::{Value, json};
+use waypost_core::GatewayError;
+use waypost_core::operation::Operation;
+use waypost_core::route::{self, Explained};
+use waypost_wire::Dialect;
+use waypost_wire::peek::Needs;
+
+use super::query::Query;
+use super::shown;
+use crate::app::App;
+use crate::http::body::Body;
+
+const OPERATIONS: [Operation; 8] = [
+    Operation::Chat,
+    Operation::CountTokens,
+    Operation::Completions,
+    Operation::Embeddings,
+    Operation::Images,
+    Operation::Audio,
+    Operation::Models,
+    Operation::Passthrough,
+];
+const DIALECTS: [Dialect; 3] = [Dialect::OpenaiChat, Dialect::OpenaiResponses, Dialect::Anthropic];
+
+pub(super) fn answer(app: &App, query: &Query) -> Result<Response<Body>, GatewayError> {
+    let operation = chosen(query, "operation", &OPERATIONS, Operation::name)?.unwrap_or(Operation::Chat);
+    let usual = if operation == Operation::CountTokens { Dialect::Anthropic } else { Dialect::OpenaiChat };
+    let dialect = chosen(query, "dialect", &DIALECTS, Dialect::name)?.unwrap_or(usual);
+    let (live, model) = (app.live(), query.get("model"));
+    let snapshot = &live.snapshot;
+    let asked = route::Query { model, operation, dialect, needs: Needs::default() };
+    let tell = |strategy: &str, explained: Vec<Explained<'_>>| {
+        let first = explained.iter().find(|one| one.place == Some(0)).map(|one| one.deployment);
+        json!({
+            "model": model,
+            "operation": operation.name(),
+            "dialect": dialect.name(),
+            "strategy": strategy,
+            "first": first,
+            "candidates": explained.iter().map(candidate).collect::<Vec<_>>(),
+        })
+    };
+    let told = route::explain(snapshot, &asked, app.clock.now(), tell);
+    told.map(|told| shown(&told)).ok_or_else(|| match model {
+        Some(model) => GatewayError::model_not_found(model, &snapshot.nearest(model)),
+        None => GatewayError::no_default_channel(),
+    })
+}
+
+fn candidate(one: &Explained<'_>) -> Value {
+    let millis = |span: std::time::Duration| u64::try_from(span.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
+    json!({
+        "deployment": one.deployment,
+        "tier": one.tier,
+        "weight": one.weight,
+        "place": one.place,
+        "veto": one.veto,
+        "wait_ms": one.wait.map(millis),
+        "behind": one.behind,
+        "share": one.share,
+        "in_flight": one.in_flight,
+        "recent_requests": one.recent,
+        "latency_ms": one.latency.map(millis),
+    })
+}
+
+/// One of a few, by its word.
+fn chosen<T: Copy>(
+    query: &Query,
+    name: &str,
+    all: &[T],
+    word: impl Fn(T) -> &'static str,
+) -> Result<Option<T>, GatewayError> {
+    let Some(asked) = query.get(name) else { return Ok(None) };
+    if let Some(found) = all.iter().find(|one| word(**one) == asked) {
+        return Ok(Some(*found));
+    }
+    let words: Vec<_> = all.iter().map(|one| format!("`{}`", word(*one))).collect();
+    Err(GatewayError::invalid_request(format!("`{name}` is one of {}.", words.join(", ")), Some(name)))
+}
