@@ -99,7 +99,7 @@ async fn dispatch(
 ) -> Result<Response<Body>, GatewayError> {
     check_encoding(arrival.request.headers()).map_err(refused)?;
     match endpoint {
-        Endpoint::Health { depth } => Ok(api::health::answer(app, depth)),
+        Endpoint::Health { depth } => Ok(api::health::answer(app, depth, arrival.request.headers())),
         Endpoint::Admin => Ok(admin::answer(app, &arrival).await),
         Endpoint::NotFound => Err(GatewayError::not_found(arrival.request.uri().path())),
         Endpoint::MethodNotAllowed { allow } => {

@@ -225,7 +225,7 @@ async fn an_api_key_in_the_environment_is_an_account_behind_a_key_of_its_own() {
     assert!(!waypost.heard.contains("sk-mine") && !waypost.heard.contains("simulator"), "{}", waypost.heard);
 
     let health = Request::get("/health/detailed").send(&waypost.url).await.json();
-    assert_eq!((&health["providers"], &health["channels"]), (&json!(["openai"]), &json!(1)));
+    assert_eq!((&health["provider_kinds"], &health["channels"]["total"]), (&json!(["openai"]), &json!(1)));
     assert_eq!(hello("wp-simulator").send(&waypost.url).await.status, 401);
     let body = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"Hello!"}]}"#;
     assert_eq!(Request::post(CHAT, body).bearer(&key).send(&waypost.url).await.status, 200);
@@ -237,7 +237,7 @@ async fn a_key_given_in_the_environment_is_not_printed() {
     let waypost = Waypost::new().arguments(&["--port", "0"]).env("ANTHROPIC_API_KEY", "sk-ant-1");
     let mut waypost = waypost.env("WAYPOST_API_KEY", "wp-given-0123456789").start().await;
     let health = Request::get("/health/detailed").send(&waypost.url).await.json();
-    assert_eq!(health["providers"], json!(["anthropic"]));
+    assert_eq!(health["provider_kinds"], json!(["anthropic"]));
     let models = Request::get("/v1/models").bearer("wp-given-0123456789").send(&waypost.url).await;
     assert_eq!(models.status, 200);
     waypost.terminate();

@@ -1,54 +1,142 @@
 //! `GET /health`, `/health/live`, `/health/ready`, `/health/detailed`: one health, told at four lengths.
-//! Needs no key, so it names no channel and no secret. Tests: `it/v1/health.rs`.
+//! Needs no key, so it names no channel and no secret; whoever presents the admin token is told names, too. Decides when the
+//! gateway is ready: not while it stops, and not while nothing at all can be tried. Tests: `it/v1/health.rs`.
 
-use http::{Response, StatusCode};
-use serde_json::json;
+use http::{HeaderMap, Response, StatusCode};
+use serde_json::{Map, Value, json};
+use waypost_core::health::view::{self, ChannelView, Count};
+use waypost_core::snapshot::Snapshot;
 
 use crate::app::App;
+use crate::http::admin;
 use crate::http::body::Body;
 use crate::http::reply;
 use crate::http::router::HealthDepth;
 
 /// Answers at the depth the path asks for.
-pub fn answer(app: &App, depth: HealthDepth) -> Response<Body> {
-    let ready = app.is_ready();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let word = if ready { "ok" } else { "draining" };
-    match depth {
-        HealthDepth::Live => reply::json(StatusCode::OK, &json!({ "status": "ok" })),
-        HealthDepth::Ready => reply::json(status, &json!({ "status": word, "ready": ready })),
-        HealthDepth::Summary => {
-            let live = app.live();
-            let snapshot = &live.snapshot;
-            let body = json!({
-                "status": word,
-                "version": env!("CARGO_PKG_VERSION"),
-                "channels": snapshot.channels.len(),
-                "models": snapshot.models.len(),
-            });
-            reply::json(status, &body)
+pub fn answer(app: &App, depth: HealthDepth, headers: &HeaderMap) -> Response<Body> {
+    if depth == HealthDepth::Live {
+        return reply::json(StatusCode::OK, &json!({ "status": "ok" }));
+    }
+    let live = app.live();
+    let ready = Ready::of(app, &live.snapshot);
+    if depth == HealthDepth::Ready {
+        return reply::json(ready.status(), &json!({ "status": ready.word(), "ready": ready == Ready::Yes }));
+    }
+    let mut body = summary(app, &live.snapshot, ready);
+    if depth == HealthDepth::Detailed {
+        let names = admin::is_administrator(&live.snapshot, headers);
+        body.extend(details(app, &live.snapshot, names));
+    }
+    reply::json(ready.status(), &Value::Object(body))
+}
+
+/// Shall a balancer send requests here?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ready {
+    Yes,
+    /// It was told to stop.
+    Stopping,
+    /// Every deployment is isolated or without a credential. One that is due for a trial can be tried, so this ends by
+    /// itself.
+    NothingServes,
+}
+
+impl Ready {
+    fn of(app: &App, snapshot: &Snapshot) -> Self {
+        if !app.is_ready() {
+            Self::Stopping
+        } else if view::can_serve(snapshot, app.clock.now()) {
+            Self::Yes
+        } else {
+            Self::NothingServes
         }
-        HealthDepth::Detailed => {
-            let live = app.live();
-            let snapshot = &live.snapshot;
-            let providers: std::collections::BTreeSet<_> =
-                snapshot.channels.iter().map(|channel| channel.provider.kind).collect();
-            let deployments: usize =
-                snapshot.routes.values().flat_map(|route| &route.tiers).map(|tier| tier.deployments.len()).sum();
-            let body = json!({
-                "status": word,
-                "version": env!("CARGO_PKG_VERSION"),
-                "uptime_seconds": app.unix_seconds().saturating_sub(app.started()),
-                "providers": providers,
-                "channels": snapshot.channels.len(),
-                "deployments": deployments,
-                "model_families": snapshot.families.list.len(),
-                "models": snapshot.models.len(),
-                "keys": snapshot.keys.len(),
-                "panics": app.panics(),
-                "log_lines_dropped": app.records.dropped(),
-            });
-            reply::json(status, &body)
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Yes => "ok",
+            Self::Stopping => "draining",
+            Self::NothingServes => "down",
         }
+    }
+
+    fn status(self) -> StatusCode {
+        match self {
+            Self::Yes => StatusCode::OK,
+            Self::Stopping | Self::NothingServes => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// Numbers only. `healthy` and `total` are those of the channels.
+fn summary(app: &App, snapshot: &Snapshot, ready: Ready) -> Map<String, Value> {
+    let counts = view::counts(snapshot, app.clock.now());
+    let Count { healthy, total } = counts.channels;
+    let ill = [counts.channels, counts.deployments, counts.credentials].iter().any(|count| count.healthy < count.total);
+    let word = if ready == Ready::Yes && ill { "degraded" } else { ready.word() };
+    object(json!({
+        "status": word,
+        "version": env!("CARGO_PKG_VERSION"),
+        "healthy": healthy,
+        "total": total,
+        "providers": counts.providers,
+        "channels": counts.channels,
+        "deployments": counts.deployments,
+        "credentials": counts.credentials,
+        "groups": counts.groups,
+        "states": counts.states,
+        "models": snapshot.models.len(),
+    }))
+}
+
+fn details(app: &App, snapshot: &Snapshot, names: bool) -> Map<String, Value> {
+    let kinds: std::collections::BTreeSet<_> = snapshot.channels.iter().map(|channel| channel.provider.kind).collect();
+    let reload = app.last_reload();
+    let reload =
+        if names { admin::last_reload(&reload) } else { json!({ "at": reload.at * 1000, "ok": reload.is_ok() }) };
+    let channels = view::channels(snapshot, &admin::time(app));
+    let in_flight: u64 = channels.iter().map(|channel| channel.in_flight).sum();
+    object(json!({
+        "uptime_seconds": app.unix_seconds().saturating_sub(app.started()),
+        "provider_kinds": kinds,
+        "model_families": snapshot.families.list.len(),
+        "keys": snapshot.keys.len(),
+        "in_flight": in_flight,
+        "queued": app.queues.waiting(),
+        "last_reload": reload,
+        "panics": app.panics(),
+        "log_lines_dropped": app.records.dropped(),
+        "channel_statistics": channels.iter().map(|channel| statistics(channel, names)).collect::<Vec<_>>(),
+    }))
+}
+
+fn statistics(channel: &ChannelView<'_>, names: bool) -> Value {
+    let credentials = Count {
+        healthy: channel.credentials.iter().filter(|credential| credential.healthy).count() as u64,
+        total: channel.credentials.len() as u64,
+    };
+    let mut told = object(json!({
+        "provider": channel.provider,
+        "healthy": channel.healthy,
+        "deployments": channel.deployments,
+        "credentials": credentials,
+        "states": channel.states,
+        "in_flight": channel.in_flight,
+        "requests": channel.requests,
+        "failures": channel.failures,
+        "latency_ms": channel.latency_ms,
+    }));
+    if names {
+        told.insert("name".to_owned(), channel.name.into());
+        told.insert("last_error".to_owned(), json!(channel.last_error));
+    }
+    told.into()
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(map) => map,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
     }
 }
