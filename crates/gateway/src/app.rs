@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue};
 use waypost_core::dice::Dice;
 use waypost_core::error::{GatewayError, Kind, Origin as ErrorOrigin};
-use waypost_core::health::{Phase, States, Traffic, Transition};
+use waypost_core::health::{States, Traffic, Transition};
 use waypost_core::ids::ChannelId;
 use waypost_core::rate_headers;
 use waypost_core::route::Claim;
@@ -18,6 +18,7 @@ use waypost_core::snapshot::{Deployment, Snapshot};
 
 use crate::clock::Clock;
 use crate::discovery::Discovery;
+use crate::events::{Event, Events};
 use crate::http::cors::{self, Verdict};
 use crate::pipeline::meter::Chain;
 use crate::pipeline::queue::Queues;
@@ -41,6 +42,8 @@ pub struct App {
     /// How much is tried again, over all requests.
     pub traffic: Traffic,
     pub queues: Arc<Queues>,
+    /// What happens, for whoever listens.
+    pub events: Arc<Events>,
     /// What accounts have said of the models they have; part of every configuration that is taken into use.
     pub discovery: Arc<Discovery>,
     /// The way to order a reload.
@@ -110,6 +113,7 @@ impl App {
             clock: Clock::default(),
             traffic: Traffic::default(),
             queues: Arc::default(),
+            events: Arc::default(),
             discovery: Arc::default(),
             reloads: Orders::default(),
             last_reload: ArcSwap::from_pointee(Report::start(unix_seconds(), Vec::new())),
@@ -141,6 +145,12 @@ impl App {
     }
 
     pub(crate) fn note_reload(&self, report: Report) {
+        self.events.tell(|| Event::Reload {
+            trigger: report.trigger,
+            ok: report.is_ok(),
+            errors: &report.errors,
+            generation: report.generation,
+        });
         self.last_reload.store(Arc::new(report));
     }
 
@@ -192,6 +202,7 @@ impl App {
     /// From now on new requests are refused and readiness is false.
     pub fn begin_drain(&self) {
         self.draining.store(true, Ordering::Release);
+        self.events.end();
     }
 
     pub fn is_draining(&self) -> bool {
@@ -218,13 +229,7 @@ impl App {
 
     /// Tells that a deployment was isolated or came back.
     pub fn note_transition(&self, deployment: &Deployment, transition: Option<Transition>) {
-        let Some(Transition { from, to }) = transition else { return };
-        let (deployment, from) = (&*deployment.label, from.name());
-        match to {
-            Phase::Open => tracing::warn!(deployment, from, "the deployment failed too often and is left alone"),
-            Phase::HalfOpen => tracing::info!(deployment, from, "the deployment is tried out"),
-            Phase::Closed => tracing::info!(deployment, from, "the deployment is back"),
-        }
+        self.events.note_transition(deployment, transition);
     }
 
     /// Logs an error answer once, with its causes; a caller's own mistakes are not news.

@@ -4,6 +4,7 @@
 pub mod app;
 pub mod clock;
 pub mod discovery;
+pub mod events;
 pub mod http;
 pub mod jobs;
 pub mod pipeline;

@@ -53,6 +53,7 @@ async fn follow(
     call: Call,
 ) -> Result<Response<Body>, GatewayError> {
     let mut meter = Meter::start(call.opened(caller), app);
+    meter.planned(&plan);
     match attempt::first_success(app, live, &mut plan, &call, &mut meter).await {
         Ok(answer) => Ok(deliver::reply(app, live, &call, answer, meter)),
         Err(error) => {

@@ -4,6 +4,7 @@
 mod accounts;
 mod config;
 mod deployments;
+mod events;
 mod explain;
 mod kinds;
 mod query;
@@ -96,6 +97,7 @@ async fn view(app: &App, arrival: &Arrival) -> Result<Response<Body>, GatewayErr
         Page::Explain => explain::answer(app, &query),
         Page::Config => Ok(config::answer(app)),
         Page::ProviderKinds => Ok(kinds::list()),
+        Page::Events => events::listen(app, &query),
         Page::Reload => reload(app).await,
     }
 }
@@ -111,6 +113,7 @@ enum Page<'p> {
     Explain,
     Config,
     ProviderKinds,
+    Events,
     Reload,
 }
 
@@ -125,6 +128,7 @@ impl<'p> Page<'p> {
             "explain" => Self::Explain,
             "config" => Self::Config,
             "provider-kinds" => Self::ProviderKinds,
+            "events" => Self::Events,
             "reload" => Self::Reload,
             other => match other.strip_suffix("/reset")?.split_once('/')? {
                 ("deployments", id) => Self::ResetDeployment(id),
@@ -145,7 +149,8 @@ impl<'p> Page<'p> {
             | Self::Credentials
             | Self::Explain
             | Self::Config
-            | Self::ProviderKinds => false,
+            | Self::ProviderKinds
+            | Self::Events => false,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use crate::events::Feed;
 use crate::pipeline::deliver::{Relay, Through, Translate};
 use crate::serve::LastWords;
 
@@ -19,6 +20,8 @@ pub enum Body {
     Translate(Box<Translate>),
     /// Bytes nobody reads here.
     Through(Box<Through>),
+    /// What happens, as it happens.
+    Feed(Box<Feed>),
 }
 
 impl Body {
@@ -26,7 +29,7 @@ impl Body {
     pub fn into_whole(self) -> Bytes {
         match self {
             Self::Full(bytes) => bytes,
-            Self::Relay(_) | Self::Translate(_) | Self::Through(_) => Bytes::new(),
+            Self::Relay(_) | Self::Translate(_) | Self::Through(_) | Self::Feed(_) => Bytes::new(),
         }
     }
 }
@@ -54,6 +57,7 @@ impl http_body::Body for Body {
             Self::Relay(relay) => relay.poll_chunk(cx).map(|chunk| chunk.map(Ok)),
             Self::Translate(translate) => translate.poll_chunk(cx).map(|chunk| chunk.map(Ok)),
             Self::Through(through) => through.poll_chunk(cx),
+            Self::Feed(feed) => feed.poll_chunk(cx).map(|chunk| chunk.map(Ok)),
         };
         chunk.map(|chunk| chunk.map(|bytes| bytes.map(Frame::data)))
     }
@@ -65,7 +69,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Relay(_) | Self::Translate(_) | Self::Through(_) => SizeHint::default(),
+            Self::Relay(_) | Self::Translate(_) | Self::Through(_) | Self::Feed(_) => SizeHint::default(),
         }
     }
 }
@@ -75,7 +79,7 @@ impl LastWords for Body {
         match self.get_mut() {
             Self::Relay(relay) => Some(relay.cut_short()),
             Self::Translate(translate) => Some(translate.cut_short()),
-            Self::Full(_) | Self::Through(_) => None,
+            Self::Full(_) | Self::Through(_) | Self::Feed(_) => None,
         }
     }
 

@@ -3,6 +3,8 @@
 //! A meter is settled by whoever delivers the answer; dropped unsettled, it files the request as abandoned. It computes
 //! no price, writes nothing and never waits. Tests: `it/usage.rs`.
 
+mod tell;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use waypost_wire::loss::Losses;
 use super::queue::Queues;
 use crate::app::App;
 use crate::clock::Clock;
+use crate::events::Events;
 use crate::records::Records;
 
 /// What is known of a request when it is admitted.
@@ -40,6 +43,7 @@ pub struct Meter {
     records: Records,
     clock: Clock,
     queues: Arc<Queues>,
+    events: Arc<Events>,
     /// The attempt that answers, and its place in the trail.
     claim: Option<(Claim, usize)>,
     trail: Vec<AttemptRecord>,
@@ -78,11 +82,12 @@ impl Meter {
             planned_us: Some(micros(Instant::now())),
             ..Stages::default()
         };
-        Self {
+        let meter = Self {
             opened,
             records: app.records.clone(),
             clock: app.clock,
             queues: Arc::clone(&app.queues),
+            events: Arc::clone(&app.events),
             claim: None,
             trail: Vec::new(),
             stages,
@@ -96,7 +101,9 @@ impl Meter {
             status: 200,
             translated: false,
             settled: false,
-        }
+        };
+        meter.tell_start();
+        meter
     }
 
     pub fn request_id(&self) -> &str {
@@ -129,11 +136,17 @@ impl Meter {
             status: None,
             hedge,
         });
+        self.tell_attempt(claim, hedge);
         Trial { place: self.trail.len() - 1, began }
     }
 
     /// An upstream call is over without having answered.
     pub fn end(&mut self, trial: &Trial, outcome: AttemptOutcome, status: Option<u16>) {
+        self.judge(trial, outcome, status);
+        self.tell_end(trial.place);
+    }
+
+    fn judge(&mut self, trial: &Trial, outcome: AttemptOutcome, status: Option<u16>) {
         let ended_us = micros(self.opened.at.elapsed());
         if let Some(record) = self.trail.get_mut(trial.place) {
             *record = AttemptRecord { ended_us, outcome, status, ..record.clone() };
@@ -143,7 +156,7 @@ impl Meter {
     /// An upstream call answers. Its claim is kept until the answer is delivered.
     pub fn answered(&mut self, claim: Claim, trial: Trial, status: u16) {
         self.deployment = Some(Arc::clone(&claim.deployment.label));
-        self.end(&trial, AttemptOutcome::Answered, Some(status));
+        self.judge(&trial, AttemptOutcome::Answered, Some(status));
         self.stages.answered_us = Some(micros(self.opened.at.elapsed()));
         self.claim = Some((claim, trial.place));
     }
@@ -242,7 +255,8 @@ impl Meter {
     /// The provider's part of the answer is over because of this error. `class` says what the deployment is to blame for.
     pub fn fail(&mut self, error: &GatewayError, class: Option<Class>) {
         if let (Some((claim, _)), Some(class)) = (&mut self.claim, class) {
-            let _ = claim.cut(class, self.clock.now());
+            let moved = claim.cut(class, self.clock.now());
+            self.events.note_transition(&claim.deployment, moved);
         }
         tracing::warn!(
             request.id = %self.opened.request_id,
@@ -271,11 +285,13 @@ impl Meter {
         }
         match outcome {
             Outcome::Complete => {
-                let _ = claim.succeed(self.clock.now());
+                let moved = claim.succeed(self.clock.now());
+                self.events.note_transition(&claim.deployment, moved);
             }
             Outcome::Broken | Outcome::Abandoned | Outcome::Failed => {}
         }
         drop(claim);
+        self.tell_end(place);
     }
 
     /// Files the record. Later calls, and the drop, file nothing.
@@ -291,11 +307,12 @@ impl Meter {
         };
         let clamped = clamp(&mut usage);
         self.release(outcome, &usage);
+        self.tell_left();
         // Also where no attempt answered: whatever it held is given back by now.
         self.queues.freed();
         self.stages.first_token_us = self.first_token.map(|at| micros(at.duration_since(self.opened.at)));
         let millis = |until: Instant| until.duration_since(self.opened.at).as_millis() as u64;
-        self.records.file(UsageRecord {
+        let record = UsageRecord {
             request_id: Arc::clone(&self.opened.request_id),
             key: Arc::clone(&self.opened.key),
             model: self.opened.model.clone(),
@@ -313,7 +330,9 @@ impl Meter {
             clamped,
             latency_ms: millis(Instant::now()),
             first_token_ms: self.first_token.map(millis),
-        });
+        };
+        self.tell_settled(&record);
+        self.records.file(record);
     }
 }
 

@@ -1,6 +1,12 @@
 //! Looking at a running gateway and steering it: who may, what is shown, what a reset does, and that no secret is anywhere.
 
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
 use serde_json::{Value, json};
+use waypost_core::config::{Config, Format, Server};
+use waypost_gateway::jobs::Jobs;
+use waypost_gateway::reload::{self, Source};
 use waypost_testkit::{Answer, Request, Script, Upstream, fixtures};
 
 use crate::harness::{Gateway, KEY};
@@ -298,4 +304,46 @@ async fn no_view_holds_a_secret() {
             assert!(!text.contains(secret), "{path} tells {secret}");
         }
     }
+}
+
+// === reloads ===
+
+/// A source whose text a test changes.
+struct Text(Arc<Mutex<String>>);
+
+impl Source for Text {
+    fn load(&mut self) -> Result<Config, Vec<String>> {
+        let parsed = Config::parse(&self.0.lock().unwrap(), Format::Yaml, "w.yaml", &|_| None);
+        parsed.map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+
+    fn watched(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+}
+
+#[tokio::test]
+async fn an_ordered_reload_is_answered_with_what_came_of_it() {
+    let gateway = gateway("", &[channel("a", "http://127.0.0.1:9", "")]).await;
+    let text = Arc::new(Mutex::new(format!("admin: {{token: {TOKEN}}}\nkeys: [{{name: new, key: {KEY}}}]")));
+    let jobs = Jobs::new();
+    let source = Box::new(Text(Arc::clone(&text)));
+    jobs.spawn("reload", reload::run(Arc::clone(&gateway.app), source, Server::default(), jobs.clone()));
+    let report = loop {
+        let answer = post(&gateway, "/admin/reload").await;
+        if answer.status == 200 {
+            break answer.json();
+        }
+    };
+    assert_eq!((&report["ok"], &report["trigger"], &report["generation"]), (&json!(true), &json!("order"), &json!(2)));
+    assert_eq!(shown(&gateway, "/admin/config").await["keys"][0]["name"], "new");
+
+    *text.lock().unwrap() = "chanels: []".to_owned();
+    let refused = post(&gateway, "/admin/reload").await;
+    let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert_eq!(refused.status, 400);
+    assert!(message.contains("w.yaml:1:1") && message.contains("channels"), "{message}");
+    let last = shown(&gateway, "/admin").await["last_reload"].clone();
+    assert_eq!((&last["ok"], &last["refused"], &last["generation"]), (&json!(false), &json!(1), &json!(2)));
+    assert!(jobs.drain(tokio::time::Instant::now() + std::time::Duration::from_secs(5)).await.is_empty());
 }

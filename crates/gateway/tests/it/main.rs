@@ -15,6 +15,7 @@ mod dialects;
 mod discovery;
 mod drain;
 mod edge;
+mod events;
 mod failover;
 mod hang_up;
 mod harness;
