@@ -19,6 +19,7 @@ use waypost_core::snapshot::{Deployment, Snapshot};
 use crate::clock::Clock;
 use crate::discovery::Discovery;
 use crate::events::{Event, Events};
+use crate::http::api::health::ToldLately;
 use crate::http::cors::{self, Verdict};
 use crate::pipeline::meter::Chain;
 use crate::pipeline::queue::Queues;
@@ -42,6 +43,7 @@ pub struct App {
     /// How much is tried again, over all requests.
     pub traffic: Traffic,
     pub queues: Arc<Queues>,
+    pub health: ToldLately,
     /// What happens, for whoever listens.
     pub events: Arc<Events>,
     /// What accounts have said of the models they have; part of every configuration that is taken into use.
@@ -113,6 +115,7 @@ impl App {
             clock: Clock::default(),
             traffic: Traffic::default(),
             queues: Arc::default(),
+            health: ToldLately::default(),
             events: Arc::default(),
             discovery: Arc::default(),
             reloads: Orders::default(),

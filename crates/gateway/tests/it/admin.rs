@@ -339,7 +339,11 @@ async fn an_ordered_reload_is_answered_with_what_came_of_it() {
     assert_eq!(shown(&gateway, "/admin/config").await["keys"][0]["name"], "new");
 
     *text.lock().unwrap() = "chanels: []".to_owned();
+    let mut live = Request::get("/admin/events").bearer(TOKEN).open(gateway.url()).await;
+    assert!(live.next().await.is_some());
     let refused = post(&gateway, "/admin/reload").await;
+    let heard = live.next_event().await.unwrap().what.json();
+    assert_eq!((&heard["event"], &heard["ok"], &heard["trigger"]), (&json!("reload"), &json!(false), &json!("order")));
     let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
     assert_eq!(refused.status, 400);
     assert!(message.contains("w.yaml:1:1") && message.contains("channels"), "{message}");

@@ -2,9 +2,13 @@
 //! Needs no key, so it names no channel and no secret; whoever presents the admin token is told names, too. Decides when the
 //! gateway is ready: not while it stops, and not while nothing at all can be tried. Tests: `it/v1/health.rs`.
 
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Map, Value, json};
 use waypost_core::health::view::{self, ChannelView, Count};
+use waypost_core::moment::Moment;
 use waypost_core::snapshot::Snapshot;
 
 use crate::app::App;
@@ -23,12 +27,56 @@ pub fn answer(app: &App, depth: HealthDepth, headers: &HeaderMap) -> Response<Bo
     if depth == HealthDepth::Ready {
         return reply::json(ready.status(), &json!({ "status": ready.word(), "ready": ready == Ready::Yes }));
     }
-    let mut body = summary(app, &live.snapshot, ready);
-    if depth == HealthDepth::Detailed {
-        let names = admin::is_administrator(&live.snapshot, headers);
-        body.extend(details(app, &live.snapshot, names));
+    let mut body = match depth {
+        HealthDepth::Detailed if admin::is_administrator(&live.snapshot, headers) => {
+            let mut body = summary(app, &live.snapshot);
+            body.extend(details(app, &live.snapshot, true));
+            body
+        }
+        HealthDepth::Detailed => app.health.detailed.get(app.clock.now(), || {
+            let mut body = summary(app, &live.snapshot);
+            body.extend(details(app, &live.snapshot, false));
+            body
+        }),
+        HealthDepth::Summary | HealthDepth::Live | HealthDepth::Ready => {
+            app.health.summary.get(app.clock.now(), || summary(app, &live.snapshot))
+        }
+    };
+    if ready != Ready::Yes {
+        body.insert("status".to_owned(), ready.word().into());
     }
     reply::json(ready.status(), &Value::Object(body))
+}
+
+/// What everybody was told lately. With many deployments counting takes a while, and whoever asks needs no key.
+#[derive(Default)]
+pub struct ToldLately {
+    summary: Told,
+    detailed: Told,
+}
+
+/// With more deployments than this, an answer is given again for a while.
+const MANY: u64 = 2000;
+/// For so long.
+const FRESH: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+struct Told(Mutex<Option<(Moment, Map<String, Value>)>>);
+
+impl Told {
+    /// The last answer if it is fresh, else a new one; only one is made at a time.
+    fn get(&self, now: Moment, make: impl FnOnce() -> Map<String, Value>) -> Map<String, Value> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((at, body)) = &*last
+            && now.since(*at) < FRESH
+        {
+            return body.clone();
+        }
+        let body = make();
+        let total = body.get("deployments").and_then(|count| count.get("total")).and_then(Value::as_u64);
+        *last = total.filter(|total| *total > MANY).map(|_| (now, body.clone()));
+        body
+    }
 }
 
 /// Shall a balancer send requests here?
@@ -70,13 +118,12 @@ impl Ready {
 }
 
 /// Numbers only. `healthy` and `total` are those of the channels.
-fn summary(app: &App, snapshot: &Snapshot, ready: Ready) -> Map<String, Value> {
+fn summary(app: &App, snapshot: &Snapshot) -> Map<String, Value> {
     let counts = view::counts(snapshot, app.clock.now());
     let Count { healthy, total } = counts.channels;
     let ill = [counts.channels, counts.deployments, counts.credentials].iter().any(|count| count.healthy < count.total);
-    let word = if ready == Ready::Yes && ill { "degraded" } else { ready.word() };
     object(json!({
-        "status": word,
+        "status": if ill { "degraded" } else { "ok" },
         "version": env!("CARGO_PKG_VERSION"),
         "healthy": healthy,
         "total": total,
@@ -138,5 +185,24 @@ fn object(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn body(total: u64) -> Map<String, Value> {
+        object(json!({ "deployments": { "healthy": 0, "total": total } }))
+    }
+
+    #[test]
+    fn a_costly_answer_is_given_again_for_a_second_and_a_cheap_one_is_always_new() {
+        let told = Told::default();
+        let first = told.get(Moment::seconds(5), || body(MANY + 1));
+        assert_eq!(told.get(Moment::seconds(5), || body(MANY + 2)), first);
+        let second = told.get(Moment::seconds(6), || body(7));
+        assert_ne!(second, first);
+        assert_eq!(told.get(Moment::seconds(6), || body(8)), body(8));
     }
 }
