@@ -279,7 +279,7 @@ async fn the_configuration_is_shown_without_its_secrets_000_05() {
     assert_eq!((&main["models"][0]["name"], &main["models"][0]["weight"]), (&json!("m"), &json!(7)));
     assert_eq!(config["keys"], json!([{"name": "test", "key": "***", "enabled": true, "models": ["*"]}]));
     assert_eq!((&config["retry"]["max_attempts"], &config["routing"]["queue"]["wait_ms"]), (&json!(7), &json!(3000)));
-    assert_eq!(config["routing"]["strategies"]["m"], "least_busy");
+    assert_eq!(config["routing"]["models"]["m"], json!({"strategy": "least_busy", "hedge": null}));
     assert_eq!(config["admin"], json!({"token": "***", "metrics": "token"}));
 }
 

@@ -10,7 +10,7 @@ use waypost_core::health::Policy;
 use waypost_core::health::view::{LimitsView, each};
 use waypost_core::ids::ChannelId;
 use waypost_core::pattern::Pattern;
-use waypost_core::snapshot::{Channel, Snapshot};
+use waypost_core::snapshot::{Channel, Cors, Discovery, Route, Snapshot};
 
 use super::shown;
 use crate::app::App;
@@ -28,6 +28,7 @@ pub(super) fn answer(app: &App) -> Response<Body> {
             "max_connections": limits.max_connections,
             "max_requests": limits.max_requests,
             "head_timeout_ms": millis(limits.head_timeout),
+            "cors": { "origins": origins(&snapshot.cors) },
         },
         "admin": { "token": HIDDEN, "metrics": word(&snapshot.admin.metrics) },
         "open_mode": snapshot.anybody.is_some(),
@@ -74,8 +75,7 @@ fn channels(snapshot: &Snapshot) -> Vec<Value> {
         let model = json!({ "name": name, "tier": family.tier, "weight": family.weight });
         models.entry(family.channel.id).or_default().insert(name.to_owned(), model);
     }
-    let own = |channel: &Channel| models.remove(&channel.id).unwrap_or_default().into_values().collect();
-    let mut own = own;
+    let mut own = |channel: &Channel| models.remove(&channel.id).unwrap_or_default().into_values().collect();
     snapshot.channels.iter().map(|one| channel(one, own(one))).collect()
 }
 
@@ -106,6 +106,8 @@ fn channel(channel: &Channel, models: Vec<Value>) -> Value {
         "allow_private": channel.allow_private,
         "limits": LimitsView::from(channel.limits),
         "breaker": breaker(&channel.policy),
+        "cooldowns": cooldowns(&channel.policy),
+        "discovery": channel.discovery.as_ref().map(discovery),
         "models": models,
     })
 }
@@ -121,17 +123,57 @@ fn breaker(policy: &Policy) -> Value {
     })
 }
 
-fn routing(snapshot: &Snapshot) -> Value {
-    let strategies: BTreeMap<&str, &str> =
-        snapshot.routes.iter().map(|(name, route)| (&**name, route.strategy.name())).collect();
+fn cooldowns(policy: &Policy) -> Value {
+    let cooldowns = &policy.cooldowns;
     json!({
-        "strategies": strategies,
+        "rate_limit_ms": millis(cooldowns.rate_limit.0),
+        "timeout_ms": millis(cooldowns.timeout.0),
+        "server_error_ms": millis(cooldowns.server_error.0),
+        "no_money_ms": millis(cooldowns.no_money.0),
+        "forbidden_ms": millis(cooldowns.forbidden.0),
+        "model_missing_ms": millis(cooldowns.model_missing.0),
+        "dead_key_ms": millis(cooldowns.dead_key.0),
+    })
+}
+
+fn discovery(discovery: &Discovery) -> Value {
+    let words = |patterns: &[Pattern]| patterns.iter().map(|one| one.as_str().to_owned()).collect::<Vec<_>>();
+    json!({
+        "every_ms": millis(discovery.every),
+        "include": words(&discovery.include),
+        "exclude": words(&discovery.exclude),
+    })
+}
+
+fn origins(cors: &Cors) -> Vec<String> {
+    let mut origins: Vec<_> = cors.origins.iter().map(|origin| String::from_utf8_lossy(origin).into_owned()).collect();
+    origins.sort();
+    origins.extend(cors.any.then(|| "*".to_owned()));
+    origins
+}
+
+fn routing(snapshot: &Snapshot) -> Value {
+    let models = snapshot.routes.iter().map(|(name, route)| (&**name, way(route)));
+    let models: BTreeMap<&str, Value> = models.collect();
+    json!({
+        "models": models,
         "queue": {
             "enabled": snapshot.queue.enabled,
             "wait_ms": millis(snapshot.queue.wait.0),
             "size": snapshot.queue.size,
         },
     })
+}
+
+fn way(route: &Route) -> Value {
+    let hedge = route.hedge.enabled.then(|| {
+        json!({
+            "percentile": route.hedge.percentile,
+            "after_ms": millis(route.hedge.after.0),
+            "max_percent": route.hedge.max_percent,
+        })
+    });
+    json!({ "strategy": route.strategy.name(), "hedge": hedge })
 }
 
 fn retry(snapshot: &Snapshot) -> Value {
