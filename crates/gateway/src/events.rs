@@ -46,6 +46,9 @@ pub enum Event<'e> {
         attempt: usize,
         deployment: &'e str,
         credential: &'e str,
+        /// It finds out whether the deployment is well again.
+        trial: bool,
+        /// It is beside one that is slow to begin.
         hedge: bool,
     },
     /// It is over.
@@ -72,7 +75,7 @@ pub enum Event<'e> {
         first_token_ms: Option<u64>,
         latency_ms: u64,
     },
-    /// A deployment was isolated, is tried out, or is back.
+    /// A deployment was isolated, or is back.
     Breaker { deployment: &'e str, channel: &'e str, model: &'e str, from: &'static str, to: &'static str },
     /// A configuration was taken into use, or refused.
     Reload { trigger: &'static str, ok: bool, errors: &'e [String], generation: u64 },

@@ -53,6 +53,9 @@ pub struct Arguments {
     /// What is logged: error, warn, info, debug or trace, or a filter by module.
     #[arg(long, env = "LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
     log_level: String,
+    /// Logs as with --log-level debug, whatever else is said.
+    #[arg(long)]
+    debug: bool,
 }
 
 #[derive(Subcommand, Clone, Debug)]
@@ -111,7 +114,7 @@ fn check(arguments: &Arguments) -> Result<(), StartError> {
 
 async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let style = log_style(arguments);
-    log_to_stderr(style, &arguments.log_level)?;
+    log_to_stderr(style, if arguments.debug { "debug" } else { &arguments.log_level })?;
     let chosen = choose(arguments)?;
     let settings = chosen.config.server.clone();
     let states = States::default();

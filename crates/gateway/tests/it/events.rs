@@ -7,6 +7,7 @@ use tokio::time::timeout;
 use waypost_testkit::{Live, Request, Script, Upstream, fixtures};
 
 use crate::harness::{Gateway, KEY};
+use crate::start::Waypost;
 
 const TOKEN: &str = "an-admin-token-0123456789";
 const CHAT: &str = "/v1/chat/completions";
@@ -85,7 +86,7 @@ async fn every_stage_of_a_request_is_heard_in_its_order_000_09_000_69() {
     assert_eq!((&data(0)["operation"], &data(0)["stream"]), (&json!("chat"), &json!(false)));
     assert_eq!((&data(1)["strategy"], &data(1)["deployments"]), (&json!("weighted"), &json!(["ill/m", "good/m"])));
     assert_eq!(
-        (&data(2)["attempt"], &data(2)["deployment"], &data(2)["hedge"]),
+        (&data(2)["attempt"], &data(2)["deployment"], &data(2)["trial"]),
         (&json!(1), &json!("ill/m"), &json!(false))
     );
     assert_eq!((&data(3)["outcome"], &data(3)["status"]), (&json!("server_error"), &json!(500)));
@@ -180,4 +181,12 @@ async fn nobody_listens_without_the_token() {
         assert_eq!(request.send(gateway.url()).await.status, 401);
     }
     assert!(!gateway.app.events.is_watched());
+}
+
+#[tokio::test]
+async fn with_debug_the_log_says_why_a_request_was_refused_000_69() {
+    let mut waypost = Waypost::new().arguments(&["--port", "0", "--debug"]).env("LOG_LEVEL", "info").start().await;
+    assert_eq!(Request::post(CHAT, ASK).bearer("wp-wrong").send(waypost.url()).await.status, 401);
+    waypost.hear("\"message\":\"refused\"").await;
+    assert!(!waypost.heard().contains("wp-wrong"));
 }

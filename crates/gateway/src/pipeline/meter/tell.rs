@@ -34,6 +34,7 @@ impl Meter {
             attempt: self.trail.len(),
             deployment: &claim.deployment.label,
             credential: claim.credential().map_or("", |credential| &credential.label),
+            trial: claim.is_trial(),
             hedge,
         });
     }
