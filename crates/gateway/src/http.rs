@@ -110,18 +110,29 @@ async fn dispatch(
         }
         _ if app.is_draining() => Err(GatewayError::shutting_down()),
         _ if peer.overloaded => Err(GatewayError::overloaded(OVERLOAD_PAUSE)),
-        Endpoint::ChatCompletions => pipeline::run(app, inbound(arrival, Operation::Chat, "chat/completions")).await,
-        Endpoint::Responses => pipeline::run(app, inbound(arrival, Operation::Chat, "responses")).await,
-        Endpoint::Messages => pipeline::run(app, inbound(arrival, Operation::Chat, "messages")).await,
-        Endpoint::Completions => pipeline::run(app, inbound(arrival, Operation::Completions, "completions")).await,
-        Endpoint::Embeddings => pipeline::run(app, inbound(arrival, Operation::Embeddings, "embeddings")).await,
+        Endpoint::ChatCompletions => asked(app, arrival, Operation::Chat, "chat/completions").await,
+        Endpoint::Responses => asked(app, arrival, Operation::Chat, "responses").await,
+        Endpoint::Messages => asked(app, arrival, Operation::Chat, "messages").await,
+        Endpoint::Completions => asked(app, arrival, Operation::Completions, "completions").await,
+        Endpoint::Embeddings => asked(app, arrival, Operation::Embeddings, "embeddings").await,
+        Endpoint::PassThrough { rest } => asked(app, arrival, Operation::Passthrough, rest).await,
         Endpoint::CountTokens => {
-            pipeline::count(app, inbound(arrival, Operation::CountTokens, "messages/count_tokens")).await
+            Box::pin(pipeline::count(app, inbound(arrival, Operation::CountTokens, "messages/count_tokens"))).await
         }
         Endpoint::Models => api::models::list(app, &arrival),
         Endpoint::Model { id } => api::models::one(app, &arrival, id),
-        Endpoint::PassThrough { rest } => pipeline::run(app, inbound(arrival, Operation::Passthrough, rest)).await,
     }
+}
+
+/// Walks the corridor. On the heap, because a connection keeps the room of what it once awaited, and would be moved with it:
+/// so the room is given back once the head of the answer is out.
+fn asked<'a>(
+    app: &'a App,
+    arrival: Arrival,
+    operation: Operation,
+    rest: &str,
+) -> Pin<Box<dyn Future<Output = Result<Response<Body>, GatewayError>> + Send + 'a>> {
+    Box::pin(pipeline::run(app, inbound(arrival, operation, rest)))
 }
 
 fn inbound(arrival: Arrival, operation: Operation, rest: &str) -> Inbound {

@@ -12,6 +12,7 @@ pub mod simulate;
 
 use http::Response;
 use waypost_core::access::{self, Caller};
+use waypost_core::dice::Dice;
 use waypost_core::error::{GatewayError, Kind};
 use waypost_core::route::{self, Plan};
 
@@ -26,8 +27,9 @@ pub async fn run(app: &App, inbound: Inbound) -> Result<Response<Body>, GatewayE
     let live = app.live();
     let caller = access::identify(&live.snapshot, inbound.token())?;
     let call = Call::read(app, inbound).await?;
-    let plan = route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut app.dice())?;
-    follow(app, &live, caller, plan, call).await
+    let mut dice = app.dice();
+    let plan = route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut dice)?;
+    follow(app, &live, caller, plan, call, dice).await
 }
 
 /// Answers a request for a token count: from an upstream that can count, else from the tokenizer.
@@ -35,8 +37,9 @@ pub async fn count(app: &App, inbound: Inbound) -> Result<Response<Body>, Gatewa
     let live = app.live();
     let caller = access::identify(&live.snapshot, inbound.token())?;
     let call = Call::read(app, inbound).await?;
-    match route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut app.dice()) {
-        Ok(plan) => follow(app, &live, caller, plan, call).await,
+    let mut dice = app.dice();
+    match route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut dice) {
+        Ok(plan) => follow(app, &live, caller, plan, call, dice).await,
         Err(error) if error.kind() == Kind::NoDeployment => {
             let body = call.body().cloned().unwrap_or_default();
             count_tokens::count_here(call.face, &body, &call.peek).await
@@ -51,10 +54,11 @@ async fn follow(
     caller: &Caller,
     mut plan: Plan<'_>,
     call: Call,
+    dice: Dice,
 ) -> Result<Response<Body>, GatewayError> {
     let mut meter = Meter::start(call.opened(caller), app);
     meter.planned(&plan);
-    match attempt::first_success(app, live, &mut plan, &call, &mut meter).await {
+    match attempt::first_success(app, live, &mut plan, &call, &mut meter, dice).await {
         Ok(answer) => Ok(deliver::reply(app, live, &call, answer, meter)),
         Err(error) => {
             meter.refuse(&error);

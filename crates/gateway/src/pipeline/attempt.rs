@@ -92,11 +92,12 @@ pub async fn first_success(
     plan: &mut Plan<'_>,
     call: &Call,
     meter: &mut Meter,
+    dice: Dice,
 ) -> Result<Answer, GatewayError> {
     let deadline = call.at + plan.total().unwrap_or(Duration::from_secs(600));
-    let mut attempts = Attempts { app, live, call, meter, tally: Tally::default(), deadline, dice: app.dice() };
+    let mut attempts = Attempts { app, live, call, meter, tally: Tally::default(), deadline, dice };
     app.traffic.request(app.clock.now());
-    let mut claim = queue::first(app, live, plan, call, attempts.meter, deadline).await?;
+    let mut claim = queue::first(app, live, plan, call, attempts.meter, deadline, &mut attempts.dice).await?;
     loop {
         let verdict = match attempts.make(plan, claim).await {
             Ok(answer) => return Ok(answer),
@@ -128,7 +129,8 @@ impl Attempts<'_> {
     /// Makes one attempt, or two where the first is slow to begin and the route hedges.
     async fn make(&mut self, plan: &mut Plan<'_>, claim: Claim) -> Result<Answer, Lost> {
         if let Some(wait) = hedge::patience(self, plan) {
-            return hedge::race(self, plan, claim, wait).await;
+            // On the heap: it is rare, and holds two exchanges.
+            return Box::pin(hedge::race(self, plan, claim, wait)).await;
         }
         let ready = self.ready(&claim).map_err(Lost::Said)?;
         let trial = self.meter.begin(&claim, ready.is_translated(), false);

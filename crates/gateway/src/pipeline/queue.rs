@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use waypost_core::GatewayError;
+use waypost_core::dice::Dice;
 use waypost_core::route::{Blocked, Claim, Plan};
 
 use super::call::Call;
@@ -90,17 +91,30 @@ pub async fn first(
     call: &Call,
     meter: &mut Meter,
     deadline: Instant,
+    dice: &mut Dice,
 ) -> Result<Claim, GatewayError> {
-    let model = call.model.as_deref().unwrap_or_default();
-    let told = |blocked: Blocked| blocked.into_error(call.model.as_deref(), app.clock.now());
-    let mut dice = app.dice();
     let mut blocked = None;
-    if !app.queues.is_waiting(model) {
-        match plan.claim(call.tokens(), app.clock.now(), &mut dice) {
+    if !app.queues.is_waiting(call.model.as_deref().unwrap_or_default()) {
+        match plan.claim(call.tokens(), app.clock.now(), dice) {
             Ok(claim) => return Ok(claim),
             Err(why) => blocked = Some(why),
         }
     }
+    // On the heap: it is rare, and every request would carry its room.
+    Box::pin(in_line(app, live, plan, call, meter, (deadline, blocked, dice))).await
+}
+
+/// The first attempt of a request that has to wait, if that is any use.
+async fn in_line(
+    app: &App,
+    live: &Live,
+    plan: &mut Plan<'_>,
+    call: &Call,
+    meter: &mut Meter,
+    (deadline, blocked, dice): (Instant, Option<Blocked>, &mut Dice),
+) -> Result<Claim, GatewayError> {
+    let model = call.model.as_deref().unwrap_or_default();
+    let told = |blocked: Blocked| blocked.into_error(call.model.as_deref(), app.clock.now());
     let settings = &live.snapshot.queue;
     let began = Instant::now();
     let until = deadline.min(began + settings.wait.0);
@@ -119,8 +133,8 @@ pub async fn first(
         // Registered before looking, so that what is freed meanwhile is not missed.
         let freed = app.queues.freed.notified();
         let now = app.clock.now();
-        plan.afresh(&call.query(), live.snapshot.retry.max_attempts, now, &mut dice);
-        let why = match plan.claim(call.tokens(), now, &mut dice) {
+        plan.afresh(&call.query(), live.snapshot.retry.max_attempts, now, dice);
+        let why = match plan.claim(call.tokens(), now, dice) {
             Ok(claim) if front.is_ok() => {
                 meter.queued(began.elapsed());
                 return Ok(claim);
