@@ -247,7 +247,7 @@ impl Attempts<'_> {
 fn covers(statuses: Option<&[u16]>, judged: Judged) -> bool {
     let (Some(statuses), Some(status)) = (statuses, judged.status) else { return true };
     match judged.class {
-        Class::CredentialDead | Class::NoMoney | Class::Forbidden | Class::ModelMissing => true,
+        Class::CredentialDead | Class::NoMoney | Class::Forbidden | Class::RegionBlocked | Class::ModelMissing => true,
         Class::BadRequest
         | Class::RateLimited
         | Class::Overloaded
