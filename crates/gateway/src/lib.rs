@@ -8,6 +8,7 @@ pub mod events;
 pub mod http;
 pub mod jobs;
 pub mod pipeline;
+pub mod probe;
 pub mod records;
 pub mod reload;
 pub mod seals;

@@ -22,6 +22,7 @@ use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
 use crate::http;
 use crate::jobs::Jobs;
+use crate::probe;
 use crate::records::{LogStyle, Records, write_access_log};
 use crate::reload;
 use crate::serve::{Edge, Limits, Signals, WATCH_EVERY};
@@ -151,6 +152,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let reloads = app.reloads.clone();
     let discovery = Arc::clone(&app.discovery).run(Arc::clone(&app), jobs.clone(), move || reloads.tell_news());
     jobs.spawn("model discovery", discovery);
+    jobs.spawn("probes", probe::run(Arc::clone(&app), jobs.clone()));
     let certs = certificate(&settings)?;
     let listener = listen(&settings.host, settings.port).await?;
     let address =

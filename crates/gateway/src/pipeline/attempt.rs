@@ -26,6 +26,7 @@ use waypost_wire::chat::Response;
 use waypost_wire::dialect::{Survey, Tap};
 use waypost_wire::loss::Losses;
 
+pub(crate) use self::send::trouble;
 use self::send::{Ready, exchange};
 use super::call::Call;
 use super::deliver::{Change, Opening};

@@ -24,6 +24,7 @@ mod identity;
 mod limits;
 mod mappings;
 mod outage;
+mod probes;
 mod providers;
 mod relay;
 mod reload;
