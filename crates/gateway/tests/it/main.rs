@@ -10,6 +10,7 @@ mod catalogue;
 mod checklist_001;
 mod checklist_002;
 mod checklist_003;
+mod cli;
 mod cors;
 mod dialects;
 mod discovery;
