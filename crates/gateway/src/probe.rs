@@ -8,6 +8,7 @@ mod finding;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use waypost_core::config::ProbeKind;
 use waypost_core::snapshot::{Channel, Credential};
 
@@ -37,6 +38,28 @@ impl Tested {
             (finding, _) => finding.sentence(),
         }
     }
+
+    /// All of it, for scripts.
+    pub fn report(&self, channel: &Channel, credential: &Credential) -> Value {
+        let wait = match self.finding {
+            Finding::Limited { retry_after } => retry_after.map(millis),
+            _ => None,
+        };
+        json!({
+            "channel": *channel.name,
+            "credential": *credential.label,
+            "finding": self.finding.name(),
+            "status": self.status,
+            "latency_ms": millis(self.latency),
+            "retry_after_ms": wait,
+            "model": self.model.as_deref(),
+            "message": self.sentence(),
+        })
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Asks one key of a channel for one word of a model, or for its list of models where no model is known. Takes at most

@@ -111,7 +111,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
         Some(Command::Test(Testing::Channels(wanted))) => {
             return test::run(&choose(&arguments)?.config, wanted).await.map_err(StartError);
         }
-        Some(Command::Health(wanted)) => return health::run(wanted, arguments.port).await.map_err(StartError::one),
+        Some(Command::Health(wanted)) => return health::run(wanted).await.map_err(StartError::one),
         Some(Command::Selftest(wanted)) => return Ok(selftest::run(wanted).await),
         Some(Command::Mock(wanted)) => return mock::run(wanted).await.map_err(StartError::one),
         None => serve(&arguments).await?,

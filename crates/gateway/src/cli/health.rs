@@ -11,7 +11,7 @@ use http::{HeaderMap, Method, Uri};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::say;
+use super::print::say;
 use crate::jobs::Jobs;
 use crate::upstream::{
     Failure, HttpTransport, Origin, OutBody, Outgoing, PoolSettings, Target, Timeouts, TlsOptions, TlsProfile,
@@ -26,9 +26,12 @@ const MAX_ANSWER: u64 = 1 << 20;
 /// Whom to ask, and how that is told.
 #[derive(Args, Clone, Debug)]
 pub struct Health {
-    /// Where the gateway listens [default: http://127.0.0.1:3000, or the port of PORT].
+    /// Where the gateway listens [default: http://127.0.0.1 and the port].
     #[arg(long, env = "WAYPOST_URL")]
     url: Option<String>,
+    /// The port on this machine, where no URL is given.
+    #[arg(long, env = "PORT", default_value_t = 3000)]
+    port: u16,
     /// Accept any certificate; only for a gateway on this machine.
     #[arg(long)]
     insecure: bool,
@@ -45,8 +48,8 @@ struct Said {
 }
 
 /// Asks, prints one line, and gives the exit code. An error if the address is none.
-pub async fn run(wanted: &Health, port: Option<u16>) -> Result<ExitCode, String> {
-    let url = wanted.url.clone().unwrap_or_else(|| format!("http://127.0.0.1:{}", port.unwrap_or(3000)));
+pub async fn run(wanted: &Health) -> Result<ExitCode, String> {
+    let url = wanted.url.clone().unwrap_or_else(|| format!("http://127.0.0.1:{}", wanted.port));
     let origin = origin(&url, wanted.insecure)?;
     let began = Instant::now();
     let heard = ask(&origin).await;
@@ -113,10 +116,10 @@ fn line(url: &str, heard: &Result<Said, Unheard>, took: Duration) -> String {
             let word = if said.ready { "ready" } else { "not ready" };
             let number = |key: &str| said.summary.get(key).and_then(Value::as_u64).unwrap_or_default();
             let version = said.summary.get("version").and_then(Value::as_str).unwrap_or("?");
-            let (channels, models) = (number("channels"), number("models"));
+            let (healthy, total) = (number("healthy"), number("total"));
             let status = said.summary.get("status").and_then(Value::as_str).unwrap_or("?");
             let millis = took.as_millis();
-            format!("{word}: {url} is {status}, version {version}, {channels} channels, {models} models, {millis} ms")
+            format!("{word}: {url} is {status}, version {version}, {healthy} of {total} channels are well, {millis} ms")
         }
         Err(reason) => format!("not reachable: {url}: {reason}"),
     }

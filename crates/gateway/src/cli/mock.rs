@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 use waypost_core::operation::Operation;
 
-use super::say;
+use super::print::say;
 use crate::http::router::{Endpoint, Route, route};
 use crate::jobs::Jobs;
 use crate::serve::{BodyError, Edge, LastWords, Limits, Signals, check_head, read_body};
@@ -102,7 +102,7 @@ fn operation(endpoint: &Endpoint<'_>) -> Option<Operation> {
         Endpoint::Models | Endpoint::Model { .. } => Some(Operation::Models),
         Endpoint::Health { .. } => None,
         // Nothing is there: the simulator says so in the caller's dialect.
-        Endpoint::PassThrough { .. } | Endpoint::MethodNotAllowed { .. } | Endpoint::NotFound => {
+        Endpoint::PassThrough { .. } | Endpoint::MethodNotAllowed { .. } | Endpoint::Admin | Endpoint::NotFound => {
             Some(Operation::Passthrough)
         }
     }

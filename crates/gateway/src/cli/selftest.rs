@@ -14,7 +14,7 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 
 use self::proofs::{PROOFS, prove};
-use super::say;
+use super::print::say;
 use crate::jobs::Jobs;
 
 /// The longest one proof may take.

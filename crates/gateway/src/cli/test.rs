@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::{Semaphore, mpsc};
 use waypost_core::config::Config;
 use waypost_core::health::States;
 use waypost_core::nearest::nearest;
 use waypost_core::snapshot::{Channel, Snapshot, compile};
 
-use super::{say, table};
+use super::print::{say, table};
 use crate::app::{App, Live, Parts};
 use crate::jobs::Jobs;
 use crate::probe::{self, Finding, Tested};
@@ -51,6 +51,8 @@ struct Row {
     channel: Arc<str>,
     credential: Arc<str>,
     tested: Option<Tested>,
+    /// All of it, for scripts.
+    report: Value,
 }
 
 /// Asks, prints, and ends with 0 only if every key of every channel that is switched on works.
@@ -141,9 +143,13 @@ impl Asking {
             } else {
                 None
             };
-            let (channel, credential) = (Arc::clone(&self.channel.name), Arc::clone(&credential.label));
+            let (channel, label) = (Arc::clone(&self.channel.name), Arc::clone(&credential.label));
+            let report = match &tested {
+                Some(tested) => tested.report(&self.channel, credential),
+                None => json!({ "channel": *channel, "credential": *label, "finding": "off" }),
+            };
             // Whoever waits for the rows waits for all of them.
-            let _ = self.rows.send(Row { place: (self.at, position), channel, credential, tested });
+            let _ = self.rows.send(Row { place: (self.at, position), channel, credential: label, tested, report });
         }
     }
 }
@@ -175,25 +181,6 @@ fn print_table(rows: &[Row]) {
 }
 
 fn print_json(rows: &[Row], well: bool) {
-    let shown = |row: &Row| {
-        let Some(tested) = &row.tested else {
-            return json!({ "channel": *row.channel, "credential": *row.credential, "finding": "off" });
-        };
-        let wait = match tested.finding {
-            Finding::Limited { retry_after } => retry_after.map(|wait| wait.as_secs_f64()),
-            _ => None,
-        };
-        json!({
-            "channel": *row.channel,
-            "credential": *row.credential,
-            "finding": tested.finding.name(),
-            "status": tested.status,
-            "latency_ms": u64::try_from(tested.latency.as_millis()).unwrap_or(u64::MAX),
-            "retry_after": wait,
-            "model": tested.model.as_deref(),
-            "message": tested.sentence(),
-        })
-    };
-    let keys: Vec<_> = rows.iter().map(shown).collect();
+    let keys: Vec<&Value> = rows.iter().map(|row| &row.report).collect();
     say(&format!("{:#}", json!({ "ok": well, "keys": keys })));
 }
