@@ -2,6 +2,7 @@
 //! known to be ill, limited or out of keys is passed over, and why is remembered for the caller.
 //! Sends nothing and knows no clock. Tests are below and with the parts.
 
+mod account;
 mod blocked;
 mod claim;
 mod explain;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use waypost_wire::Dialect;
 use waypost_wire::peek::Needs;
 
+pub use account::{Change, account_answered, account_failed};
 pub use blocked::Blocked;
 pub use claim::Claim;
 pub(crate) use explain::blocked_keys;

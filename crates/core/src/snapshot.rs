@@ -7,6 +7,7 @@ mod compile;
 mod cors;
 mod discovery;
 mod family;
+mod probe;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub use compile::compile;
 pub use cors::Cors;
 pub use discovery::Discovery;
 pub use family::{Families, Family, Found};
+pub use probe::Probe;
 
 /// A compiled configuration.
 #[derive(Debug, Default)]
@@ -95,6 +97,12 @@ pub struct Channel {
     pub policy: Policy,
     /// It is asked which models it has.
     pub discovery: Option<Discovery>,
+    /// It may get requests.
+    pub enabled: bool,
+    /// It is asked whether it is well.
+    pub probe: Option<Probe>,
+    /// The public name of the model to ask it with, where one is known.
+    pub probe_model: Option<Box<str>>,
 }
 
 impl Channel {

@@ -80,6 +80,8 @@ pub enum Class {
     CredentialDead,
     NoMoney,
     Forbidden,
+    /// The provider does not serve the place that requests come from.
+    RegionBlocked,
     ModelMissing,
     RateLimited,
     Overloaded,
@@ -100,6 +102,7 @@ impl Class {
             | Self::CredentialDead
             | Self::NoMoney
             | Self::Forbidden
+            | Self::RegionBlocked
             | Self::ModelMissing
             | Self::Redirected
             | Self::RateLimited => false,
@@ -113,6 +116,7 @@ impl Class {
             Self::CredentialDead => "credential_dead",
             Self::NoMoney => "no_money",
             Self::Forbidden => "forbidden",
+            Self::RegionBlocked => "region_blocked",
             Self::ModelMissing => "model_missing",
             Self::RateLimited => "rate_limited",
             Self::Overloaded => "overloaded",
@@ -193,10 +197,28 @@ fn judge_words(remote: &RemoteError) -> Option<Verdict> {
         let error = failed("This gateway's account at the provider is out of credit.");
         return Some(credential(Class::NoMoney, error));
     }
+    if said("unsupported_country_region_territory") || tells_of_region(&remote.message) {
+        let error = failed("The provider does not serve the region that this gateway is in.");
+        // The account's other keys ask from the same place.
+        return Some(Verdict { next: Next::Deployment, ..credential(Class::RegionBlocked, error) });
+    }
     if said("overloaded_error") {
         return Some(deployment(Class::Overloaded, failed("The provider is overloaded.")));
     }
     None
+}
+
+/// The sentences of providers that have no code for it: Google, Anthropic, and relays that speak for them.
+fn tells_of_region(message: &str) -> bool {
+    const SENTENCES: [&str; 5] = [
+        "user location is not supported",
+        "not available in your region",
+        "not available in your country",
+        "unsupported countries, regions, or territories",
+        "country, region, or territory not supported",
+    ];
+    let message = message.to_ascii_lowercase();
+    SENTENCES.iter().any(|sentence| message.contains(sentence))
 }
 
 /// An error inside a success has no status to go by; its words decide, and what they leave open is the provider's.
@@ -328,7 +350,7 @@ fn rank(class: Class) -> u8 {
     match class {
         Class::ModelMissing => 0,
         Class::RateLimited => 1,
-        Class::CredentialDead | Class::NoMoney | Class::Forbidden => 2,
+        Class::CredentialDead | Class::NoMoney | Class::Forbidden | Class::RegionBlocked => 2,
         Class::Network
         | Class::Unreadable
         | Class::Redirected
@@ -403,6 +425,37 @@ mod tests {
         assert_eq!(poor.class, Class::NoMoney);
         let dead = of(400, &remote("INVALID_ARGUMENT", "", "API key not valid. Please pass a valid API key."));
         assert_eq!((dead.class, dead.next), (Class::CredentialDead, Next::Credential));
+    }
+
+    #[test]
+    fn a_region_that_is_not_served_is_told_apart_from_a_wrong_key_in_every_providers_words() {
+        let table = [
+            (
+                403,
+                "request_forbidden",
+                "unsupported_country_region_territory",
+                "Country, region, or territory not supported",
+            ),
+            (403, "forbidden", "", "Claude is not available in your region."),
+            (
+                403,
+                "forbidden",
+                "",
+                "Access to Anthropic models is not allowed from unsupported countries, regions, or territories.",
+            ),
+            (400, "FAILED_PRECONDITION", "400", "User location is not supported for the API use."),
+            (403, "", "403", "This model is not available in your region."),
+        ];
+        for (status, kind, code, message) in table {
+            let verdict = of(status, &remote(kind, code, message));
+            assert_eq!(
+                (verdict.class, verdict.blame, verdict.next, verdict.error.status()),
+                (Class::RegionBlocked, Blame::Credential, Next::Deployment, 502),
+                "{message}"
+            );
+            assert!(!verdict.error.message().contains(message), "the provider's own words are not echoed");
+        }
+        assert_eq!(of(403, &remote("permission_error", "", "Your key may not do this.")).class, Class::Forbidden);
     }
 
     #[test]

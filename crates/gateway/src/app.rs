@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue};
+use tokio::sync::watch;
 use waypost_core::dice::Dice;
 use waypost_core::error::{GatewayError, Kind, Origin as ErrorOrigin};
 use waypost_core::health::{States, Traffic, Transition};
@@ -23,6 +24,7 @@ use crate::http::api::health::ToldLately;
 use crate::http::cors::{self, Verdict};
 use crate::pipeline::meter::Chain;
 use crate::pipeline::queue::Queues;
+use crate::probe::Probes;
 use crate::records::Records;
 use crate::reload::{Orders, Report};
 use crate::seals::Seals;
@@ -51,6 +53,10 @@ pub struct App {
     /// The way to order a reload.
     pub reloads: Orders,
     last_reload: ArcSwap<Report>,
+    /// What probes have found.
+    pub probes: Probes,
+    /// Counts the configurations taken into use.
+    changes: watch::Sender<u64>,
     limits: Limits,
     /// Seeds every request's dice and id.
     entropy: u64,
@@ -119,6 +125,8 @@ impl App {
             events: Arc::default(),
             discovery: Arc::default(),
             reloads: Orders::default(),
+            probes: Probes::default(),
+            changes: watch::Sender::new(1),
             last_reload: ArcSwap::from_pointee(Report::start(unix_seconds(), Vec::new())),
             limits: parts.limits,
             entropy: parts.entropy,
@@ -140,6 +148,12 @@ impl App {
         // Only now does the old one let go of what it had; whoever still serves by it keeps that alive.
         drop(self.live.swap(Arc::new(live)));
         self.states.sweep(self.clock.now());
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Tells of every configuration that is taken into use from now on.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
     }
 
     /// What came of the last reload, or of the start.

@@ -176,7 +176,8 @@ async fn list(app: &App, live: &Live, channel: &Channel, credential: &Credential
     listing::names(&body).map_err(Unheard::Unreadable)
 }
 
-fn headers(channel: &Channel, credential: &Credential) -> HeaderMap {
+/// What every question to an account carries, apart from what is asked.
+pub(crate) fn headers(channel: &Channel, credential: &Credential) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(8);
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("waypost/", env!("CARGO_PKG_VERSION"))));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));

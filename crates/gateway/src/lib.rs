@@ -2,12 +2,14 @@
 //! The map is in ARCHITECTURE.md; tests are under `tests/it`, in one binary.
 
 pub mod app;
+pub mod cli;
 pub mod clock;
 pub mod discovery;
 pub mod events;
 pub mod http;
 pub mod jobs;
 pub mod pipeline;
+pub mod probe;
 pub mod records;
 pub mod reload;
 pub mod seals;

@@ -7,6 +7,7 @@ mod secure;
 use std::io::IsTerminal as _;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,13 @@ use waypost_core::snapshot::compile;
 use self::end::{Patience, end};
 use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
+use crate::cli::health::{self, Health};
+use crate::cli::mock::{self, Mock};
+use crate::cli::selftest::{self, Selftest};
+use crate::cli::test::{self, Testing};
 use crate::http;
 use crate::jobs::Jobs;
+use crate::probe;
 use crate::records::{LogStyle, Records, write_access_log};
 use crate::reload;
 use crate::serve::{Edge, Limits, Signals, WATCH_EVERY};
@@ -64,6 +70,15 @@ enum Command {
     Check,
     /// Prints the JSON Schema of the configuration.
     Schema,
+    /// Asks the accounts of the configuration whether their keys work.
+    #[command(subcommand)]
+    Test(Testing),
+    /// Asks a running gateway whether it is ready: exit code 0 if so, 1 if not, 2 if nobody answers.
+    Health(Health),
+    /// Proves on this machine that failover, streams, limits and breakers work. Needs no configuration and no network.
+    Selftest(Selftest),
+    /// Serves the simulator as a provider, for other gateways and applications to be tried against.
+    Mock(Mock),
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
@@ -89,15 +104,19 @@ impl std::fmt::Display for StartError {
 }
 
 /// Does what the arguments say, until a signal ends it.
-pub async fn run(arguments: Arguments) -> Result<(), StartError> {
-    match arguments.command {
-        Some(Command::Schema) => {
-            say(&format!("{:#}", Config::schema()));
-            Ok(())
+pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
+    match &arguments.command {
+        Some(Command::Schema) => say(&format!("{:#}", Config::schema())),
+        Some(Command::Check) => check(&arguments)?,
+        Some(Command::Test(Testing::Channels(wanted))) => {
+            return test::run(&choose(&arguments)?.config, wanted).await.map_err(StartError);
         }
-        Some(Command::Check) => check(&arguments),
-        None => serve(&arguments).await,
+        Some(Command::Health(wanted)) => return health::run(wanted).await.map_err(StartError::one),
+        Some(Command::Selftest(wanted)) => return Ok(selftest::run(wanted).await),
+        Some(Command::Mock(wanted)) => return mock::run(wanted).await.map_err(StartError::one),
+        None => serve(&arguments).await?,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn check(arguments: &Arguments) -> Result<(), StartError> {
@@ -151,6 +170,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let reloads = app.reloads.clone();
     let discovery = Arc::clone(&app.discovery).run(Arc::clone(&app), jobs.clone(), move || reloads.tell_news());
     jobs.spawn("model discovery", discovery);
+    jobs.spawn("probes", probe::run(Arc::clone(&app), jobs.clone()));
     let certs = certificate(&settings)?;
     let listener = listen(&settings.host, settings.port).await?;
     let address =

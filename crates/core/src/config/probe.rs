@@ -11,9 +11,9 @@ use super::values::Span;
 pub struct Probe {
     /// What is asked.
     pub kind: ProbeKind,
-    /// How often.
+    /// How often each key is asked. At least 10 seconds.
     pub every: Span,
-    /// The model of a `chat` probe, by its public name; the channel's first if left out.
+    /// The model of a `chat` probe, by its public name; the channel's first that is written out if left out.
     pub model: Option<String>,
 }
 

@@ -24,6 +24,8 @@ enum State {
     HalfOpen {
         successes: u32,
         trial: Option<Moment>,
+        /// When it would have been tried out without a probe.
+        due: Moment,
     },
 }
 
@@ -77,14 +79,29 @@ impl Breaker {
         if !policy.enabled {
             return Some(false);
         }
-        let successes = match self.state {
+        match self.state {
+            State::Open { until } if now < until => None,
+            State::Closed | State::Open { .. } | State::HalfOpen { .. } => self.take_trial(now),
+        }
+    }
+
+    /// As [`Breaker::admit`], for a probe: it is nobody's request, and need not wait for the end of an open phase.
+    pub fn admit_early(&mut self, policy: &Policy, now: Moment) -> Option<bool> {
+        self.forget(policy, now);
+        if !policy.enabled {
+            return Some(false);
+        }
+        self.take_trial(now)
+    }
+
+    fn take_trial(&mut self, now: Moment) -> Option<bool> {
+        let (successes, due) = match self.state {
             State::Closed => return Some(false),
-            State::Open { until } if now < until => return None,
             State::HalfOpen { trial: Some(since), .. } if now < since.plus(LOST_TRIAL) => return None,
-            State::Open { .. } => 0,
-            State::HalfOpen { successes, .. } => successes,
+            State::Open { until } => (0, until),
+            State::HalfOpen { successes, due, .. } => (successes, due),
         };
-        self.state = State::HalfOpen { successes, trial: Some(now) };
+        self.state = State::HalfOpen { successes, trial: Some(now), due };
         Some(true)
     }
 
@@ -93,12 +110,12 @@ impl Breaker {
         let from = self.phase(policy, now).0;
         match self.state {
             State::Closed => self.failures = 0,
-            State::HalfOpen { successes, .. } if trial => {
+            State::HalfOpen { successes, due, .. } if trial => {
                 let successes = successes.saturating_add(1);
                 if successes >= policy.successes {
                     *self = Self::default();
                 } else {
-                    self.state = State::HalfOpen { successes, trial: None };
+                    self.state = State::HalfOpen { successes, trial: None, due };
                 }
             }
             // It was sent before the breaker opened, and says nothing about the time since.
@@ -126,8 +143,11 @@ impl Breaker {
 
     /// The trial ended without a verdict: another request may try.
     pub fn give_back(&mut self) {
-        if let State::HalfOpen { trial, .. } = &mut self.state {
-            *trial = None;
+        if let State::HalfOpen { successes, due, .. } = self.state {
+            self.state = match successes {
+                0 => State::Open { until: due },
+                _ => State::HalfOpen { successes, trial: None, due },
+            };
         }
     }
 
@@ -212,6 +232,23 @@ mod tests {
         assert_eq!((breaker.admit(&policy, at(130)), breaker.admit(&policy, at(131))), (None, Some(true)));
         let much_later = at(131).plus(LOST_TRIAL);
         assert_eq!(breaker.admit(&policy, much_later), Some(true), "a lost trial blocks it for ever");
+    }
+
+    #[test]
+    fn a_probe_tries_it_out_before_its_time_and_one_without_a_verdict_changes_nothing() {
+        let policy = Policy::default();
+        let mut breaker = failed(&policy, 5);
+        assert_eq!(breaker.admit_early(&policy, at(10)), Some(true));
+        assert_eq!((breaker.admit_early(&policy, at(10)), breaker.admit(&policy, at(64))), (None, None));
+        breaker.give_back();
+        assert_eq!((breaker.admit(&policy, at(63)), breaker.phase(&policy, at(63)).0), (None, Phase::Open));
+
+        assert_eq!(breaker.admit_early(&policy, at(20)), Some(true));
+        breaker.fail(&policy, at(21), true);
+        assert_eq!((breaker.admit(&policy, at(80)), breaker.admit_early(&policy, at(80))), (None, Some(true)));
+        let closed = breaker.succeed(&policy, at(80), true);
+        assert_eq!(closed, Some(Transition { from: Phase::HalfOpen, to: Phase::Closed }));
+        assert_eq!(breaker.admit_early(&policy, at(81)), Some(false));
     }
 
     #[test]

@@ -80,11 +80,16 @@ impl CredentialState {
                 return false;
             }
         }
+        self.enter_probe(now);
+        true
+    }
+
+    /// Counts a probe that is sent: it may ask whether a refused credential is good again, whenever that was.
+    pub fn enter_probe(&self, now: Moment) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         self.recent.add(now);
         self.requests.fetch_add(1, Ordering::Relaxed);
         self.last_used.store(now.as_micros(), Ordering::Relaxed);
-        true
     }
 
     /// The request is over.

@@ -113,6 +113,32 @@ impl DeploymentState {
         }
     }
 
+    /// Asks to send a probe, which need not wait for an open breaker's time and may ask for a missing model; only what its
+    /// provider asked for is waited for.
+    pub fn admit_probe(&self, policy: &Policy, now: Moment) -> Admission {
+        let shut_until = Moment::micros(self.shut_until.load(Ordering::Acquire));
+        if shut_until > now && self.bar() == Bar::Patience {
+            return Barred(Bar::Patience, shut_until);
+        }
+        if self.guarded.load(Ordering::Acquire) == 0 || !policy.enabled {
+            return Free;
+        }
+        let mut inner = self.inner();
+        match inner.breaker.admit_early(policy, now) {
+            Some(true) => OnTrial,
+            Some(false) => {
+                self.mirror(&inner, policy, now);
+                Free
+            }
+            None => Barred(Bar::Breaker, now.plus(TRIAL_POLL)),
+        }
+    }
+
+    /// The model was asked for and answered: it is there.
+    pub fn find_model(&self) {
+        self.unbar(Bar::Missing);
+    }
+
     /// Counts a request that is sent.
     pub fn enter(&self, now: Moment) {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -145,6 +171,7 @@ impl DeploymentState {
         self.behind_until.store(0, Ordering::Relaxed);
         if moved.is_some_and(|moved| moved.to == Phase::Closed) {
             self.returned.store(now.as_micros().max(1), Ordering::Relaxed);
+            self.unbar(Bar::Breaker);
         }
         self.mirror(&inner, policy, now);
         moved
@@ -264,6 +291,12 @@ impl DeploymentState {
         }
     }
 
+    fn unbar(&self, bar: Bar) {
+        if self.bar() == bar {
+            self.shut_until.store(0, Ordering::Release);
+        }
+    }
+
     /// Copies what choosing reads out of the lock.
     fn mirror(&self, inner: &Inner, policy: &Policy, now: Moment) {
         self.failing.store(inner.breaker.failures(policy, now), Ordering::Relaxed);
@@ -304,6 +337,7 @@ fn cooldown(policy: &Policy, class: Class) -> Duration {
         | Class::CredentialDead
         | Class::NoMoney
         | Class::Forbidden
+        | Class::RegionBlocked
         | Class::ModelMissing => policy.cooldowns.server_error.0,
     }
 }
@@ -363,6 +397,30 @@ mod tests {
         assert_eq!(state.admit(&policy, at(64)), OnTrial);
         state.give_back();
         assert_eq!(state.admit(&policy, at(64)), OnTrial);
+    }
+
+    #[test]
+    fn a_probe_is_an_early_trial_and_a_missing_model_that_answers_is_there_again() {
+        let policy = Policy::default();
+        let state = DeploymentState::default();
+        (0..5).for_each(|second| {
+            let _ = fail(&state, Class::Network, second);
+        });
+        assert_eq!(state.admit_probe(&policy, at(6)), OnTrial);
+        assert!(matches!(state.admit_probe(&policy, at(6)), Barred(Bar::Breaker, _)));
+        assert!(matches!(state.admit(&policy, at(6)), Barred(Bar::Breaker, _)), "users are not let in by a probe");
+        assert!(state.succeed(&policy, at(7), true).is_some());
+        assert_eq!(state.standing(&policy, at(7)).admission, Free);
+
+        let _ = fail(&state, Class::ModelMissing, 8);
+        assert_eq!(state.admit_probe(&policy, at(9)), Free);
+        state.find_model();
+        assert_eq!(state.standing(&policy, at(9)).admission, Free);
+
+        state.fail(&policy, Class::Overloaded, Some(Duration::from_secs(60)), at(10), false);
+        assert_eq!(state.admit_probe(&policy, at(11)), Barred(Bar::Patience, at(70)));
+        state.find_model();
+        assert_eq!(state.standing(&policy, at(11)).admission, Barred(Bar::Patience, at(70)));
     }
 
     #[test]

@@ -20,6 +20,9 @@ use crate::verdict::{Blame, Class, Verdict};
 /// Bounds of what a provider's `Retry-After` can do to a lane or deployment.
 const WAIT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
 
+/// What a probe counts for in limits of tokens.
+const PROBE_TOKENS: u64 = 16;
+
 /// The right to make one upstream call.
 pub struct Claim {
     pub deployment: Arc<Deployment>,
@@ -28,6 +31,7 @@ pub struct Claim {
     /// What serves the operation there, and in which dialect.
     pub endpoint: &'static Endpoint,
     trial: bool,
+    probe: bool,
     taken: Taken,
     /// Tokens it really used, once known.
     used: Option<u64>,
@@ -66,6 +70,7 @@ impl Claim {
             credential: 0,
             endpoint,
             trial,
+            probe: false,
             taken: Taken::default(),
             used: None,
             settled: false,
@@ -74,6 +79,44 @@ impl Claim {
         claim.taken.deployment = enter(&deployment.state.gate, &deployment.limits, tokens, now)?;
         claim.take_key(keys, tokens, now, dice)?;
         Ok(claim)
+    }
+
+    /// A place for a probe on one credential, in whatever state that is; an isolated deployment is tried out by it.
+    /// `None` if it would have to wait: for the trial of another, under a limit, or because its provider wants to be left
+    /// alone.
+    pub fn for_probe(
+        deployment: &Arc<Deployment>,
+        endpoint: &'static Endpoint,
+        credential: usize,
+        now: Moment,
+    ) -> Option<Self> {
+        let channel = &deployment.channel;
+        let (key, lane) = (channel.credentials.get(credential)?, deployment.lanes.get(credential)?);
+        let trial = match deployment.state.admit_probe(&channel.policy, now) {
+            Admission::Free => false,
+            Admission::OnTrial => true,
+            Admission::Barred(..) => return None,
+        };
+        let mut claim = Self {
+            deployment: Arc::clone(deployment),
+            credential,
+            endpoint,
+            trial,
+            probe: true,
+            taken: Taken::default(),
+            used: None,
+            settled: false,
+        };
+        claim.taken.channel = enter(&channel.gate, &channel.limits, PROBE_TOKENS, now).ok()?;
+        claim.taken.deployment = enter(&deployment.state.gate, &deployment.limits, PROBE_TOKENS, now).ok()?;
+        claim.taken.key = enter(&key.state.gate, &key.limits, PROBE_TOKENS, now).ok()?;
+        if !lane.enter(PROBE_TOKENS, now) {
+            return None;
+        }
+        key.state.enter_probe(now);
+        deployment.state.enter(now);
+        claim.taken.counted = true;
+        Some(claim)
     }
 
     fn take_key(&mut self, mut keys: Keys, tokens: u64, now: Moment, dice: &mut Dice) -> Result<(), Obstacle> {
@@ -125,6 +168,9 @@ impl Claim {
         self.deployment.state.began(after);
         if let Some(credential) = self.credential() {
             credential.state.succeed();
+        }
+        if self.probe {
+            self.deployment.state.find_model();
         }
         if std::mem::take(&mut self.trial) {
             return self.deployment.state.succeed(&self.deployment.channel.policy, now, true);
@@ -191,7 +237,7 @@ impl Claim {
                 let span = wait.unwrap_or(cooldowns.no_money.0).max(cooldowns.no_money.0);
                 state.put_out(verdict.class, verdict.status, span, now);
             }
-            Class::Forbidden => lane.rest(cooldowns.forbidden.0, now),
+            Class::Forbidden | Class::RegionBlocked => lane.rest(cooldowns.forbidden.0, now),
             Class::RateLimited => lane.rest(wait.unwrap_or(cooldowns.rate_limit.0), now),
             Class::BadRequest
             | Class::ModelMissing

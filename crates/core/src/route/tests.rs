@@ -1,4 +1,5 @@
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::*;
 use crate::config::{Config, Format};
@@ -405,4 +406,33 @@ fn alone_it_is_asked_again_and_among_others_it_is_not() {
     assert!(plan.claim(1, at(1), &mut Dice::seeded(1)).is_err());
     assert!(plan.again() && plan.claim(1, at(1), &mut Dice::seeded(1)).is_ok());
     assert!(!planned(&snapshot(&channels(&["", ""])), at(1), 1).again());
+}
+
+#[test]
+fn a_probe_may_ask_a_refused_key_and_an_isolated_deployment_but_waits_for_limits() {
+    let snapshot = snapshot(&channels(&["api_keys: [k1, k2], limits: {concurrency: 1}"]));
+    let deployment = snapshot.deployment_on(&snapshot.channels[0], "m");
+    let endpoint = deployment.channel.endpoint(Operation::Chat, Dialect::OpenaiChat).unwrap();
+    let probe = |credential, second| Claim::for_probe(&deployment, endpoint, credential, at(second));
+    let out = || deployment.channel.credentials[0].state.standing().out;
+    probe(0, 1).unwrap().fail(&status(401), at(1));
+    assert!(out().is_some());
+    for second in 1..6 {
+        probe(1, second).unwrap().fail(&status(500), at(second));
+    }
+    assert!(planned(&snapshot, at(6), 1).claim(10, at(6), &mut Dice::seeded(1)).is_err());
+
+    let mut claim = probe(0, 6).unwrap();
+    assert!(claim.is_trial());
+    assert!(probe(1, 6).is_none(), "one trial at a time, and one request");
+    assert!(claim.began(Duration::from_millis(1), at(7)).is_some());
+    claim.succeed(at(7));
+    drop(claim);
+    assert_eq!(out(), None);
+    assert!(planned(&snapshot, at(8), 1).claim(10, at(8), &mut Dice::seeded(1)).is_ok());
+
+    probe(0, 9).unwrap().fail(&status(429), at(9));
+    assert!(probe(0, 10).is_none(), "a limited key is left alone");
+    assert!(probe(1, 10).is_some());
+    assert!(probe(2, 10).is_none());
 }

@@ -7,6 +7,7 @@ mod base_url;
 mod channel;
 mod cors;
 mod keys;
+mod probe;
 mod routes;
 pub(super) mod tiers;
 

@@ -27,13 +27,14 @@ use crate::app::App;
 use crate::reload::Report;
 
 /// What there is, for whoever asks at `/admin`.
-const INDEX: [(&str, &str, &str); 12] = [
+const INDEX: [(&str, &str, &str); 13] = [
     ("GET", "/admin/deployments", "every deployment, how it is doing; ?after=&limit=&channel=&model="),
     ("POST", "/admin/deployments/{id}/reset", "forget its failures"),
     ("GET", "/admin/channels", "every channel with the sums over its deployments, and its credentials"),
     ("GET", "/admin/endpoints", "the same as /admin/channels"),
     ("GET", "/admin/credentials", "every credential, how often it was used and whether it works; ?channel="),
     ("POST", "/admin/credentials/{id}/reset", "use it again"),
+    ("POST", "/admin/credentials/{id}/test", "ask its provider whether it works; ?model="),
     ("GET", "/admin/explain", "where a request would go now, and why; ?model=&operation=&dialect="),
     ("GET", "/admin/config", "what is in effect, without its secrets"),
     ("GET", "/admin/provider-kinds", "every kind of provider that channels may be accounts of"),
@@ -94,6 +95,7 @@ async fn view(app: &App, arrival: &Arrival) -> Result<Response<Body>, GatewayErr
         Page::Channels => Ok(accounts::channels(app)),
         Page::Credentials => Ok(accounts::credentials(app, &query)),
         Page::ResetCredential(id) => accounts::reset(app, id, uri),
+        Page::TestCredential(id) => accounts::test(app, id, uri, &query).await,
         Page::Explain => explain::answer(app, &query),
         Page::Config => Ok(config::answer(app)),
         Page::ProviderKinds => Ok(kinds::list()),
@@ -110,6 +112,7 @@ enum Page<'p> {
     Channels,
     Credentials,
     ResetCredential(&'p str),
+    TestCredential(&'p str),
     Explain,
     Config,
     ProviderKinds,
@@ -130,11 +133,15 @@ impl<'p> Page<'p> {
             "provider-kinds" => Self::ProviderKinds,
             "events" => Self::Events,
             "reload" => Self::Reload,
-            other => match other.strip_suffix("/reset")?.split_once('/')? {
-                ("deployments", id) => Self::ResetDeployment(id),
-                ("credentials", id) => Self::ResetCredential(id),
-                _ => return None,
-            },
+            other => {
+                let (rest, act) = other.rsplit_once('/')?;
+                match (rest.split_once('/')?, act) {
+                    (("deployments", id), "reset") => Self::ResetDeployment(id),
+                    (("credentials", id), "reset") => Self::ResetCredential(id),
+                    (("credentials", id), "test") => Self::TestCredential(id),
+                    _ => return None,
+                }
+            }
         };
         Some(page)
     }
@@ -142,7 +149,7 @@ impl<'p> Page<'p> {
     /// Does it change something, rather than show it?
     fn acts(&self) -> bool {
         match self {
-            Self::ResetDeployment(_) | Self::ResetCredential(_) | Self::Reload => true,
+            Self::ResetDeployment(_) | Self::ResetCredential(_) | Self::TestCredential(_) | Self::Reload => true,
             Self::Index
             | Self::Deployments
             | Self::Channels

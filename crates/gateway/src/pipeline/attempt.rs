@@ -26,6 +26,7 @@ use waypost_wire::chat::Response;
 use waypost_wire::dialect::{Survey, Tap};
 use waypost_wire::loss::Losses;
 
+pub(crate) use self::send::trouble;
 use self::send::{Ready, exchange};
 use super::call::Call;
 use super::deliver::{Change, Opening};
@@ -249,7 +250,7 @@ impl Attempts<'_> {
 fn covers(statuses: Option<&[u16]>, judged: Judged) -> bool {
     let (Some(statuses), Some(status)) = (statuses, judged.status) else { return true };
     match judged.class {
-        Class::CredentialDead | Class::NoMoney | Class::Forbidden | Class::ModelMissing => true,
+        Class::CredentialDead | Class::NoMoney | Class::Forbidden | Class::RegionBlocked | Class::ModelMissing => true,
         Class::BadRequest
         | Class::RateLimited
         | Class::Overloaded

@@ -215,6 +215,33 @@ async fn credentials_show_uses_errors_and_why_one_is_out_002_12() {
 }
 
 #[tokio::test]
+async fn a_credential_is_tested_on_order_which_changes_nothing_004_33() {
+    let upstream = Upstream::by(|request| match request.header("authorization") {
+        Some("Bearer sk-dead-0123456789") => Script::reply(401, fixtures::openai_chat::ERROR_401),
+        _ if request.json()["model"] == "nope" => Script::reply(404, fixtures::openai_chat::ERROR_404_MODEL),
+        _ => well(),
+    })
+    .await;
+    let keys = "- {name: a, provider: openai, base_url: 'URL/v1', api_keys: [sk-good-0123456789, sk-dead-0123456789], models: [m]}\n";
+    let gateway = gateway("", &[keys.replace("URL", &upstream.url())]).await;
+    let answer = shown(&gateway, "/admin/credentials").await;
+    let id = |at: usize| answer["credentials"][at]["id"].as_str().unwrap().to_owned();
+    for (at, query, finding, status) in
+        [(0, "", "valid", 200), (1, "", "invalid_key", 401), (0, "?model=nope", "model_missing", 404)]
+    {
+        let tested = post(&gateway, &format!("/admin/credentials/{}/test{query}", id(at))).await;
+        let said = tested.json();
+        assert_eq!((tested.status, &said["finding"], &said["status"]), (200, &json!(finding), &json!(status)));
+        assert_eq!(said["channel"], "a");
+        assert!(said["latency_ms"].is_u64() && said["message"].is_string());
+        assert!(!tested.text().contains("sk-"), "{}", tested.text());
+    }
+    assert_eq!(shown(&gateway, "/admin/credentials").await, answer);
+    assert_eq!(post(&gateway, "/admin/credentials/zz/test").await.status, 404);
+    assert_eq!(post(&gateway, "/admin/deployments/zz/test").await.status, 404);
+}
+
+#[tokio::test]
 async fn a_reset_deployment_is_as_good_as_new() {
     let (ill, _good, gateway) = one_isolated().await;
     assert_eq!(ill.hits(), 5);

@@ -70,19 +70,23 @@ impl Waypost {
     }
 
     /// Starts it and waits until it is ready.
-    pub(crate) async fn start(mut self) -> Running {
-        let mut child = self.command.spawn().unwrap();
-        let (lines, said) = mpsc::unbounded_channel();
-        watch(child.stderr.take().unwrap(), lines);
-        let (lines, logged) = mpsc::unbounded_channel();
-        watch(child.stdout.take().unwrap(), lines);
-        let mut running =
-            Running { child: Some(child), said, logged, folder: self.folder, url: String::new(), heard: String::new() };
+    pub(crate) async fn start(self) -> Running {
+        let mut running = self.run_on();
         running.hear("waypost is ready").await;
         let ready = running.heard.lines().find(|line| line.contains("waypost is ready")).unwrap();
         let ready: Value = serde_json::from_str(ready).unwrap();
         running.url = format!("http://{}", ready["address"].as_str().unwrap());
         running
+    }
+
+    /// Starts it and lets it run.
+    pub(crate) fn run_on(mut self) -> Running {
+        let mut child = self.command.spawn().unwrap();
+        let (lines, said) = mpsc::unbounded_channel();
+        watch(child.stderr.take().unwrap(), lines);
+        let (lines, logged) = mpsc::unbounded_channel();
+        watch(child.stdout.take().unwrap(), lines);
+        Running { child: Some(child), said, logged, folder: self.folder, url: String::new(), heard: String::new() }
     }
 }
 
@@ -124,8 +128,12 @@ impl Running {
 
     /// The next line of the access log.
     pub(crate) async fn log_line(&mut self) -> Value {
-        let line = timeout(PATIENCE, self.logged.recv()).await.expect("it logs").expect("it lives");
-        serde_json::from_str(&line).unwrap()
+        serde_json::from_str(&self.print_line().await).unwrap()
+    }
+
+    /// The next line on standard output.
+    pub(crate) async fn print_line(&mut self) -> String {
+        timeout(PATIENCE, self.logged.recv()).await.expect("it prints").expect("it lives")
     }
 
     /// What it said on standard error, as far as a test waited for it.

@@ -8,8 +8,8 @@ use http::header::{HeaderName, HeaderValue, USER_AGENT};
 
 use waypost_wire::Dialect;
 
-use super::Problems;
 use super::base_url::BaseUrl;
+use super::{Problems, probe};
 use crate::access::fingerprint;
 use crate::config::{self, Config, ConfigError, Limits, Span};
 use crate::health::{Policy, States, Turn};
@@ -95,6 +95,9 @@ pub(super) fn compile(
         turn: states.turn(Turn::Keys(id)),
         policy: Policy { watched: !provider.built_in || channel.breaker.is_some(), ..Policy::new(breaker, cooldowns) },
         discovery,
+        enabled: channel.enabled,
+        probe: probe::compile(channel, provider, path, problems),
+        probe_model: probe::model(channel, provider),
     })
 }
 

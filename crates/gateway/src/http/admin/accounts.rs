@@ -10,8 +10,9 @@ use waypost_core::snapshot::Channel;
 
 use super::query::Query;
 use super::{shown, time};
-use crate::app::App;
+use crate::app::{App, Live};
 use crate::http::body::Body;
+use crate::probe;
 
 pub(super) fn channels(app: &App) -> Response<Body> {
     let live = app.live();
@@ -30,15 +31,27 @@ pub(super) fn credentials(app: &App, query: &Query) -> Response<Body> {
     shown(&json!({ "credentials": credentials, "healthy": healthy, "total": credentials.len() }))
 }
 
+/// The channel that a credential is of, and its place there.
+fn place(live: &Live, id: &str) -> Option<(Arc<Channel>, usize)> {
+    live.snapshot.channels.iter().find_map(|channel| {
+        let at = channel.credentials.iter().position(|one| one.id.to_string() == id)?;
+        Some((Arc::clone(channel), at))
+    })
+}
+
+/// Asks the provider whether a credential works, and changes nothing.
+pub(super) async fn test(app: &App, id: &str, uri: &Uri, query: &Query) -> Result<Response<Body>, GatewayError> {
+    let live = app.live();
+    let (channel, at) = place(&live, id).ok_or_else(|| GatewayError::not_found(uri.path()))?;
+    let credential = channel.credentials.get(at).ok_or_else(|| GatewayError::not_found(uri.path()))?;
+    let tested = probe::test(app, &live, &channel, credential, query.get("model")).await;
+    Ok(shown(&tested.report(&channel, credential)))
+}
+
 /// Uses a credential again that was refused or limited, for all models of its channel.
 pub(super) fn reset(app: &App, id: &str, uri: &Uri) -> Result<Response<Body>, GatewayError> {
     let live = app.live();
-    let place = |channel: &Arc<Channel>| {
-        let at = channel.credentials.iter().position(|one| one.id.to_string() == id)?;
-        Some((Arc::clone(channel), at))
-    };
-    let found = live.snapshot.channels.iter().find_map(place);
-    let (channel, at) = found.ok_or_else(|| GatewayError::not_found(uri.path()))?;
+    let (channel, at) = place(&live, id).ok_or_else(|| GatewayError::not_found(uri.path()))?;
     let credential = channel.credentials.get(at).ok_or_else(|| GatewayError::not_found(uri.path()))?;
     credential.state.reset();
     view::each(&live.snapshot, |deployment| {

@@ -143,7 +143,7 @@ async fn send(
 }
 
 /// What a failure means to the verdict.
-pub(super) fn trouble(failure: &Failure) -> Trouble {
+pub(crate) fn trouble(failure: &Failure) -> Trouble {
     match failure {
         Failure::Connect(_) | Failure::Tls => Trouble::Connect,
         Failure::ConnectTimeout | Failure::HeadTimeout | Failure::IdleTimeout | Failure::Deadline => Trouble::Timeout,
