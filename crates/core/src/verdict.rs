@@ -69,6 +69,8 @@ pub struct Verdict {
     pub status: Option<u16>,
     /// The time the upstream asked for.
     pub wait: Option<Duration>,
+    /// The upstream may have begun to do what was asked. What must not be done twice is not asked again then.
+    pub begun: bool,
     /// What the caller sees if this was the last attempt.
     pub error: GatewayError,
 }
@@ -136,7 +138,9 @@ const DEFAULT_RETRY_AFTER: Duration = Duration::from_secs(60);
 pub fn judge(outcome: Outcome<'_>, model: Option<&str>) -> Verdict {
     match outcome {
         Outcome::Status { status, remote, retry_after } => {
-            Verdict { status: Some(status), wait: retry_after, ..judge_status(status, remote, retry_after, model) }
+            let begun = !matches!(status, 401..=404 | 410 | 429 | 503 | 529);
+            let judged = judge_status(status, remote, retry_after, model);
+            Verdict { status: Some(status), wait: retry_after, begun, ..judged }
         }
         Outcome::Inside(remote) => judge_inside(remote, model),
         Outcome::Unreadable => deployment(Class::Unreadable, failed("The provider's answer could not be read.")),
@@ -240,7 +244,9 @@ fn judge_inside(remote: &RemoteError, model: Option<&str>) -> Verdict {
 
 fn judge_trouble(trouble: Trouble) -> Verdict {
     match trouble {
-        Trouble::Connect => deployment(Class::Network, failed("The provider could not be reached.")),
+        Trouble::Connect => {
+            Verdict { begun: false, ..deployment(Class::Network, failed("The provider could not be reached.")) }
+        }
         Trouble::Timeout => {
             deployment(Class::Timeout, GatewayError::upstream_timeout("The provider did not answer in time."))
         }
@@ -262,6 +268,7 @@ fn judge_trouble(trouble: Trouble) -> Verdict {
             class: Class::BadRequest,
             status: None,
             wait: None,
+            begun: true,
             error: GatewayError::invalid_request("The request body ended before it was complete.", None),
         },
     }
@@ -269,15 +276,23 @@ fn judge_trouble(trouble: Trouble) -> Verdict {
 
 fn caller(status: u16, remote: &RemoteError) -> Verdict {
     let error = GatewayError::upstream_rejected(status, remote);
-    Verdict { blame: Blame::Caller, next: Next::Stop, class: Class::BadRequest, status: None, wait: None, error }
+    Verdict {
+        blame: Blame::Caller,
+        next: Next::Stop,
+        class: Class::BadRequest,
+        status: None,
+        wait: None,
+        begun: true,
+        error,
+    }
 }
 
 fn credential(class: Class, error: GatewayError) -> Verdict {
-    Verdict { blame: Blame::Credential, next: Next::Credential, class, status: None, wait: None, error }
+    Verdict { blame: Blame::Credential, next: Next::Credential, class, status: None, wait: None, begun: true, error }
 }
 
 fn deployment(class: Class, error: GatewayError) -> Verdict {
-    Verdict { blame: Blame::Deployment, next: Next::Deployment, class, status: None, wait: None, error }
+    Verdict { blame: Blame::Deployment, next: Next::Deployment, class, status: None, wait: None, begun: true, error }
 }
 
 fn failed(message: &str) -> GatewayError {

@@ -46,9 +46,14 @@ impl Lane {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Nothing is sent for so long: it is limited or forbidden.
+    /// Nothing is sent for so long.
     pub fn rest(&self, span: Duration, now: Moment) {
         self.resting_until.fetch_max(now.plus(span).as_micros(), Ordering::AcqRel);
+    }
+
+    /// A request was refused by a limit: nothing is sent for so long, and what was believed to be left was not there.
+    pub fn limited(&self, span: Duration, now: Moment) {
+        self.rest(span, now);
         if self.told.load(Ordering::Acquire) {
             self.learned().refused();
         }
@@ -86,7 +91,7 @@ mod tests {
         let lane = Lane::default();
         assert!(lane.enter(0, Moment::seconds(1)));
         lane.leave();
-        lane.rest(Duration::from_secs(7), Moment::seconds(1));
+        lane.limited(Duration::from_secs(7), Moment::seconds(1));
         assert!(!lane.enter(0, Moment::micros(7_999_999)));
         assert_eq!(lane.free_at(0, Moment::seconds(2)), Moment::seconds(8));
         assert!(lane.enter(0, Moment::seconds(8)));

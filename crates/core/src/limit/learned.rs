@@ -36,6 +36,11 @@ pub struct Said {
 impl Learned {
     /// Takes in what an answer said while `in_flight` other requests were on their way, which it may not have counted.
     pub fn hear(&mut self, requests: Said, tokens: Said, in_flight: u64, now: Moment) {
+        let over = |window: &Option<Window>| window.as_ref().is_none_or(|window| now >= window.full_at);
+        if self.at_once && over(&self.requests) && over(&self.tokens) {
+            // A whole refill ago; one refusal is no proof for ever.
+            self.at_once = false;
+        }
         if let Some(window) = Window::of(requests, in_flight, now) {
             self.requests = Some(window);
         }
@@ -123,6 +128,8 @@ mod tests {
         assert_eq!(learned.free_at(0, Moment::START), Moment::seconds(1));
         learned.refused();
         assert_eq!(learned.free_at(0, Moment::START), Moment::seconds(60));
+        learned.hear(said(Some(60), 0, 60), Said::default(), 0, Moment::seconds(60));
+        assert_eq!(learned.free_at(0, Moment::seconds(60)), Moment::seconds(61), "a refill ago is not now");
     }
 
     #[test]

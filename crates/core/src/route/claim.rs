@@ -238,7 +238,7 @@ impl Claim {
                 state.put_out(verdict.class, verdict.status, span, now);
             }
             Class::Forbidden | Class::RegionBlocked => lane.rest(cooldowns.forbidden.0, now),
-            Class::RateLimited => lane.rest(wait.unwrap_or(cooldowns.rate_limit.0), now),
+            Class::RateLimited => lane.limited(wait.unwrap_or(cooldowns.rate_limit.0), now),
             Class::BadRequest
             | Class::ModelMissing
             | Class::Overloaded

@@ -124,6 +124,7 @@ struct Judged {
     class: Class,
     next: Next,
     status: Option<u16>,
+    begun: bool,
 }
 
 impl Attempts<'_> {
@@ -192,7 +193,7 @@ impl Attempts<'_> {
         );
         let moved = claim.fail(&verdict, self.app.clock.now());
         self.app.note_transition(&claim.deployment, moved);
-        let judged = Judged { class: verdict.class, next: verdict.next, status: verdict.status };
+        let judged = Judged { class: verdict.class, next: verdict.next, status: verdict.status, begun: verdict.begun };
         if let Some(plan) = plan {
             plan.after(&claim, verdict.next);
         }
@@ -207,6 +208,7 @@ impl Attempts<'_> {
         let retry = &self.live.snapshot.retry;
         let over = judged.next == Next::Stop
             || self.call.is_spent()
+            || (judged.begun && !self.call.is_repeatable())
             || self.tally.attempts() >= retry.max_attempts
             || !covers(retry.on.as_deref(), judged);
         if over {

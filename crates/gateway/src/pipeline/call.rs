@@ -181,6 +181,13 @@ impl Call {
         }
     }
 
+    /// Doing it twice is as good as once: it only reads, it takes something away, it generates, or its key says that the provider
+    /// takes it for the same. What passes through otherwise may create an object.
+    pub fn is_repeatable(&self) -> bool {
+        let passes_through = matches!(self.operation, Operation::Passthrough | Operation::Models);
+        !passes_through || self.method.is_idempotent() || self.headers.contains_key("idempotency-key")
+    }
+
     /// About how many tokens it will take, input and output: what is reserved of limits until they are known.
     pub fn tokens(&self) -> u64 {
         /// Where the caller sets no cap.

@@ -416,3 +416,25 @@ async fn each_class_of_failure_reaches_as_far_as_its_cause_004_19() {
         assert_eq!(seen, (same, other), "{status}");
     }
 }
+
+#[tokio::test]
+async fn what_may_have_created_something_is_not_asked_again() {
+    let batch = r#"{"input_file_id":"file-1","endpoint":"/v1/chat/completions","completion_window":"24h"}"#;
+    let lost = Script::reply(500, fixtures::openai_chat::ERROR_500);
+    for (script, key, asked) in [
+        (lost.clone(), None, 1),
+        (Script::cut_before_answer(), None, 1),
+        (lost, Some("mine"), 3),
+        // These say that nothing was begun.
+        (Script::reply(503, ""), None, 3),
+    ] {
+        let account = upstream(script).await;
+        let gateway = gateway(PAUSE_LESS, &[channel("a", &account.url(), "")]).await;
+        let mut request = Request::post("/v1/batches", batch).bearer(KEY);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let answer = request.send(gateway.url()).await;
+        assert_eq!((answer.status, account.hits()), (502, asked), "{}", answer.text());
+    }
+}

@@ -15,7 +15,8 @@ use crate::pipeline::meter::Trial;
 /// How long the first deployment may take to begin before a second is asked; `None` where none will be.
 pub(super) fn patience(attempts: &Attempts<'_>, plan: &Plan<'_>) -> Option<Duration> {
     let hedge = &plan.route().hedge;
-    let able = hedge.enabled && plan.has_other() && attempts.call.body().is_some();
+    let call = attempts.call;
+    let able = hedge.enabled && plan.has_other() && call.body().is_some() && call.is_repeatable();
     let spent = attempts.tally.attempts() + 1 >= attempts.live.snapshot.retry.max_attempts;
     if !able || spent {
         return None;
