@@ -18,7 +18,7 @@ const OF_ACCOUNTS: [&str; 8] =
     ["API_KEY", "BASE_URL", "PRIORITY", "MAX_RPS", "TIMEOUT", "WEIGHT", "ENABLED", "HEALTH_CHECK"];
 
 /// What can be said of everything.
-const OF_ALL: [&str; 18] = [
+const OF_ALL: [&str; 19] = [
     "HOST",
     "PORT",
     "LOG_LEVEL",
@@ -37,6 +37,7 @@ const OF_ALL: [&str; 18] = [
     "WAYPOST_MODE",
     "WAYPOST_STATE_DIR",
     "WAYPOST_STRICT_CONFIG",
+    "WAYPOST_URL",
 ];
 
 /// The variable that holds the key callers present.
