@@ -5,9 +5,12 @@
 mod admin;
 mod capabilities;
 mod channels;
+mod convert;
 mod cors;
 mod defaults;
+mod diff;
 mod discovery;
+mod effective;
 mod environment;
 mod error;
 mod expand;
@@ -22,8 +25,10 @@ mod read;
 mod retry;
 mod routing;
 mod server;
+mod sources;
 mod tls;
 mod values;
+mod variables;
 mod yaml;
 
 use schemars::JsonSchema;
@@ -32,10 +37,12 @@ use serde::Deserialize;
 pub use admin::{Admin, MetricsAccess};
 pub use capabilities::{Capability, CapabilityPolicy, Missing, OverLimit, Unstreamed};
 pub use channels::{Channel, ChatDialect, Credential, Model, ModelEntry, Timeouts};
+pub use convert::{Note, NoteKind};
 pub use cors::Cors;
 pub use defaults::Defaults;
+pub use diff::{Change, difference};
 pub use discovery::Discover;
-pub use environment::{Environment, from_environment};
+pub use effective::{Effective, explain};
 pub use error::{ConfigError, Mark};
 pub use expand::Lookup;
 pub use health::{Breaker, BreakerChoice, Cooldowns, Preset};
@@ -46,10 +53,12 @@ pub use probe::{Probe, ProbeKind};
 pub use retry::{Backoff, BackoffStrategy, Retry, RetryBudget};
 pub use routing::{Hedge, KeyStrategy, ModelRouting, Queue, Routing, Strategy};
 pub use server::Server;
+pub use sources::{Argument, Inputs, Loaded, Text, load};
 pub use tls::Tls;
 pub use values::Span;
+pub use variables::Variables;
 
-use node::{Node, Places, Value};
+use sources::Origin;
 
 /// Everything an owner can say in a file.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -80,13 +89,6 @@ pub struct Config {
     origin: Origin,
 }
 
-/// Where a config came from, to say where its mistakes are.
-#[derive(Clone, Debug, Default)]
-struct Origin {
-    file: Option<String>,
-    places: Places,
-}
-
 /// How a text is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -105,33 +107,7 @@ impl Config {
     /// Reads a config. `file` is the name to show in errors. Reports every mistake of form it can find, in the order of
     /// the file where several are found.
     pub fn parse(text: &str, format: Format, file: &str, lookup: Lookup<'_>) -> Result<Self, Vec<ConfigError>> {
-        let named = |mut errors: Vec<ConfigError>| {
-            errors.sort_by_key(|error| error.mark);
-            for error in &mut errors {
-                error.file = Some(file.to_owned());
-            }
-            errors
-        };
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let mut root = match format {
-            Format::Yaml => yaml::parse(text),
-            Format::Json => json::parse(text),
-        }
-        .map_err(|error| named(vec![error]))?;
-        root = unwrapped(root);
-        let mut errors = expand::expand(&mut root, lookup);
-        let places = Places::of(&root);
-        match read::read::<Self>(root) {
-            Ok(mut config) if errors.is_empty() => {
-                config.origin = Origin { file: Some(file.to_owned()), places };
-                Ok(config)
-            }
-            Ok(_) => Err(named(errors)),
-            Err(more) => {
-                errors.extend(more);
-                Err(named(errors))
-            }
-        }
+        sources::parse(&Text { name: file.to_owned(), format, text: text.to_owned() }, lookup)
     }
 
     /// The JSON Schema of the file, for editors and documentation.
@@ -139,24 +115,10 @@ impl Config {
         schemars::schema_for!(Self).to_value()
     }
 
-    /// Adds the file and the place to errors that name a key of this config.
+    /// Adds the source and the place to errors that name a key of this config.
     pub(crate) fn locate(&self, errors: &mut [ConfigError]) {
-        for error in errors {
-            error.file.clone_from(&self.origin.file);
-            error.mark = self.origin.places.find(&error.path);
-        }
+        self.origin.locate(errors);
     }
-}
-
-/// A file may hold everything under the one key `open_ai_http_proxy`, as bundles of that name do.
-fn unwrapped(root: Node) -> Node {
-    if let Value::Map(entries) = &root.value
-        && let [entry] = entries.as_slice()
-        && entry.key == "open_ai_http_proxy"
-    {
-        return entry.node.clone();
-    }
-    root
 }
 
 fn yes() -> bool {

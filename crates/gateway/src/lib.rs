@@ -4,6 +4,8 @@
 pub mod app;
 pub mod cli;
 pub mod clock;
+pub mod config_cli;
+pub mod config_sources;
 pub mod discovery;
 pub mod events;
 pub mod http;

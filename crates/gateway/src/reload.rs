@@ -23,8 +23,13 @@ pub trait Source: Send + 'static {
     /// Reads it as it is now; every mistake is a line that says file, place, key, reason and fix.
     fn load(&mut self) -> Result<Config, Vec<String>>;
 
-    /// The files and directories whose change is worth a reload.
-    fn watched(&self) -> Vec<PathBuf>;
+    /// The files and directories whose change is worth a reload, as they were just before they were read last.
+    fn watch(&mut self) -> Watch {
+        Watch::default()
+    }
+
+    /// What was loaded last has been taken into use.
+    fn taken(&mut self) {}
 }
 
 /// What came of a reload.
@@ -81,13 +86,13 @@ impl Orders {
 }
 
 /// Reloads on every cause until the jobs are told to stop.
-pub async fn run(app: Arc<App>, source: Box<dyn Source>, server: Server, jobs: Jobs) {
+pub async fn run(app: Arc<App>, mut source: Box<dyn Source>, server: Server, jobs: Jobs) {
     let (sender, mut orders) = mpsc::channel(16);
     *app.reloads.way.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
     let mut signal = Hangup::listen();
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut watch = Watch::new(source.watched());
+    let mut watch = source.watch();
     let mut reloading = Reloading { app: &app, source, server };
     loop {
         let (trigger, answer) = tokio::select! {
@@ -103,7 +108,7 @@ pub async fn run(app: Arc<App>, source: Box<dyn Source>, server: Server, jobs: J
             }
         };
         let report = reloading.reload(trigger);
-        watch = Watch::new(reloading.source.watched());
+        watch = reloading.source.watch();
         if matches!(trigger, "signal" | "order") {
             app.discovery.ask_now();
         }
@@ -138,6 +143,7 @@ impl Reloading<'_> {
             self.app.take(config).map(|warnings| (server, warnings))
         }) {
             Ok((server, warnings)) => {
+                self.source.taken();
                 report.generation += 1;
                 report.warnings = warnings;
                 report.restart = restart(&self.server, &server);
@@ -192,7 +198,8 @@ impl App {
 // === watching files ===
 
 /// What files looked like at two looks.
-struct Watch {
+#[derive(Clone, Debug, Default)]
+pub struct Watch {
     watched: Vec<PathBuf>,
     /// As they were when the configuration was last read.
     known: Vec<Look>,
@@ -204,7 +211,8 @@ struct Watch {
 type Look = Option<(u64, Option<SystemTime>, u64)>;
 
 impl Watch {
-    fn new(watched: Vec<PathBuf>) -> Self {
+    /// As they are now.
+    pub fn new(watched: Vec<PathBuf>) -> Self {
         let known = looks(&watched);
         Self { watched, known, changed: None }
     }

@@ -1,91 +1,38 @@
 //! From arguments and environment to a serving gateway, and back to an end. Says what it does on standard error; the
 //! access log goes to standard output. Tests: `it/start.rs`, against the built binary.
 
+mod arguments;
 mod end;
 mod secure;
 
 use std::io::IsTerminal as _;
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
-use waypost_core::config::{Config, Environment, Format, from_environment};
 use waypost_core::health::States;
-use waypost_core::snapshot::compile;
+use waypost_core::snapshot::{Snapshot, compile};
 
+use self::arguments::{Command, Logging};
 use self::end::{Patience, end};
 use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
-use crate::cli::health::{self, Health};
-use crate::cli::mock::{self, Mock};
-use crate::cli::selftest::{self, Selftest};
-use crate::cli::test::{self, Testing};
+use crate::cli::test::Testing;
+use crate::cli::{health, mock, selftest, test};
+use crate::config_cli::{Look, look};
+use crate::config_sources::{ConfigSource, Found, Mistakes, lines};
 use crate::http;
 use crate::jobs::Jobs;
 use crate::probe;
 use crate::records::{LogStyle, Records, write_access_log};
 use crate::reload;
 use crate::serve::{Edge, Limits, Signals, WATCH_EVERY};
-use crate::simulator;
 use crate::upstream::{HttpTransport, PoolSettings};
 
-/// Files that are read if no other is named, in this order.
-const USUAL_FILES: [&str; 3] = ["waypost.yaml", "waypost.yml", "waypost.json"];
-
-/// An AI gateway in one binary: talks OpenAI and Anthropic, sends each request to the best of your provider accounts,
-/// fails over when one breaks.
-#[derive(Parser, Clone, Debug)]
-#[command(name = "waypost", version)]
-pub struct Arguments {
-    #[command(subcommand)]
-    command: Option<Command>,
-    /// The configuration, YAML or JSON [default: waypost.yaml, waypost.yml or waypost.json, whichever is here].
-    #[arg(long, short, global = true, env = "WAYPOST_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// The address to listen on.
-    #[arg(long, env = "HOST")]
-    host: Option<String>,
-    /// The port to listen on; 0 takes any free one [default: 3000].
-    #[arg(long, env = "PORT")]
-    port: Option<u16>,
-    /// How log lines look [default: pretty at a terminal, json otherwise].
-    #[arg(long, env = "LOG_FORMAT", value_name = "STYLE")]
-    log_format: Option<LogFormat>,
-    /// What is logged: error, warn, info, debug or trace, or a filter by module.
-    #[arg(long, env = "LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
-    log_level: String,
-    /// Logs as with --log-level debug, whatever else is said.
-    #[arg(long)]
-    debug: bool,
-}
-
-#[derive(Subcommand, Clone, Debug)]
-enum Command {
-    /// Reads and compiles the configuration, says what is wrong with it, and serves nothing.
-    Check,
-    /// Prints the JSON Schema of the configuration.
-    Schema,
-    /// Asks the accounts of the configuration whether their keys work.
-    #[command(subcommand)]
-    Test(Testing),
-    /// Asks a running gateway whether it is ready: exit code 0 if so, 1 if not, 2 if nobody answers.
-    Health(Health),
-    /// Proves on this machine that failover, streams, limits and breakers work. Needs no configuration and no network.
-    Selftest(Selftest),
-    /// Serves the simulator as a provider, for other gateways and applications to be tried against.
-    Mock(Mock),
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug)]
-enum LogFormat {
-    Json,
-    Pretty,
-}
+pub use self::arguments::Arguments;
 
 /// Why the gateway did not start or did not end well; one line a cause, fit for the person who started it.
 #[derive(Debug)]
@@ -106,10 +53,12 @@ impl std::fmt::Display for StartError {
 /// Does what the arguments say, until a signal ends it.
 pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
     match &arguments.command {
-        Some(Command::Schema) => say(&format!("{:#}", Config::schema())),
-        Some(Command::Check) => check(&arguments)?,
+        Some(Command::Config { look }) => print(look, &arguments)?,
+        Some(Command::Check { file }) => print(&Look::Check { file: file.clone() }, &arguments)?,
+        Some(Command::Schema) => print(&Look::Schema, &arguments)?,
         Some(Command::Test(Testing::Channels(wanted))) => {
-            return test::run(&choose(&arguments)?.config, wanted).await.map_err(StartError);
+            let found = ConfigSource::new(arguments.wanted(), random()?).find().map_err(StartError)?;
+            return test::run(&found.loaded.config, wanted).await.map_err(StartError);
         }
         Some(Command::Health(wanted)) => return health::run(wanted).await.map_err(StartError::one),
         Some(Command::Selftest(wanted)) => return Ok(selftest::run(wanted).await),
@@ -119,30 +68,20 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn check(arguments: &Arguments) -> Result<(), StartError> {
-    let Chosen { config, file, .. } = choose(arguments)?;
-    let snapshot = compile(&config, &States::default()).map_err(errors)?;
-    certificate(&config.server)?;
-    let place = file.map_or("environment".to_owned(), |file| file.display().to_string());
-    for warning in &snapshot.warnings {
-        say(&format!("warning: {warning}"));
-    }
-    say(&format!("{place}: ok, {} channels, {} models", snapshot.channels.len(), snapshot.models.len()));
+fn print(what: &Look, arguments: &Arguments) -> Result<(), StartError> {
+    say(&look(what, arguments.wanted(), random()?).map_err(StartError)?);
     Ok(())
 }
 
 async fn serve(arguments: &Arguments) -> Result<(), StartError> {
-    let style = log_style(arguments);
-    log_to_stderr(style, if arguments.debug { "debug" } else { &arguments.log_level })?;
-    let chosen = choose(arguments)?;
-    let settings = chosen.config.server.clone();
+    let logging = arguments.logging().map_err(StartError)?;
+    let style = style(&logging);
+    log_to_stderr(style, &logging.level)?;
+    let mut source = ConfigSource::new(arguments.wanted(), random()?);
     let states = States::default();
-    let snapshot = compile(&chosen.config, &states).map_err(errors)?;
-    // In set-up there is nobody whose file could be better.
-    let file_may_improve = !matches!(chosen.environment, Some((true, _)));
-    for warning in snapshot.warnings.iter().filter(|_| file_may_improve) {
-        tracing::warn!(%warning, "the configuration works, but");
-    }
+    let (found, snapshot) = boot(&mut source, &states).map_err(StartError)?;
+    tell(&found, &snapshot);
+    let settings = found.loaded.config.server.clone();
     let live = Live::new(snapshot).map_err(|_| StartError::one("a channel's base_url is not an http or https URL"))?;
 
     let jobs = Jobs::new();
@@ -164,9 +103,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         entropy: u64::from_le_bytes(random()?),
     }));
 
-    let source =
-        Box::new(Again { arguments: arguments.clone(), first: chosen.config.clone(), file: chosen.file.clone() });
-    jobs.spawn("reload", reload::run(Arc::clone(&app), source, settings.clone(), jobs.clone()));
+    jobs.spawn("reload", reload::run(Arc::clone(&app), Box::new(source), settings.clone(), jobs.clone()));
     let reloads = app.reloads.clone();
     let discovery = Arc::clone(&app.discovery).run(Arc::clone(&app), jobs.clone(), move || reloads.tell_news());
     jobs.spawn("model discovery", discovery);
@@ -179,7 +116,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let mut signals =
         Signals::listen().map_err(|error| StartError::one(format!("signals cannot be received: {error}")))?;
     warn_of_plain_http(address, certs.is_some());
-    greet(address, &chosen);
+    greet(address, &found);
     if let Some(certs) = &certs {
         jobs.spawn("certificate watch", certs.clone().watch(WATCH_EVERY, jobs.clone()));
     }
@@ -204,66 +141,48 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
 
 // === configuration ===
 
-/// The configuration that applies, and how it was found.
-struct Chosen {
-    config: Config,
-    file: Option<PathBuf>,
-    /// Set when no file was there: what the environment amounts to.
-    environment: Option<(bool, Option<String>)>,
-}
-
-/// Reads the configuration and lets the arguments have the last word, before anything is decided by it.
-fn choose(arguments: &Arguments) -> Result<Chosen, StartError> {
-    let mut chosen = found(arguments)?;
-    let server = &mut chosen.config.server;
-    server.host = arguments.host.clone().unwrap_or(std::mem::take(&mut server.host));
-    server.port = arguments.port.unwrap_or(server.port);
-    Ok(chosen)
-}
-
-fn found(arguments: &Arguments) -> Result<Chosen, StartError> {
-    let lookup = |name: &str| std::env::var(name).ok();
-    let usual = || USUAL_FILES.iter().map(PathBuf::from).find(|file| file.is_file());
-    let Some(file) = arguments.config.clone().or_else(usual) else {
-        let simulated: Vec<&str> = simulator::listing().iter().map(|listed| listed.name).collect();
-        let Environment { config, made_key, setup } = from_environment(&lookup, random()?, &simulated);
-        let key = made_key.map(|key| key.expose().to_owned());
-        return Ok(Chosen { config, file: None, environment: Some((setup, key)) });
+/// Reads and compiles the configuration; if it is broken, the last one that worked.
+fn boot(source: &mut ConfigSource, states: &States) -> Result<(Found, Snapshot), Mistakes> {
+    let compiled = |found: Found| {
+        let snapshot = compile(&found.loaded.config, states).map_err(|errors| lines(&errors))?;
+        Ok((found, snapshot))
     };
-    let name = file.display().to_string();
-    let text = read(&file)?;
-    let config = Config::parse(&text, Format::of(&name), &name, &lookup).map_err(errors)?;
-    Ok(Chosen { config, file: Some(file), environment: None })
-}
-
-/// The configuration as the same arguments find it later: the environment does not change, a file does.
-struct Again {
-    arguments: Arguments,
-    first: Config,
-    file: Option<PathBuf>,
-}
-
-impl reload::Source for Again {
-    fn load(&mut self) -> Result<Config, Vec<String>> {
-        if self.file.is_none() {
-            return Ok(self.first.clone());
+    let mistakes = match source.find().and_then(compiled) {
+        Ok(good) => {
+            source.keep();
+            return Ok(good);
         }
-        choose(&self.arguments).map(|chosen| chosen.config).map_err(|StartError(errors)| errors)
+        Err(mistakes) if source.is_strict() => return Err(mistakes),
+        Err(mistakes) => mistakes,
+    };
+    let Some(Ok((found, snapshot))) = source.find_last_good().map(|found| found.and_then(compiled)) else {
+        return Err(mistakes);
+    };
+    for error in &mistakes {
+        tracing::error!(%error, "the configuration is broken");
     }
-
-    fn watched(&self) -> Vec<PathBuf> {
-        self.file.iter().cloned().collect()
-    }
+    tracing::error!(
+        serving = found.name,
+        "the last configuration that worked is in use until the mistakes are corrected"
+    );
+    Ok((found, snapshot))
 }
 
-fn read(file: &Path) -> Result<String, StartError> {
-    std::fs::read_to_string(file).map_err(|error| {
-        StartError::one(format!("{}: cannot be read: {error}; name another file with --config", file.display()))
-    })
-}
-
-fn errors(errors: Vec<waypost_core::config::ConfigError>) -> StartError {
-    StartError(errors.iter().map(ToString::to_string).collect())
+/// Says what its owner may want to know of the configuration.
+fn tell(found: &Found, snapshot: &Snapshot) {
+    let loaded = &found.loaded;
+    if !loaded.notes.is_empty() {
+        let (file, notes) = (&found.name, loaded.notes.len());
+        tracing::info!(
+            file,
+            notes,
+            "the file is in another format; `waypost config check` says what became of each part"
+        );
+    }
+    // In set-up there is nobody whose file could be better.
+    for warning in snapshot.warnings.iter().chain(&loaded.warnings).filter(|_| !loaded.setup) {
+        tracing::warn!(%warning, "the configuration works, but");
+    }
 }
 
 // === the world outside ===
@@ -287,13 +206,9 @@ fn random<const N: usize>() -> Result<[u8; N], StartError> {
     Ok(bytes)
 }
 
-fn log_style(arguments: &Arguments) -> LogStyle {
-    match arguments.log_format {
-        Some(LogFormat::Json) => LogStyle::Json,
-        Some(LogFormat::Pretty) => LogStyle::Pretty,
-        None if std::io::stdout().is_terminal() => LogStyle::Pretty,
-        None => LogStyle::Json,
-    }
+fn style(logging: &Logging) -> LogStyle {
+    let terminal = std::io::stdout().is_terminal();
+    logging.style.unwrap_or(if terminal { LogStyle::Pretty } else { LogStyle::Json })
 }
 
 fn log_to_stderr(style: LogStyle, level: &str) -> Result<(), StartError> {
@@ -307,15 +222,18 @@ fn log_to_stderr(style: LogStyle, level: &str) -> Result<(), StartError> {
     started.map_err(|error| StartError::one(format!("the log cannot start: {error}")))
 }
 
-fn greet(address: SocketAddr, chosen: &Chosen) {
+fn greet(address: SocketAddr, found: &Found) {
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "waypost is ready");
-    let Some((setup, key)) = &chosen.environment else { return };
+    let (setup, key) = (found.loaded.setup, &found.loaded.made_key);
+    if !setup && key.is_none() {
+        return;
+    }
     let mut lines = vec![format!("Waypost listens on http://{address}")];
-    if *setup {
+    if setup {
         lines.push("No configuration and no provider key: the built-in simulator answers.".to_owned());
     }
-    if let Some(key) = key {
-        let model = if *setup { "sim/chat" } else { "<a model of your provider>" };
+    if let Some(key) = key.as_ref().map(|key| key.expose()) {
+        let model = if setup { "sim/chat" } else { "<a model of your provider>" };
         lines.push(format!("Key for your applications: {key}"));
         lines.push(format!(
             "Try it:\n  curl http://{address}/v1/chat/completions -H \"Authorization: Bearer {key}\" \\\n    -H \"Content-Type: application/json\" \\\n    -d '{{\"model\": \"{model}\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello!\"}}]}}'"

@@ -3,18 +3,28 @@
 
 use std::fmt;
 
-/// Where in a text something stands. Both count from one.
+/// Where in a text something stands. Lines and columns count from one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mark {
+    /// Which of the sources of the configuration it stands in, from zero.
+    pub source: u16,
     pub line: u32,
     pub column: u32,
+}
+
+impl Mark {
+    /// A place in the first source.
+    pub const fn at(line: u32, column: u32) -> Self {
+        Self { source: 0, line, column }
+    }
 }
 
 /// One thing wrong with a config, or worth a warning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// The name the file was given by, where there is a file.
+    /// What it stands in, where that is known: a file by the name it was given by, a variable, an argument.
     pub file: Option<String>,
+    /// Where in the file.
     pub mark: Option<Mark>,
     /// The key, as `channels[2].timeouts.idle`; empty for the whole.
     pub path: String,

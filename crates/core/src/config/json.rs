@@ -77,10 +77,7 @@ impl<'t> Lines<'t> {
         let line = self.starts.partition_point(|start| *start <= at);
         let start = line.checked_sub(1).and_then(|line| self.starts.get(line)).copied().unwrap_or_default();
         let column = self.text.get(start..at).map_or(at - start, |text| text.chars().count());
-        Mark {
-            line: u32::try_from(line).unwrap_or(u32::MAX),
-            column: u32::try_from(column).unwrap_or(u32::MAX).saturating_add(1),
-        }
+        Mark::at(u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX).saturating_add(1))
     }
 }
 
@@ -93,10 +90,10 @@ mod tests {
         let node = parse("{\n  \"a\": [1,\n    \"x\"]\n}").unwrap();
         let Value::Map(entries) = &node.value else { unreachable!("an object") };
         let Value::List(items) = &entries[0].node.value else { unreachable!("an array") };
-        assert_eq!(items[1].mark, Mark { line: 3, column: 5 });
+        assert_eq!(items[1].mark, Mark::at(3, 5));
 
         let error = parse("{\"a\": 1,\n \"a\": 2}").unwrap_err();
-        assert_eq!(error.mark, Some(Mark { line: 2, column: 7 }));
+        assert_eq!(error.mark, Some(Mark::at(2, 7)));
         let error = parse("{\n\"a\": tru}").unwrap_err();
         assert_eq!(error.mark.map(|mark| mark.line), Some(2));
         assert!(error.reason.starts_with("not valid JSON"));

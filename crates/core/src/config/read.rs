@@ -208,13 +208,13 @@ impl<'n> Reader<'n> {
         }
     }
 
-    fn map<'de, V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, ReadError> {
+    fn map<'de, V: Visitor<'de>>(self, keys: Keys, visitor: V) -> Result<V::Value, ReadError> {
         let entries: &'n [Entry] = match &self.node.value {
             Value::Map(entries) => entries,
             Value::Scalar { .. } if self.node.is_null() => &[],
             Value::Scalar { .. } | Value::List(_) => return self.deserialize_any(visitor),
         };
-        visitor.visit_map(Entries { entries, at: 0, fields })
+        visitor.visit_map(Entries { entries, at: 0, keys })
     }
 }
 
@@ -230,7 +230,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
             Value::Scalar { text, plain: true } if looks_like_a_number(text) => self.number(visitor),
             Value::Scalar { text, .. } => visitor.visit_str(text),
             Value::List(items) => visitor.visit_seq(Items { items, at: 0 }),
-            Value::Map(entries) => visitor.visit_map(Entries { entries, at: 0, fields: &[] }),
+            Value::Map(entries) => visitor.visit_map(Entries { entries, at: 0, keys: Keys::Section }),
         }
     }
 
@@ -255,7 +255,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadError> {
-        self.map(&[], visitor)
+        self.map(Keys::Free, visitor)
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -264,7 +264,7 @@ impl<'de> Deserializer<'de> for Reader<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ReadError> {
-        self.map(fields, visitor)
+        self.map(Keys::Fields(fields), visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -351,19 +351,31 @@ struct Entries<'n> {
     entries: &'n [Entry],
     /// The entry whose value is next, plus one.
     at: usize,
-    /// The keys of a section; empty where keys are free.
-    fields: &'static [&'static str],
+    keys: Keys,
+}
+
+/// What the keys of a map may be.
+#[derive(Clone, Copy)]
+enum Keys {
+    /// Names that the owner chose.
+    Free,
+    /// The keys of a section.
+    Fields(&'static [&'static str]),
+    /// The keys of a section that is told from other forms of the same only now.
+    Section,
 }
 
 impl Entries<'_> {
     /// A section's key by its snake-case name, so that `baseUrl` and `base-url` are `base_url`.
     fn known(&self, key: &str) -> String {
-        if self.fields.is_empty() || self.fields.contains(&key) {
-            key.to_owned()
-        } else {
-            Some(snake_case(key))
-                .filter(|snake| self.fields.contains(&snake.as_str()))
-                .unwrap_or_else(|| key.to_owned())
+        match self.keys {
+            Keys::Free => key.to_owned(),
+            Keys::Section => snake_case(key),
+            Keys::Fields(fields) if fields.contains(&key) => key.to_owned(),
+            Keys::Fields(fields) => {
+                let snake = Some(snake_case(key)).filter(|snake| fields.contains(&snake.as_str()));
+                snake.unwrap_or_else(|| key.to_owned())
+            }
         }
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn parse(text: &str) -> Result<Node, ConfigError> {
     Ok(builder.root.unwrap_or(Node::new(START, Value::Map(Vec::new()))))
 }
 
-const START: Mark = Mark { line: 1, column: 1 };
+const START: Mark = Mark::at(1, 1);
 
 #[derive(Default)]
 struct Builder {
@@ -180,7 +180,7 @@ fn size(node: &Node) -> usize {
 
 fn mark(marker: &Marker) -> Mark {
     let number = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
-    Mark { line: number(marker.line()), column: number(marker.col()).saturating_add(1) }
+    Mark::at(number(marker.line()), number(marker.col()).saturating_add(1))
 }
 
 fn wrong(mark: Mark, reason: impl Into<String>) -> ConfigError {
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn mistakes_are_shown_where_they_are() {
         let duplicate = fails("a: 1\nb: 2\na: 3\n");
-        assert_eq!(duplicate.mark, Some(Mark { line: 3, column: 1 }));
+        assert_eq!(duplicate.mark, Some(Mark::at(3, 1)));
         assert!(duplicate.reason.contains("line 1"));
         assert_eq!(fails("a: b: c\n").mark.map(|mark| mark.line), Some(1));
         assert!(fails("a: !secret x\n").reason.contains("tag"));

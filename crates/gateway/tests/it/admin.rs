@@ -1,6 +1,5 @@
 //! Looking at a running gateway and steering it: who may, what is shown, what a reset does, and that no secret is anywhere.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -342,10 +341,6 @@ impl Source for Text {
     fn load(&mut self) -> Result<Config, Vec<String>> {
         let parsed = Config::parse(&self.0.lock().unwrap(), Format::Yaml, "w.yaml", &|_| None);
         parsed.map_err(|errors| errors.iter().map(ToString::to_string).collect())
-    }
-
-    fn watched(&self) -> Vec<PathBuf> {
-        Vec::new()
     }
 }
 

@@ -1,6 +1,5 @@
 //! Configurations that change under a running gateway: taken over whole, or not at all, and nobody in flight notices.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -83,10 +82,6 @@ impl Source for Text {
         let text = self.0.lock().unwrap().clone();
         Config::parse(&text, Format::Yaml, "w.yaml", &|_| None)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect())
-    }
-
-    fn watched(&self) -> Vec<PathBuf> {
-        Vec::new()
     }
 }
 

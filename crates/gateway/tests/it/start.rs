@@ -43,7 +43,9 @@ impl Waypost {
     }
 
     pub(crate) fn file(self, name: &str, text: &str) -> Self {
-        std::fs::write(self.folder.join(name), text).unwrap();
+        let file = self.folder.join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
         self
     }
 
@@ -153,6 +155,11 @@ impl Running {
     /// Changes a file in its folder.
     pub(crate) fn write(&self, name: &str, text: &str) {
         std::fs::write(self.folder.join(name), text).unwrap();
+    }
+
+    /// A path in its folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
     }
 
     pub(crate) fn remove(&self, name: &str) {

@@ -265,7 +265,14 @@ channels: [{name: c, provider: openai, api_keys: [sk-secret, sk-secret2], header
 
 #[test]
 fn a_setup_without_accounts_compiles_and_serves_the_simulator() {
-    let environment = crate::config::from_environment(&|_| None, [1; 24], &["sim/chat"]);
+    let inputs = crate::config::Inputs {
+        texts: &[],
+        variables: &crate::config::Variables::default(),
+        arguments: &[],
+        dice: [1; 24],
+        simulated: &["sim/chat"],
+    };
+    let environment = crate::config::load(&inputs).unwrap();
     let snapshot = compile(&environment.config, &States::default()).unwrap();
     assert_eq!(serving(&snapshot, "sim/echo"), ["simulator:sim/echo"]);
     assert!(snapshot.channels[0].provider.built_in);

@@ -1,0 +1,50 @@
+//! The commands that look at a configuration: check it, explain it, compare it, describe its form. They serve nothing.
+//! Tests: `it/start.rs`, `it/config_files.rs`, against the built binary.
+
+mod check;
+mod diff;
+mod explain;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use waypost_core::config::Config;
+
+use crate::config_sources::{ConfigSource, Mistakes, Wanted};
+
+/// Ways to look at a configuration.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Look {
+    /// Reads and compiles the configuration, says what is wrong with it, and serves nothing.
+    Check {
+        /// The configuration to check instead of the usual one.
+        file: Option<PathBuf>,
+    },
+    /// Prints every value in force and where it came from; secrets are not shown.
+    Explain {
+        /// Only what stands at or below this key, such as server.port or channels[0].
+        key: Option<String>,
+    },
+    /// Prints what changes from one configuration to another; secrets are not shown.
+    Diff {
+        /// The configuration before. If it is the only one: the configuration after, compared with the last that worked.
+        a: Option<PathBuf>,
+        /// The configuration after.
+        b: Option<PathBuf>,
+    },
+    /// Prints the JSON Schema of the configuration.
+    Schema,
+}
+
+/// Looks, and gives what to print. `dice` stand for a caller's key where none is given.
+pub fn look(look: &Look, wanted: Wanted, dice: [u8; 24]) -> Result<String, Mistakes> {
+    let at =
+        |file: &Option<PathBuf>| Wanted { config: file.clone().or_else(|| wanted.config.clone()), ..wanted.clone() };
+    match look {
+        Look::Check { file } => check::check(ConfigSource::new(at(file), dice)),
+        Look::Explain { key } => explain::explain(ConfigSource::new(wanted, dice), key.as_deref().unwrap_or_default()),
+        Look::Diff { a, b: None } => diff::with_last_good(ConfigSource::new(at(a), dice)),
+        Look::Diff { a, b } => diff::between(ConfigSource::new(at(a), dice), ConfigSource::new(at(b), dice)),
+        Look::Schema => Ok(format!("{:#}", Config::schema())),
+    }
+}

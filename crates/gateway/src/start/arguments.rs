@@ -1,0 +1,126 @@
+//! What can be said on the command line, and variables that say the same. Decides precedence between the two.
+//! Tests: `it/start.rs`, against the built binary.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use waypost_core::config::Argument;
+
+use crate::cli::health::Health;
+use crate::cli::mock::Mock;
+use crate::cli::selftest::Selftest;
+use crate::cli::test::Testing;
+use crate::config_cli::Look;
+use crate::config_sources::{Mistakes, Mode, Wanted, variables};
+use crate::records::LogStyle;
+
+/// An AI gateway in one binary: talks OpenAI and Anthropic, sends each request to the best of your provider accounts,
+/// fails over when one breaks.
+#[derive(Parser, Clone, Debug)]
+#[command(name = "waypost", version)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    /// The configuration: a YAML or JSON file, or a folder of them [env: WAYPOST_CONFIG] [default: waypost.yaml, waypost.yml,
+    /// waypost.json, config/router_config.yaml or the folder config, whichever is here].
+    #[arg(long, short, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What holds the configuration [env: WAYPOST_MODE] [default: auto].
+    #[arg(long, global = true)]
+    mode: Option<Mode>,
+    /// Where the last configuration that worked is kept [env: WAYPOST_STATE_DIR] [default: .waypost beside the configuration].
+    #[arg(long, global = true, value_name = "FOLDER")]
+    state_dir: Option<PathBuf>,
+    /// Do not start with the last configuration that worked if the present one is broken [env: WAYPOST_STRICT_CONFIG].
+    #[arg(long)]
+    strict_config: bool,
+    /// The address to listen on [env: HOST] [default: 127.0.0.1].
+    #[arg(long)]
+    host: Option<String>,
+    /// The port to listen on; 0 takes any free one [env: PORT] [default: 3000].
+    #[arg(long)]
+    port: Option<u16>,
+    /// How log lines look [env: LOG_FORMAT] [default: pretty at a terminal, json otherwise].
+    #[arg(long, value_name = "STYLE")]
+    log_format: Option<LogFormat>,
+    /// What is logged: error, warn, info, debug or trace, or a filter by module [env: LOG_LEVEL] [default: info].
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Logs as with --log-level debug, whatever else is said.
+    #[arg(long)]
+    debug: bool,
+}
+
+/// What can be asked for instead of serving.
+#[derive(Subcommand, Clone, Debug)]
+pub(super) enum Command {
+    /// Looks at the configuration.
+    Config {
+        #[command(subcommand)]
+        look: Look,
+    },
+    /// The same as `config check`.
+    Check {
+        /// The configuration to check instead of the usual one.
+        file: Option<PathBuf>,
+    },
+    /// The same as `config schema`.
+    Schema,
+    /// Asks the accounts of the configuration whether their keys work.
+    #[command(subcommand)]
+    Test(Testing),
+    /// Asks a running gateway whether it is ready: exit code 0 if so, 1 if not, 2 if nobody answers.
+    Health(Health),
+    /// Proves on this machine that failover, streams, limits and breakers work. Needs no configuration and no network.
+    Selftest(Selftest),
+    /// Serves the simulator as a provider, for other gateways and applications to be tried against.
+    Mock(Mock),
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+enum LogFormat {
+    Json,
+    Pretty,
+}
+
+/// How to log.
+#[derive(Clone, Debug)]
+pub(super) struct Logging {
+    /// `None`: as suits what standard output is.
+    pub(super) style: Option<LogStyle>,
+    pub(super) level: String,
+}
+
+impl Arguments {
+    /// What they say about the configuration.
+    pub(super) fn wanted(&self) -> Wanted {
+        let host = self.host.iter().map(|host| ("--host", &["server", "host"], host.clone()));
+        let port = self.port.iter().map(|port| ("--port", &["server", "port"], port.to_string()));
+        Wanted {
+            config: self.config.clone(),
+            mode: self.mode,
+            state_dir: self.state_dir.clone(),
+            strict: self.strict_config,
+            settings: host.chain(port).map(|(flag, path, value)| Argument { flag, path, value }).collect(),
+        }
+    }
+
+    /// How to log, by arguments and then variables.
+    pub(super) fn logging(&self) -> Result<Logging, Mistakes> {
+        let variables = variables()?;
+        let format = match (self.log_format, variables.said("LOG_FORMAT")) {
+            (Some(format), _) => Some(format),
+            (None, Some(word)) => Some(LogFormat::from_str(word, true).map_err(|_| {
+                vec!["LOG_FORMAT: expected json or pretty; correct the variable, or unset it".to_owned()]
+            })?),
+            (None, None) => None,
+        };
+        let said = self.debug.then_some("debug").or(self.log_level.as_deref());
+        let level = said.or_else(|| variables.said("LOG_LEVEL")).unwrap_or("info").to_owned();
+        let style = format.map(|format| match format {
+            LogFormat::Json => LogStyle::Json,
+            LogFormat::Pretty => LogStyle::Pretty,
+        });
+        Ok(Logging { style, level })
+    }
+}
