@@ -22,6 +22,7 @@ mod read;
 mod retry;
 mod routing;
 mod server;
+mod telemetry;
 mod tls;
 mod values;
 mod yaml;
@@ -46,6 +47,7 @@ pub use probe::{Probe, ProbeKind};
 pub use retry::{Backoff, BackoffStrategy, Retry, RetryBudget};
 pub use routing::{Hedge, KeyStrategy, ModelRouting, Queue, Routing, Strategy};
 pub use server::Server;
+pub use telemetry::{LogFormat, Logging, Otlp, Share, Telemetry};
 pub use tls::Tls;
 pub use values::Span;
 
@@ -74,6 +76,8 @@ pub struct Config {
     /// What becomes of requests that ask for more than a model can do.
     pub capabilities: CapabilityPolicy,
     pub defaults: Defaults,
+    pub telemetry: Telemetry,
+    pub logging: Logging,
     /// Serve callers without a key. Only possible while the gateway listens on a loopback address.
     pub open_mode: bool,
     #[serde(skip)]
