@@ -16,5 +16,6 @@ pub mod seals;
 pub mod serve;
 pub mod simulator;
 pub mod start;
+pub mod telemetry;
 pub mod tokens;
 pub mod upstream;

@@ -2,9 +2,9 @@
 //! access log goes to standard output. Tests: `it/start.rs`, against the built binary.
 
 mod end;
+mod outlets;
 mod secure;
 
-use std::io::IsTerminal as _;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,6 +19,7 @@ use waypost_core::health::States;
 use waypost_core::snapshot::compile;
 
 use self::end::{Patience, end};
+use self::outlets::{access_log, log_level, log_style, log_to_stderr, tracer};
 use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
 use crate::cli::health::{self, Health};
@@ -28,7 +29,7 @@ use crate::cli::test::{self, Testing};
 use crate::http;
 use crate::jobs::Jobs;
 use crate::probe;
-use crate::records::{LogStyle, Records, write_access_log};
+use crate::records::{self, Outlets, Records};
 use crate::reload;
 use crate::serve::{Edge, Limits, Signals, WATCH_EVERY};
 use crate::simulator;
@@ -53,12 +54,12 @@ pub struct Arguments {
     /// The port to listen on; 0 takes any free one [default: 3000].
     #[arg(long, env = "PORT")]
     port: Option<u16>,
-    /// How log lines look [default: pretty at a terminal, json otherwise].
+    /// How log lines look [default: as the configuration says; else pretty at a terminal, json otherwise].
     #[arg(long, env = "LOG_FORMAT", value_name = "STYLE")]
     log_format: Option<LogFormat>,
-    /// What is logged: error, warn, info, debug or trace, or a filter by module.
-    #[arg(long, env = "LOG_LEVEL", default_value = "info", value_name = "LEVEL")]
-    log_level: String,
+    /// What is logged: error, warn, info, debug or trace, or a filter by module [default: as the configuration says; else info].
+    #[arg(long, env = "LOG_LEVEL", value_name = "LEVEL")]
+    log_level: Option<String>,
     /// Logs as with --log-level debug, whatever else is said.
     #[arg(long)]
     debug: bool,
@@ -132,9 +133,9 @@ fn check(arguments: &Arguments) -> Result<(), StartError> {
 }
 
 async fn serve(arguments: &Arguments) -> Result<(), StartError> {
-    let style = log_style(arguments);
-    log_to_stderr(style, if arguments.debug { "debug" } else { &arguments.log_level })?;
     let chosen = choose(arguments)?;
+    let style = log_style(arguments, &chosen.config.logging);
+    log_to_stderr(style, &log_level(arguments, &chosen.config.logging))?;
     let settings = chosen.config.server.clone();
     let states = States::default();
     let snapshot = compile(&chosen.config, &states).map_err(errors)?;
@@ -147,7 +148,6 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
 
     let jobs = Jobs::new();
     let (records, inbox) = Records::new();
-    jobs.spawn("access log", write_access_log(inbox, style));
     let limits = Limits {
         max_body_bytes: settings.max_body_bytes,
         max_connections: settings.max_connections as usize,
@@ -163,6 +163,13 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         limits: limits.clone(),
         entropy: u64::from_le_bytes(random()?),
     }));
+    let outlets = Outlets {
+        telemetry: Arc::clone(&app.telemetry),
+        clock: app.clock,
+        log: access_log(&chosen.config.logging, style, &app.telemetry)?,
+        tracer: tracer(&chosen.config, &app, &jobs)?,
+    };
+    jobs.spawn("records", records::work(inbox, outlets));
 
     let source =
         Box::new(Again { arguments: arguments.clone(), first: chosen.config.clone(), file: chosen.file.clone() });
@@ -186,6 +193,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let drawing = Arc::clone(&app);
     let draw = Arc::new(move |status| http::edge_refusal(&drawing, status));
     let edge = Edge::drawing(limits, jobs.clone(), draw);
+    app.note_edge(address, edge.glance());
     let handler = {
         let app = Arc::clone(&app);
         move |request, peer| http::answer(Arc::clone(&app), request, peer)
@@ -196,7 +204,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     signals.next().await;
     let patience = Patience { delay: settings.drain_delay.0, grace: settings.shutdown_grace.0 };
     end(&app, &edge, &mut signals, patience).await;
-    // The last sender of records goes with the app; then the access log ends by itself.
+    // The last sender of records goes with the app; then the records job and what hangs on it end by themselves.
     drop((app, edge));
     jobs.drain(Instant::now() + Duration::from_secs(2)).await;
     Ok(())
@@ -218,6 +226,8 @@ fn choose(arguments: &Arguments) -> Result<Chosen, StartError> {
     let server = &mut chosen.config.server;
     server.host = arguments.host.clone().unwrap_or(std::mem::take(&mut server.host));
     server.port = arguments.port.unwrap_or(server.port);
+    let environment = |name: &str| std::env::var(name).ok();
+    chosen.config.telemetry.obey_environment(&environment).map_err(|error| StartError::one(error.to_string()))?;
     Ok(chosen)
 }
 
@@ -285,26 +295,6 @@ fn random<const N: usize>() -> Result<[u8; N], StartError> {
     ring::rand::SecureRandom::fill(&source, &mut bytes)
         .map_err(|_| StartError::one("the operating system gives no random numbers"))?;
     Ok(bytes)
-}
-
-fn log_style(arguments: &Arguments) -> LogStyle {
-    match arguments.log_format {
-        Some(LogFormat::Json) => LogStyle::Json,
-        Some(LogFormat::Pretty) => LogStyle::Pretty,
-        None if std::io::stdout().is_terminal() => LogStyle::Pretty,
-        None => LogStyle::Json,
-    }
-}
-
-fn log_to_stderr(style: LogStyle, level: &str) -> Result<(), StartError> {
-    let filter = tracing_subscriber::EnvFilter::try_new(level)
-        .map_err(|error| StartError::one(format!("LOG_LEVEL: `{level}` is no log filter: {error}")))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match style {
-        LogStyle::Json => builder.json().flatten_event(true).try_init(),
-        LogStyle::Pretty => builder.compact().with_target(false).try_init(),
-    };
-    started.map_err(|error| StartError::one(format!("the log cannot start: {error}")))
 }
 
 fn greet(address: SocketAddr, chosen: &Chosen) {
