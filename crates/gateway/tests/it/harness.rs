@@ -103,6 +103,10 @@ impl Gateway {
         timeout(PATIENCE, self.edge.drain(Instant::now() + grace)).await.expect("the drain ends")
     }
 
+    pub(crate) fn edge(&self) -> &Edge {
+        &self.edge
+    }
+
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
