@@ -26,6 +26,7 @@ mod retry;
 mod routing;
 mod server;
 mod sources;
+mod telemetry;
 mod tls;
 mod values;
 mod variables;
@@ -54,6 +55,7 @@ pub use retry::{Backoff, BackoffStrategy, Retry, RetryBudget};
 pub use routing::{Hedge, KeyStrategy, ModelRouting, Queue, Routing, Strategy};
 pub use server::Server;
 pub use sources::{Argument, Inputs, Loaded, Text, load};
+pub use telemetry::{LogFormat, Logging, Otlp, Share, Telemetry};
 pub use tls::Tls;
 pub use values::Span;
 pub use variables::Variables;
@@ -83,6 +85,8 @@ pub struct Config {
     /// What becomes of requests that ask for more than a model can do.
     pub capabilities: CapabilityPolicy,
     pub defaults: Defaults,
+    pub telemetry: Telemetry,
+    pub logging: Logging,
     /// Serve callers without a key. Only possible while the gateway listens on a loopback address.
     pub open_mode: bool,
     #[serde(skip)]

@@ -47,6 +47,8 @@ pub struct Provider {
     pub kind: &'static str,
     /// The vendor's own spelling, for people.
     pub name: &'static str,
+    /// Its word in OpenTelemetry's conventions (`gen_ai.provider.name`), where that is not `kind`.
+    pub telemetry_name: Option<&'static str>,
     /// Other words for it in configuration.
     pub aliases: &'static [&'static str],
     /// Scheme, host and port; `None` if every account has its own.
@@ -112,6 +114,7 @@ impl Auth {
 pub(crate) const OPENAI_LIKE: Provider = Provider {
     kind: "",
     name: "",
+    telemetry_name: None,
     aliases: &[],
     origin: None,
     prefix: "/v1",
@@ -130,6 +133,11 @@ pub(crate) const OPENAI_LIKE: Provider = Provider {
 };
 
 impl Provider {
+    /// Its word in metrics and traces that follow OpenTelemetry's conventions.
+    pub fn telemetry_name(&self) -> &'static str {
+        self.telemetry_name.unwrap_or(self.kind)
+    }
+
     /// What serves the operation for a caller of this dialect. Chat prefers the caller's own dialect (a relay) and
     /// settles for the provider's first (a translation); everything else is served in its dialect or not at all.
     pub fn endpoint(&self, operation: Operation, dialect: Dialect, versioned: bool) -> Option<&'static Endpoint> {

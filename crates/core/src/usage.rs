@@ -1,11 +1,17 @@
 //! What one admitted request used, and how we know. Exactly one record is filed for each, whatever happens to the
 //! connection. Knows no price yet and no store.
 
+mod trace;
+
 use std::sync::Arc;
 
 use waypost_wire::chat::Usage;
 
+use crate::error::Kind;
+use crate::moment::Moment;
 use crate::verdict::Class;
+
+pub use trace::TraceContext;
 
 /// How a token count came to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +77,8 @@ pub struct UsageRecord {
     pub outcome: Outcome,
     /// The status the caller saw.
     pub status: u16,
+    /// The error the caller was told, before or after the answer began.
+    pub error: Option<Kind>,
     pub stream: bool,
     /// The caller's dialect was not the upstream's.
     pub translated: bool,
@@ -81,6 +89,10 @@ pub struct UsageRecord {
     pub latency_ms: u64,
     /// Until the first meaningful event or the whole answer; absent if none came.
     pub first_token_ms: Option<u64>,
+    /// When the request's head arrived.
+    pub began: Moment,
+    /// The trace it is part of, if the caller said so.
+    pub trace: Option<TraceContext>,
 }
 
 /// One upstream call. Times are microseconds since the request's head arrived.
@@ -88,6 +100,11 @@ pub struct UsageRecord {
 pub struct AttemptRecord {
     /// `channel/model` of the deployment.
     pub deployment: Arc<str>,
+    pub channel: Arc<str>,
+    /// The provider's word in OpenTelemetry's conventions.
+    pub provider: &'static str,
+    /// The model by the provider's name for it.
+    pub upstream: Arc<str>,
     /// The credential's name in its channel; never the secret.
     pub credential: Arc<str>,
     pub started_us: u64,

@@ -2,8 +2,9 @@
 //! Holds no policy: config and core decide. The living state is beside the snapshot, never inside it.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -28,8 +29,9 @@ use crate::probe::Probes;
 use crate::records::Records;
 use crate::reload::{Orders, Report};
 use crate::seals::Seals;
-use crate::serve::Limits;
+use crate::serve::{Glance, Limits};
 use crate::simulator::Simulator;
+use crate::telemetry::Telemetry;
 use crate::upstream::{BadTarget, Origin, TlsOptions, TlsProfile, Transport};
 
 /// Everything requests share.
@@ -38,6 +40,7 @@ pub struct App {
     pub transport: Box<dyn Transport>,
     pub simulator: Simulator,
     pub records: Records,
+    pub telemetry: Arc<Telemetry>,
     pub seals: Arc<Seals>,
     /// How deployments and credentials are doing; outlives every snapshot.
     pub states: States,
@@ -64,6 +67,9 @@ pub struct App {
     panics: AtomicU64,
     leaving: AtomicBool,
     draining: AtomicBool,
+    /// Not only this machine can reach it.
+    exposed: AtomicBool,
+    edge: OnceLock<Glance>,
     started: u64,
 }
 
@@ -111,11 +117,14 @@ impl Live {
 
 impl App {
     pub fn new(parts: Parts) -> Self {
+        let telemetry = Telemetry::default();
+        telemetry.metrics.know(&parts.live.snapshot);
         Self {
             live: ArcSwap::from_pointee(parts.live),
             transport: parts.transport,
             simulator: Simulator::default(),
             records: parts.records,
+            telemetry: Arc::new(telemetry),
             seals: Arc::default(),
             states: parts.states,
             clock: Clock::default(),
@@ -134,6 +143,8 @@ impl App {
             panics: AtomicU64::new(0),
             leaving: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            exposed: AtomicBool::new(false),
+            edge: OnceLock::new(),
             started: unix_seconds(),
         }
     }
@@ -145,6 +156,7 @@ impl App {
 
     /// Takes another configuration into use. Requests in flight keep the one they began with.
     pub fn replace(&self, live: Live) {
+        self.telemetry.metrics.know(&live.snapshot);
         // Only now does the old one let go of what it had; whoever still serves by it keeps that alive.
         drop(self.live.swap(Arc::new(live)));
         self.states.sweep(self.clock.now());
@@ -224,6 +236,22 @@ impl App {
 
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
+    }
+
+    /// Where it listens, and the edge that does.
+    pub fn note_edge(&self, address: SocketAddr, edge: Glance) {
+        self.exposed.store(!address.ip().to_canonical().is_loopback(), Ordering::Relaxed);
+        let _ = self.edge.set(edge);
+    }
+
+    /// Can only this machine reach it?
+    pub fn is_local(&self) -> bool {
+        !self.exposed.load(Ordering::Relaxed)
+    }
+
+    /// Open connections and requests being answered.
+    pub fn glance(&self) -> Option<(usize, usize)> {
+        self.edge.get().and_then(Glance::now)
     }
 
     pub fn count_panic(&self) {

@@ -87,6 +87,7 @@ async fn worked(app: &App, endpoint: Endpoint<'_>, arrival: Arrival, peer: Peer)
 }
 
 fn drawn(app: &App, error: &GatewayError, face: Face, request_id: &str) -> Response<Body> {
+    app.telemetry.count_refusal(error.kind());
     app.log_refusal(request_id, error);
     reply::error(error, face, request_id)
 }
@@ -101,6 +102,7 @@ async fn dispatch(
     match endpoint {
         Endpoint::Health { depth } => Ok(api::health::answer(app, depth, arrival.request.headers())),
         Endpoint::Admin => Ok(admin::answer(app, &arrival).await),
+        Endpoint::Metrics => api::metrics::answer(app, arrival.request.headers(), arrival.request.uri().path()),
         Endpoint::NotFound => Err(GatewayError::not_found(arrival.request.uri().path())),
         Endpoint::MethodNotAllowed { allow } => {
             let error = GatewayError::method_not_allowed(arrival.request.method().as_str());
@@ -148,6 +150,7 @@ pub fn edge_refusal(app: &App, status: StatusCode) -> Response<Bytes> {
         _ => GatewayError::invalid_request("This is not a valid HTTP request.", None),
     };
     let request_id = app.request_id(None);
+    app.telemetry.count_refusal(error.kind());
     app.log_refusal(&request_id, &error);
     let signature = HeaderValue::from_str(&request_id).unwrap_or(HeaderValue::from_static("invalid"));
     let mut response = reply::error(&error, Face::OPENAI_CHAT, &request_id);

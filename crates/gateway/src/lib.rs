@@ -18,5 +18,6 @@ pub mod seals;
 pub mod serve;
 pub mod simulator;
 pub mod start;
+pub mod telemetry;
 pub mod tokens;
 pub mod upstream;

@@ -10,7 +10,7 @@ pub mod meter;
 pub mod queue;
 pub mod simulate;
 
-use http::Response;
+use http::{HeaderName, Response};
 use waypost_core::access::{self, Caller};
 use waypost_core::dice::Dice;
 use waypost_core::error::{GatewayError, Kind};
@@ -21,6 +21,8 @@ use self::meter::Meter;
 use crate::app::{App, Live};
 use crate::http::api::count_tokens;
 use crate::http::body::Body;
+use crate::http::reply;
+use crate::telemetry::trace_header;
 
 /// Answers one request that needs an upstream.
 pub async fn run(app: &App, inbound: Inbound) -> Result<Response<Body>, GatewayError> {
@@ -58,11 +60,27 @@ async fn follow(
 ) -> Result<Response<Body>, GatewayError> {
     let mut meter = Meter::start(call.opened(caller), app);
     meter.planned(&plan);
-    match attempt::first_success(app, live, &mut plan, &call, &mut meter, dice).await {
-        Ok(answer) => Ok(deliver::reply(app, live, &call, answer, meter)),
+    let answer = attempt::first_success(app, live, &mut plan, &call, &mut meter, dice).await;
+    let trace = wants_trace(live, &call).then(|| meter.way()).and_then(|(stages, trail)| trace_header(stages, trail));
+    let mut response = match answer {
+        Ok(answer) => deliver::reply(app, live, &call, answer, meter),
         Err(error) => {
             meter.refuse(&error);
-            Err(error)
+            // Drawn here: what is handed out as an error is counted as refused before it was admitted.
+            app.log_refusal(&call.request_id, &error);
+            reply::error(&error, call.face, &call.request_id)
         }
+    };
+    if let Some(trace) = trace {
+        response.headers_mut().insert(TRACE, trace);
     }
+    Ok(response)
+}
+
+/// The header by which callers ask how they were answered, and the one that says it.
+const DEBUG: HeaderName = HeaderName::from_static("x-waypost-debug");
+const TRACE: HeaderName = HeaderName::from_static("x-waypost-trace");
+
+fn wants_trace(live: &Live, call: &Call) -> bool {
+    live.snapshot.admin.debug_header && call.headers.get(DEBUG).is_some_and(|asked| asked == "true")
 }

@@ -6,6 +6,7 @@ mod body;
 mod check;
 mod connection;
 mod farewell;
+mod glance;
 mod limits;
 mod load;
 mod pulse;
@@ -37,6 +38,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 pub use self::bare::Draw;
 pub use self::body::{BodyError, LimitedBody, read_body};
 pub use self::check::{Refusal, check_encoding, check_head};
+pub use self::glance::Glance;
 pub use self::limits::Limits;
 use self::load::Load;
 use self::pulse::Pulse;
@@ -207,6 +209,11 @@ impl Edge {
                 }
             }
         }
+    }
+
+    /// A look from outside, for gauges.
+    pub fn glance(&self) -> Glance {
+        Glance(Arc::downgrade(&self.shared))
     }
 
     /// How many connections are open.

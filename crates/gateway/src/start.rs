@@ -3,9 +3,9 @@
 
 mod arguments;
 mod end;
+mod outlets;
 mod secure;
 
-use std::io::IsTerminal as _;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,8 +16,9 @@ use tokio::time::Instant;
 use waypost_core::health::States;
 use waypost_core::snapshot::{Snapshot, compile};
 
-use self::arguments::{Command, Logging};
+use self::arguments::Command;
 use self::end::{Patience, end};
+use self::outlets::{access_log, log_level, log_style, log_to_stderr, tracer};
 use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
 use crate::cli::test::Testing;
@@ -27,7 +28,7 @@ use crate::config_sources::{ConfigSource, Found, Mistakes, lines};
 use crate::http;
 use crate::jobs::Jobs;
 use crate::probe;
-use crate::records::{LogStyle, Records, write_access_log};
+use crate::records::{self, Outlets, Records};
 use crate::reload;
 use crate::serve::{Edge, Limits, Signals, WATCH_EVERY};
 use crate::upstream::{HttpTransport, PoolSettings};
@@ -74,19 +75,22 @@ fn print(what: &Look, arguments: &Arguments) -> Result<(), StartError> {
 }
 
 async fn serve(arguments: &Arguments) -> Result<(), StartError> {
-    let logging = arguments.logging().map_err(StartError)?;
-    let style = style(&logging);
-    log_to_stderr(style, &logging.level)?;
+    let said = arguments.logging().map_err(StartError)?;
     let mut source = ConfigSource::new(arguments.wanted(), random()?);
     let states = States::default();
-    let (found, snapshot) = boot(&mut source, &states).map_err(StartError)?;
-    tell(&found, &snapshot);
+    let (found, snapshot, mistakes) = boot(&mut source, &states).map_err(StartError)?;
+    let logging = &found.loaded.config.logging;
+    let style = log_style(&said, logging);
+    log_to_stderr(style, &log_level(&said, logging))?;
+    tell(&found, &snapshot, &mistakes);
+    if mistakes.is_empty() {
+        source.keep();
+    }
     let settings = found.loaded.config.server.clone();
     let live = Live::new(snapshot).map_err(|_| StartError::one("a channel's base_url is not an http or https URL"))?;
 
     let jobs = Jobs::new();
     let (records, inbox) = Records::new();
-    jobs.spawn("access log", write_access_log(inbox, style));
     let limits = Limits {
         max_body_bytes: settings.max_body_bytes,
         max_connections: settings.max_connections as usize,
@@ -102,6 +106,13 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         limits: limits.clone(),
         entropy: u64::from_le_bytes(random()?),
     }));
+    let outlets = Outlets {
+        telemetry: Arc::clone(&app.telemetry),
+        clock: app.clock,
+        log: access_log(logging, style, &app.telemetry)?,
+        tracer: tracer(&found.loaded.config, &app, &jobs)?,
+    };
+    jobs.spawn("records", records::work(inbox, outlets));
 
     jobs.spawn("reload", reload::run(Arc::clone(&app), Box::new(source), settings.clone(), jobs.clone()));
     let reloads = app.reloads.clone();
@@ -123,6 +134,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let drawing = Arc::clone(&app);
     let draw = Arc::new(move |status| http::edge_refusal(&drawing, status));
     let edge = Edge::drawing(limits, jobs.clone(), draw);
+    app.note_edge(address, edge.glance());
     let handler = {
         let app = Arc::clone(&app);
         move |request, peer| http::answer(Arc::clone(&app), request, peer)
@@ -133,7 +145,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     signals.next().await;
     let patience = Patience { delay: settings.drain_delay.0, grace: settings.shutdown_grace.0 };
     end(&app, &edge, &mut signals, patience).await;
-    // The last sender of records goes with the app; then the access log ends by itself.
+    // The last sender of records goes with the app; then the records job and what hangs on it end by themselves.
     drop((app, edge));
     jobs.drain(Instant::now() + Duration::from_secs(2)).await;
     Ok(())
@@ -141,36 +153,35 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
 
 // === configuration ===
 
-/// Reads and compiles the configuration; if it is broken, the last one that worked.
-fn boot(source: &mut ConfigSource, states: &States) -> Result<(Found, Snapshot), Mistakes> {
+/// Reads and compiles the configuration; if it is broken, the last one that worked, with what is wrong.
+fn boot(source: &mut ConfigSource, states: &States) -> Result<(Found, Snapshot, Mistakes), Mistakes> {
     let compiled = |found: Found| {
         let snapshot = compile(&found.loaded.config, states).map_err(|errors| lines(&errors))?;
         Ok((found, snapshot))
     };
     let mistakes = match source.find().and_then(compiled) {
-        Ok(good) => {
-            source.keep();
-            return Ok(good);
-        }
+        Ok((found, snapshot)) => return Ok((found, snapshot, Mistakes::new())),
         Err(mistakes) if source.is_strict() => return Err(mistakes),
         Err(mistakes) => mistakes,
     };
     let Some(Ok((found, snapshot))) = source.find_last_good().map(|found| found.and_then(compiled)) else {
         return Err(mistakes);
     };
-    for error in &mistakes {
-        tracing::error!(%error, "the configuration is broken");
-    }
-    tracing::error!(
-        serving = found.name,
-        "the last configuration that worked is in use until the mistakes are corrected"
-    );
-    Ok((found, snapshot))
+    Ok((found, snapshot, mistakes))
 }
 
 /// Says what its owner may want to know of the configuration.
-fn tell(found: &Found, snapshot: &Snapshot) {
+fn tell(found: &Found, snapshot: &Snapshot, mistakes: &Mistakes) {
     let loaded = &found.loaded;
+    for error in mistakes {
+        tracing::error!(%error, "the configuration is broken");
+    }
+    if !mistakes.is_empty() {
+        tracing::error!(
+            serving = found.name,
+            "the last configuration that worked is in use until the mistakes are corrected"
+        );
+    }
     if !loaded.notes.is_empty() {
         let (file, notes) = (&found.name, loaded.notes.len());
         tracing::info!(
@@ -204,22 +215,6 @@ fn random<const N: usize>() -> Result<[u8; N], StartError> {
     ring::rand::SecureRandom::fill(&source, &mut bytes)
         .map_err(|_| StartError::one("the operating system gives no random numbers"))?;
     Ok(bytes)
-}
-
-fn style(logging: &Logging) -> LogStyle {
-    let terminal = std::io::stdout().is_terminal();
-    logging.style.unwrap_or(if terminal { LogStyle::Pretty } else { LogStyle::Json })
-}
-
-fn log_to_stderr(style: LogStyle, level: &str) -> Result<(), StartError> {
-    let filter = tracing_subscriber::EnvFilter::try_new(level)
-        .map_err(|error| StartError::one(format!("LOG_LEVEL: `{level}` is no log filter: {error}")))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match style {
-        LogStyle::Json => builder.json().flatten_event(true).try_init(),
-        LogStyle::Pretty => builder.compact().with_target(false).try_init(),
-    };
-    started.map_err(|error| StartError::one(format!("the log cannot start: {error}")))
 }
 
 fn greet(address: SocketAddr, found: &Found) {

@@ -9,6 +9,7 @@ use crate::operation::Operation;
 pub(super) const PROVIDER: Provider = Provider {
     kind: "azure_openai",
     name: "Azure OpenAI",
+    telemetry_name: Some("azure.ai.openai"),
     aliases: &["azure"],
     prefix: "",
     auth: Auth::ApiKey,

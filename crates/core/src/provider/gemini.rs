@@ -8,6 +8,7 @@ use crate::operation::Operation;
 pub(super) const PROVIDER: Provider = Provider {
     kind: "gemini",
     name: "Google Gemini",
+    telemetry_name: Some("gcp.gemini"),
     aliases: &["google"],
     origin: Some("https://generativelanguage.googleapis.com"),
     prefix: "/v1beta",

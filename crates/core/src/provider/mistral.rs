@@ -7,6 +7,7 @@ use super::{OPENAI_LIKE, Provider, Quirks};
 pub(super) const PROVIDER: Provider = Provider {
     kind: "mistral",
     name: "Mistral",
+    telemetry_name: Some("mistral_ai"),
     origin: Some("https://api.mistral.ai"),
     quirks: Quirks {
         drop: &["user", "store", "metadata", "service_tier", "safety_identifier", "prompt_cache_key", "verbosity"],

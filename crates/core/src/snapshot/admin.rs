@@ -11,6 +11,8 @@ pub struct Admin {
     /// The SHA-256 of the token; `None` if there is no administrator.
     pub(crate) token: Option<[u8; 32]>,
     pub metrics: MetricsAccess,
+    /// Callers may ask for the `x-waypost-trace` header.
+    pub debug_header: bool,
 }
 
 impl Admin {

@@ -2,4 +2,5 @@
 
 pub mod count_tokens;
 pub mod health;
+pub mod metrics;
 pub mod models;

@@ -24,6 +24,7 @@ pub enum Endpoint<'a> {
     },
     /// Everything at `/admin` and below, which has a table of its own.
     Admin,
+    Metrics,
     /// Any other path under an OpenAI mount; `rest` is what follows the mount, without a leading slash.
     PassThrough {
         rest: &'a str,
@@ -65,6 +66,11 @@ pub fn route<'a>(method: &Method, path: &'a str, anthropic_version: bool) -> Rou
         } else {
             Endpoint::MethodNotAllowed { allow: "GET, HEAD" }
         };
+        return Route { endpoint, face: Face::OPENAI_CHAT };
+    }
+    if path == "/metrics" {
+        let reads = *method == Method::GET || *method == Method::HEAD;
+        let endpoint = if reads { Endpoint::Metrics } else { Endpoint::MethodNotAllowed { allow: "GET, HEAD" } };
         return Route { endpoint, face: Face::OPENAI_CHAT };
     }
     if path == "/admin" || path.starts_with("/admin/") {

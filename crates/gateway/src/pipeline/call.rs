@@ -17,6 +17,7 @@ use waypost_core::GatewayError;
 use waypost_core::access::Caller;
 use waypost_core::operation::Operation;
 use waypost_core::route::Query;
+use waypost_core::usage::TraceContext;
 use waypost_wire::chat::Request;
 use waypost_wire::dialect::{Face, Reply, Tap};
 use waypost_wire::peek::{Peek, keys_once};
@@ -170,6 +171,7 @@ impl Call {
             input_bytes: self.body().map_or(0, |body| body.len() as u64),
             at: self.at,
             read: self.read,
+            trace: self.headers.get("traceparent").and_then(|parent| TraceContext::parse(parent.to_str().ok()?)),
         }
     }
 

@@ -10,8 +10,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use waypost_core::GatewayError;
+use waypost_core::error::Kind;
 use waypost_core::route::Claim;
-use waypost_core::usage::{AttemptOutcome, AttemptRecord, Basis, Outcome, Stages, UsageRecord, clamp, estimate};
+use waypost_core::usage::{
+    AttemptOutcome, AttemptRecord, Basis, Outcome, Stages, TraceContext, UsageRecord, clamp, estimate,
+};
 use waypost_core::verdict::Class;
 use waypost_wire::chat::Usage;
 use waypost_wire::chat::event::Event;
@@ -35,6 +38,8 @@ pub struct Opened {
     pub at: Instant,
     /// When the body was read and validated.
     pub read: Instant,
+    /// The trace the caller says the request is part of.
+    pub trace: Option<TraceContext>,
 }
 
 /// The meter of one admitted request.
@@ -57,6 +62,7 @@ pub struct Meter {
     deployment: Option<Arc<str>>,
     attempts: u32,
     status: u16,
+    error: Option<Kind>,
     translated: bool,
     settled: bool,
 }
@@ -99,6 +105,7 @@ impl Meter {
             deployment: None,
             attempts: 0,
             status: 200,
+            error: None,
             translated: false,
             settled: false,
         };
@@ -129,6 +136,9 @@ impl Meter {
         let started_us = micros(began.duration_since(self.opened.at));
         self.trail.push(AttemptRecord {
             deployment: Arc::clone(&claim.deployment.label),
+            channel: Arc::clone(&claim.deployment.channel.name),
+            provider: claim.deployment.channel.provider.telemetry_name(),
+            upstream: Arc::clone(&claim.deployment.upstream),
             credential: claim.credential().map_or_else(|| "".into(), |credential| Arc::clone(&credential.label)),
             started_us,
             ended_us: started_us,
@@ -249,11 +259,13 @@ impl Meter {
     /// No attempt answered: the caller is told this error.
     pub fn refuse(&mut self, error: &GatewayError) {
         self.status = error.status();
+        self.error = Some(error.kind());
         self.settle(Outcome::Failed);
     }
 
     /// The provider's part of the answer is over because of this error. `class` says what the deployment is to blame for.
     pub fn fail(&mut self, error: &GatewayError, class: Option<Class>) {
+        self.error = Some(error.kind());
         if let (Some((claim, _)), Some(class)) = (&mut self.claim, class) {
             let moved = claim.cut(class, self.clock.now());
             self.events.note_transition(&claim.deployment, moved);
@@ -323,6 +335,7 @@ impl Meter {
             stages: self.stages,
             outcome,
             status: self.status,
+            error: self.error,
             stream: self.opened.stream,
             translated: self.translated,
             usage,
@@ -330,6 +343,8 @@ impl Meter {
             clamped,
             latency_ms: millis(Instant::now()),
             first_token_ms: self.first_token.map(millis),
+            began: self.clock.moment(self.opened.at),
+            trace: self.opened.trace,
         };
         self.tell_settled(&record);
         self.records.file(record);

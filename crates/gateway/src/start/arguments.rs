@@ -40,10 +40,11 @@ pub struct Arguments {
     /// The port to listen on; 0 takes any free one [env: PORT] [default: 3000].
     #[arg(long)]
     port: Option<u16>,
-    /// How log lines look [env: LOG_FORMAT] [default: pretty at a terminal, json otherwise].
+    /// How log lines look [env: LOG_FORMAT] [default: as the configuration says; else pretty at a terminal, json otherwise].
     #[arg(long, value_name = "STYLE")]
     log_format: Option<LogFormat>,
-    /// What is logged: error, warn, info, debug or trace, or a filter by module [env: LOG_LEVEL] [default: info].
+    /// What is logged: error, warn, info, debug or trace, or a filter by module [env: LOG_LEVEL] [default: as the
+    /// configuration says; else info].
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
     /// Logs as with --log-level debug, whatever else is said.
@@ -83,12 +84,11 @@ enum LogFormat {
     Pretty,
 }
 
-/// How to log.
+/// What arguments and variables say of how to log; what they leave open is the configuration's to say.
 #[derive(Clone, Debug)]
-pub(super) struct Logging {
-    /// `None`: as suits what standard output is.
+pub(super) struct SaidOfLogs {
     pub(super) style: Option<LogStyle>,
-    pub(super) level: String,
+    pub(super) level: Option<String>,
 }
 
 impl Arguments {
@@ -106,7 +106,7 @@ impl Arguments {
     }
 
     /// How to log, by arguments and then variables.
-    pub(super) fn logging(&self) -> Result<Logging, Mistakes> {
+    pub(super) fn logging(&self) -> Result<SaidOfLogs, Mistakes> {
         let variables = variables()?;
         let format = match (self.log_format, variables.said("LOG_FORMAT")) {
             (Some(format), _) => Some(format),
@@ -116,11 +116,11 @@ impl Arguments {
             (None, None) => None,
         };
         let said = self.debug.then_some("debug").or(self.log_level.as_deref());
-        let level = said.or_else(|| variables.said("LOG_LEVEL")).unwrap_or("info").to_owned();
+        let level = said.or_else(|| variables.said("LOG_LEVEL")).map(str::to_owned);
         let style = format.map(|format| match format {
             LogFormat::Json => LogStyle::Json,
             LogFormat::Pretty => LogStyle::Pretty,
         });
-        Ok(Logging { style, level })
+        Ok(SaidOfLogs { style, level })
     }
 }

@@ -68,10 +68,12 @@ impl Gateway {
         let live = Live::new(snapshot).expect("every channel has an address");
         let app = Arc::new(App::new(Parts { live, states, transport, records, limits: limits.clone(), entropy: 7 }));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+        let address = listener.local_addr().expect("it is bound");
+        let url = format!("http://{address}");
         let drawing = Arc::clone(&app);
         let draw = Arc::new(move |status| http::edge_refusal(&drawing, status));
         let edge = Edge::drawing(limits, jobs.clone(), draw);
+        app.note_edge(address, edge.glance());
         let (serving, handler) = (edge.clone(), Arc::clone(&app));
         jobs.spawn("accept loop", async move {
             serving.serve(listener, move |request, peer| http::answer(Arc::clone(&handler), request, peer)).await;
@@ -99,6 +101,10 @@ impl Gateway {
     pub(crate) async fn drain(&self, grace: Duration) -> usize {
         self.app.begin_drain();
         timeout(PATIENCE, self.edge.drain(Instant::now() + grace)).await.expect("the drain ends")
+    }
+
+    pub(crate) fn edge(&self) -> &Edge {
+        &self.edge
     }
 
     pub(crate) fn url(&self) -> &str {

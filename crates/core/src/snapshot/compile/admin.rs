@@ -8,7 +8,11 @@ use crate::config::{self, Config, ConfigError};
 use crate::snapshot::Admin;
 
 pub(super) fn compile(config: &Config, problems: &mut Problems) -> Admin {
-    Admin { token: token(&config.admin, problems), metrics: config.admin.metrics }
+    Admin {
+        token: token(&config.admin, problems),
+        metrics: config.admin.metrics,
+        debug_header: config.admin.debug_header,
+    }
 }
 
 fn token(settings: &config::Admin, problems: &mut Problems) -> Option<[u8; 32]> {

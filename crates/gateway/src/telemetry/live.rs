@@ -1,0 +1,143 @@
+//! `/metrics` as a page: what was counted of requests, and the gauges of this moment, which are read from where they live.
+//! Decides nothing. Tests: `it/metrics.rs`.
+
+use std::sync::atomic::Ordering;
+
+use waypost_core::health::Phase;
+use waypost_core::health::view::{self, ChannelView, Time};
+use waypost_core::snapshot::Deployment;
+
+use super::process::Process;
+use super::prometheus::{Form, Page, Type};
+use super::registry::About;
+use crate::app::App;
+use crate::http::admin;
+
+/// The most deployments whose breakers are shown; those that were never used and are closed are not among them.
+const MOST_BREAKERS: usize = 1000;
+
+/// Everything there is to tell.
+pub fn page(app: &App, form: Form) -> String {
+    let mut page = Page::new(form);
+    app.telemetry.metrics.write(&mut page);
+    totals(app, &mut page);
+    now(app, &mut page);
+    health(app, &mut page);
+    reloads(app, &mut page);
+    Process::now().write(&mut page);
+    page.finish()
+}
+
+/// One number without labels.
+fn one(page: &mut Page, kind: Type, name: &'static str, value: u64, help: &'static str) {
+    page.family(&About { name, help, labels: &[] }, kind);
+    page.told(&[], value);
+}
+
+/// What is counted as it happens.
+fn totals(app: &App, page: &mut Page) {
+    let telemetry = &app.telemetry;
+    let help = "Requests that were refused before they were admitted.";
+    page.family(&About { name: "waypost_refusals", help, labels: &["kind"] }, Type::Counter);
+    telemetry.refusals().for_each(|(kind, count)| page.told(&[kind], count));
+    let spans = &telemetry.spans;
+    let totals = [
+        ("waypost_panics", app.panics(), "Panics that were caught while handling requests."),
+        ("waypost_records_dropped", app.records.dropped(), "Records lost because too many were waiting."),
+        (
+            "waypost_log_lines_dropped",
+            telemetry.log_lines_dropped.load(Ordering::Relaxed),
+            "Lines of the access log lost to an output that nobody reads.",
+        ),
+        ("waypost_spans_exported", spans.exported.load(Ordering::Relaxed), "Spans that the collector took."),
+        ("waypost_spans_dropped", spans.dropped.load(Ordering::Relaxed), "Spans that were lost on the way to it."),
+    ];
+    for (name, value, help) in totals {
+        one(page, Type::Counter, name, value, help);
+    }
+}
+
+/// What is going on.
+fn now(app: &App, page: &mut Page) {
+    if let Some((connections, requests)) = app.glance() {
+        one(page, Type::Gauge, "waypost_open_connections", connections as u64, "Connections of callers that are open.");
+        one(page, Type::Gauge, "waypost_requests_in_flight", requests as u64, "Requests that are being answered.");
+    }
+    let (requests, retries, hedges) = app.traffic.counts(app.clock.now());
+    let budget = app.live().snapshot.retry.budget;
+    let allowed = (requests.saturating_mul(u64::from(budget.percent)) / 100).max(u64::from(budget.floor));
+    let gauges = [
+        ("waypost_queue_length", app.queues.waiting() as u64, "Requests that wait in line for a slot."),
+        ("waypost_retry_budget_requests", requests, "Requests of the last ten seconds."),
+        ("waypost_retry_budget_allowed", allowed, "Retries that ten seconds like the last may have."),
+        ("waypost_retry_budget_spent", retries, "Retries of the last ten seconds that counted against the budget."),
+        ("waypost_retry_budget_hedges", hedges, "Hedges of the last ten seconds."),
+        ("waypost_ready", u64::from(app.is_ready()), "Whether new requests are welcome."),
+    ];
+    for (name, value, help) in gauges {
+        one(page, Type::Gauge, name, value, help);
+    }
+    page.family(&About { name: "waypost_build_info", help: "What runs.", labels: &["version"] }, Type::Gauge);
+    page.told(&[env!("CARGO_PKG_VERSION")], 1);
+}
+
+/// How everything is doing.
+fn health(app: &App, page: &mut Page) {
+    let live = app.live();
+    let time = admin::time(app);
+    let counts = view::counts(&live.snapshot, time.now);
+    for (name, count, help) in [
+        ("waypost_channels", counts.channels, "Channels, and how many of them are well."),
+        ("waypost_deployments", counts.deployments, "Deployments, and how many of them are well."),
+        ("waypost_credentials", counts.credentials, "Credentials, and how many of them work."),
+        ("waypost_models", counts.groups, "Models by their public names, and how many of them can be served."),
+    ] {
+        page.family(&About { name, help, labels: &["state"] }, Type::Gauge);
+        page.told(&["healthy"], count.healthy);
+        page.told(&["unhealthy"], count.total.saturating_sub(count.healthy));
+    }
+    let channels = view::channels(&live.snapshot, &time);
+    let help = "How often breakers isolated a deployment.";
+    page.family(&About { name: "waypost_breaker_transitions", help, labels: &["channel", "to"] }, Type::Counter);
+    channels.iter().for_each(|channel| page.told(&[channel.name, "open"], channel.opened));
+    let mut by_channel = |name, help, value: fn(&ChannelView<'_>) -> u64| {
+        page.family(&About { name, help, labels: &["channel", "provider"] }, Type::Gauge);
+        channels.iter().for_each(|channel| page.told(&[channel.name, channel.provider], value(channel)));
+    };
+    by_channel("waypost_channel_healthy", "Whether the channel can serve.", |channel| u64::from(channel.healthy));
+    by_channel("waypost_in_flight", "Upstream calls under way.", |channel| channel.in_flight);
+    breakers(app, page, &time);
+}
+
+fn breakers(app: &App, page: &mut Page, time: &Time) {
+    let help = "The breakers of deployments that were used: 0 is closed, 1 half-open, 2 open.";
+    page.family(&About { name: "waypost_breaker_state", help, labels: &["deployment", "channel"] }, Type::Gauge);
+    let (live, mut shown) = (app.live(), 0);
+    view::each(&live.snapshot, |deployment: &std::sync::Arc<Deployment>| {
+        let (phase, ..) = deployment.state.breaker(&deployment.channel.policy, time.now);
+        let (requests, ..) = deployment.state.counts();
+        if (requests > 0 || phase != Phase::Closed) && shown < MOST_BREAKERS {
+            shown += 1;
+            let state = match phase {
+                Phase::Closed => 0,
+                Phase::HalfOpen => 1,
+                Phase::Open => 2,
+            };
+            page.told(&[&deployment.label, &deployment.channel.name], state);
+        }
+    });
+}
+
+/// What became of changes of the configuration.
+fn reloads(app: &App, page: &mut Page) {
+    let report = app.last_reload();
+    let taken = report.generation.saturating_sub(1);
+    let help = "Configurations that were taken into use after the start.";
+    one(page, Type::Counter, "waypost_config_reload_success", taken, help);
+    let help = "Configurations that were refused.";
+    one(page, Type::Counter, "waypost_config_reload_failures", report.refused, help);
+    let help = "When the configuration was last read, in seconds since 1970.";
+    one(page, Type::Gauge, "waypost_config_reload_timestamp_seconds", report.at, help);
+    let help = "Whether the configuration that was last read is in use.";
+    one(page, Type::Gauge, "waypost_config_last_reload_successful", u64::from(report.is_ok()), help);
+}
