@@ -175,6 +175,8 @@ fn restart(running: &Server, now: &Server) -> Vec<&'static str> {
         ("server.max_requests", running.max_requests != now.max_requests),
         ("server.head_timeout", running.head_timeout != now.head_timeout),
         ("server.tls", running.tls != now.tls),
+        ("server.drain_delay", running.drain_delay != now.drain_delay),
+        ("server.shutdown_grace", running.shutdown_grace != now.shutdown_grace),
     ];
     changes.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
 }

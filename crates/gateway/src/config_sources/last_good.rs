@@ -44,9 +44,9 @@ impl LastGood {
         }
         // Another process may keep its own at the same time; a reader finds one of them, whole.
         let draft = self.0.with_extension(format!("{}.draft", std::process::id()));
+        // Not synced: a start does not wait for a disk, and half a copy is as good as none.
         let written = private(&draft).and_then(|mut file| {
             file.write_all(&bytes)?;
-            file.sync_all()?;
             std::fs::rename(&draft, &self.0)
         });
         if written.is_err() {

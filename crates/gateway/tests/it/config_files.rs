@@ -268,6 +268,26 @@ async fn a_file_added_to_a_folder_and_a_file_that_appears_are_taken_into_use_000
     assert_eq!(deployment(setup.url()).await.as_deref(), Some("first/gpt-4o"));
 }
 
+#[tokio::test]
+async fn an_account_added_to_the_env_file_is_taken_into_use_003_27() {
+    let (first, second) = (
+        Upstream::always(Script::reply(200, fixtures::openai_chat::PLAIN)).await,
+        Upstream::always(Script::reply(200, fixtures::openai_chat::PLAIN)).await,
+    );
+    let one = format!("OPENAI_API_KEY=sk-1\nOPENAI_BASE_URL={}/v1\nWAYPOST_API_KEY={KEY}\n", first.url());
+    let mut waypost = Waypost::new().file(".env", &one).arguments(&["--port", "0"]).start().await;
+    assert_eq!(deployment(waypost.url()).await.as_deref(), Some("openai/gpt-4o"));
+    let two = one.replace("_KEY=sk-1", "_KEY_2=sk-1").replace("BASE_URL=", "BASE_URL_2=")
+        + &format!("OPENAI_API_KEY_1=sk-2\nOPENAI_BASE_URL_1={}/v1\n", second.url());
+    waypost.write(".env", &two);
+    waypost.hear("\"generation\":2").await;
+    assert_eq!(deployment(waypost.url()).await.as_deref(), Some("openai-1/gpt-4o"));
+    assert_eq!(second.last().header("authorization"), Some("Bearer sk-2"));
+    waypost.write(".env", &two.replace("OPENAI_API_KEY_1", "1OPENAI_API_KEY"));
+    waypost.hear(".env:4:1: the name of a variable").await;
+    assert_eq!(deployment(waypost.url()).await.as_deref(), Some("openai-1/gpt-4o"));
+}
+
 // === the commands that look ===
 
 #[tokio::test]

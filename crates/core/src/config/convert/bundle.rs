@@ -1,7 +1,7 @@
 //! `open_ai_http_proxy:` of a Symfony bundle: mappings and defaults as they are, a growing pause, and what is logged.
 //! Tests are in `tests.rs` beside this.
 
-use super::super::node::{Node, Value};
+use super::super::node::{Node, Value, joined};
 use super::section::Section;
 use super::{NoteKind, Report};
 
@@ -22,11 +22,11 @@ pub(super) fn convert(root: &mut Node, report: &mut Report) {
         root.set(&["retry", "backoff", "strategy"], strategy.node);
     }
     if let Some(logging) = logging {
-        log(Section::new(logging.node, format!("{}.logging", entry.key)), root, report);
+        log(Section::new(logging.node, format!("{}.logging", entry.key)), report);
     }
 }
 
-fn log(mut section: Section, root: &mut Node, report: &mut Report) {
+fn log(mut section: Section, report: &mut Report) {
     for name in ["enabled", "log_request", "log_response"] {
         let Some(entry) = section.take(&[name]) else { continue };
         let path = section.path_of(&entry.key);
@@ -46,10 +46,9 @@ fn log(mut section: Section, root: &mut Node, report: &mut Report) {
             report.note(NoteKind::Understood, entry.mark, path, "bodies are never logged");
         }
     }
-    // What is left is a slip of the pen: the reader names it.
-    let rest = section.rest();
-    if let Some(first) = rest.first() {
-        let mark = first.mark;
-        root.set_default(&["logging"], Node::new(mark, Value::Map(rest)));
+    let path = section.path.clone();
+    for entry in section.rest() {
+        let fix = "the keys here are enabled, log_request, log_response, log_body";
+        report.error(entry.mark, joined(&path, &entry.key), "there is no such key", fix);
     }
 }

@@ -151,7 +151,10 @@ fn the_bundle_is_read_as_printed_002_22_002_23_002_24_002_25_002_26_002_27_002_2
     let (config, _) = good("a.yaml", &BUNDLE.replace("strategy: exponential", "strategy: fixed"));
     assert_eq!(config.retry.backoff.strategy, BackoffStrategy::Constant);
     let errors = loaded("a.yaml", &BUNDLE.replace("log_body", "log_boddy")).unwrap_err();
-    assert!(errors[0].starts_with("a.yaml:31:"), "{errors:?}");
+    assert!(
+        errors[0].starts_with("a.yaml:31:5: open_ai_http_proxy.logging.log_boddy: there is no such key"),
+        "{errors:?}"
+    );
 }
 
 #[test]

@@ -1,14 +1,23 @@
 //! Accounts that are there twice: their limits and health would be kept twice, too. Tests are below.
 
+use std::collections::HashMap;
+
 use super::super::{Channel, Config, ConfigError};
 
-/// Warns of each channel that is the same account for the same models as one before it.
+/// What makes a channel the same account for a model: kind, address, key, model; no model where none is listed.
+type Account<'c> = (Option<&'c str>, Option<&'c str>, &'c str, Option<&'c str>);
+
+/// Warns of each channel that is the same account for a same model as one before it.
 pub(super) fn twice(config: &Config) -> Vec<ConfigError> {
+    let mut known: HashMap<Account<'_>, &str> = HashMap::new();
     let mut warnings = Vec::new();
     for (position, channel) in config.channels.iter().enumerate() {
-        let before = config.channels.iter().take(position).find(|before| is_same(before, channel));
+        let mut before = None;
+        for account in accounts(channel) {
+            before = before.or(known.insert(account, &channel.name));
+        }
         if let Some(before) = before {
-            let reason = format!("this is the same account for the same models as `{}`", before.name);
+            let reason = format!("this is the same account for the same models as `{before}`");
             let warning = ConfigError::at(format!("channels[{position}]"), reason);
             warnings.push(warning.fix("keep one of them, or give each a key or models of its own"));
         }
@@ -17,22 +26,16 @@ pub(super) fn twice(config: &Config) -> Vec<ConfigError> {
     warnings
 }
 
-fn is_same(one: &Channel, other: &Channel) -> bool {
-    let address = |channel: &Channel| channel.base_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
-    one.provider == other.provider && address(one) == address(other) && share_key(one, other) && share_model(one, other)
-}
-
-fn share_key(one: &Channel, other: &Channel) -> bool {
-    let has = |key| other.api_key.as_ref() == Some(key) || other.api_keys.contains(key);
-    one.api_key.iter().chain(&one.api_keys).any(has)
-}
-
-fn share_model(one: &Channel, other: &Channel) -> bool {
-    match (&one.models, &other.models) {
-        (None, None) => true,
-        (Some(mine), Some(theirs)) => mine.iter().any(|model| theirs.iter().any(|other| other.0.name == model.0.name)),
-        (Some(_), None) | (None, Some(_)) => false,
-    }
+/// Keys are compared here and go nowhere.
+fn accounts(channel: &Channel) -> Vec<Account<'_>> {
+    let kind = channel.provider.as_deref();
+    let address = channel.base_url.as_deref().map(|url| url.trim_end_matches('/'));
+    let models: Vec<Option<&str>> = match &channel.models {
+        Some(models) => models.iter().map(|model| Some(model.0.name.as_str())).collect(),
+        None => vec![None],
+    };
+    let keys = channel.api_key.iter().chain(&channel.api_keys);
+    keys.flat_map(|key| models.iter().map(move |model| (kind, address, key.expose(), *model))).collect()
 }
 
 #[cfg(test)]

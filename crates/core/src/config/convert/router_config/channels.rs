@@ -2,7 +2,7 @@
 
 use super::super::super::environment::is_of;
 use super::super::super::error::Mark;
-use super::super::super::node::{Entry, Node, Value, snake_case};
+use super::super::super::node::{Entry, Node, Value, joined, snake_case};
 use super::super::models_providers::unknown;
 use super::super::section::{Section, named};
 use super::super::{NoteKind, Report};
@@ -54,8 +54,10 @@ fn vendor(mut section: Section, report: &mut Report) -> Vendor {
     }
     let (enabled, api_key) = (section.take(&["enabled"]), section.take(&["api_key"]));
     section.ignore(&["capabilities", "models", "pricing", "timeout"], "the channels say it", report);
+    let path = section.path.clone();
     for entry in section.rest() {
-        report.note(NoteKind::Ignored, entry.mark, entry.key, "a provider gives its channels address and login only");
+        let text = "a provider gives its channels address and login only";
+        report.note(NoteKind::Ignored, entry.mark, joined(&path, &entry.key), text);
     }
     Vendor {
         names,
