@@ -102,9 +102,11 @@ fn operation(endpoint: &Endpoint<'_>) -> Option<Operation> {
         Endpoint::Models | Endpoint::Model { .. } => Some(Operation::Models),
         Endpoint::Health { .. } => None,
         // Nothing is there: the simulator says so in the caller's dialect.
-        Endpoint::PassThrough { .. } | Endpoint::MethodNotAllowed { .. } | Endpoint::Admin | Endpoint::NotFound => {
-            Some(Operation::Passthrough)
-        }
+        Endpoint::PassThrough { .. }
+        | Endpoint::MethodNotAllowed { .. }
+        | Endpoint::Admin
+        | Endpoint::Metrics
+        | Endpoint::NotFound => Some(Operation::Passthrough),
     }
 }
 
