@@ -66,13 +66,14 @@ fn now(app: &App, page: &mut Page) {
     let (requests, retries, hedges) = app.traffic.counts(app.clock.now());
     let budget = app.live().snapshot.retry.budget;
     let allowed = (requests.saturating_mul(u64::from(budget.percent)) / 100).max(u64::from(budget.floor));
+    let ready = app.is_ready() && view::can_serve(&app.live().snapshot, app.clock.now());
     let gauges = [
         ("waypost_queue_length", app.queues.waiting() as u64, "Requests that wait in line for a slot."),
         ("waypost_retry_budget_requests", requests, "Requests of the last ten seconds."),
         ("waypost_retry_budget_allowed", allowed, "Retries that ten seconds like the last may have."),
         ("waypost_retry_budget_spent", retries, "Retries of the last ten seconds that counted against the budget."),
         ("waypost_retry_budget_hedges", hedges, "Hedges of the last ten seconds."),
-        ("waypost_ready", u64::from(app.is_ready()), "Whether new requests are welcome."),
+        ("waypost_ready", u64::from(ready), "Whether a balancer should send requests here."),
     ];
     for (name, value, help) in gauges {
         one(page, Type::Gauge, name, value, help);

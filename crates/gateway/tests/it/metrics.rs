@@ -216,17 +216,3 @@ async fn metrics_are_the_administrators_where_there_is_one_unless_they_are_opene
     let answer = Request::get("/metrics").send(gateway.url()).await;
     assert_eq!((answer.status, &answer.json()["error"]["code"]), (404, &json!("not_found")));
 }
-
-/// Prints how many records a core counts; asserts nothing about it.
-#[tokio::test]
-async fn a_hundred_thousand_records_are_counted() {
-    let (_ill, _well, mut gateway) = ill_and_well().await;
-    gateway.post(CHAT, ask("m", true)).await;
-    let record = gateway.record().await;
-    let batch = vec![record; 1000];
-    let start = std::time::Instant::now();
-    (0..100).for_each(|_| gateway.app.telemetry.metrics.observe(&batch));
-    let took = start.elapsed();
-    println!("{:.0} records a second", 100_000.0 / took.as_secs_f64());
-    assert_eq!(page(&gateway).await.sum("waypost_requests_total", &[]), 100_000.0);
-}

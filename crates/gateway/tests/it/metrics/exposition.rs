@@ -1,5 +1,7 @@
 //! A strict reader of Prometheus' text and of OpenMetrics: what it accepts, `promtool check metrics` accepts.
 
+#![expect(clippy::panic, reason = "a page that cannot be read must fail the test, and say where")]
+
 use std::collections::{BTreeMap, HashSet};
 
 /// A page of metrics, family by family.
@@ -96,9 +98,12 @@ impl Exposition {
     }
 }
 
+/// Bounds with their counts, the count of all, and how many sums there are.
+type Series = (Vec<(f64, f64)>, f64, usize);
+
 /// Buckets rise, end in +Inf, and agree with the count.
 fn check_histogram(name: &str, family: &Family) {
-    let mut series: BTreeMap<BTreeMap<String, String>, (Vec<(f64, f64)>, f64, usize)> = BTreeMap::new();
+    let mut series: BTreeMap<_, Series> = BTreeMap::new();
     for sample in &family.samples {
         let mut labels = sample.labels.clone();
         let bound = labels.remove("le");
