@@ -58,7 +58,7 @@ fn yaml(name: &str) -> Value {
             }
         }
     }
-    let Some(Open::List(mut documents)) = open.pop() else { panic!("{name} does not end") };
+    let Some(Open::List(mut documents)) = open.pop() else { unreachable!("{name} does not end") };
     assert_eq!(documents.len(), 1, "{name}");
     documents.remove(0)
 }
@@ -161,7 +161,7 @@ fn the_unit_is_one_that_systemd_takes_and_waits_for_streams() {
     let unit = text("waypost.service");
     let said = |key: &str| {
         let value = unit.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        value.unwrap_or_else(|| panic!("{key} is missing"))
+        value.expect(key)
     };
     assert_eq!((said("DynamicUser"), said("ProtectSystem"), said("NoNewPrivileges")), ("yes", "strict", "yes"));
     assert_eq!(said("ExecReload"), "/bin/kill -HUP $MAINPID");
