@@ -77,6 +77,8 @@ pub struct Provider {
     pub hosts: &'static [&'static str],
     /// How its keys begin.
     pub key_prefixes: &'static [&'static str],
+    /// Its list of models is told to whoever asks, so that it proves nothing of a key.
+    pub open_list: bool,
 }
 
 /// How a credential is sent.
@@ -130,6 +132,7 @@ pub(crate) const OPENAI_LIKE: Provider = Provider {
     models: &["*"],
     hosts: &[],
     key_prefixes: &[],
+    open_list: false,
 };
 
 impl Provider {

@@ -21,6 +21,8 @@ use crate::simulator;
 /// What came of asking one key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tested {
+    /// There was something to ask.
+    pub asked: bool,
     pub finding: Finding,
     /// The upstream's status, if it gave one.
     pub status: Option<u16>,
@@ -34,6 +36,7 @@ impl Tested {
     /// What was found, for people. Holds nothing of what the upstream said, and no key.
     pub fn sentence(&self) -> String {
         match (self.finding, &self.model) {
+            (_, _) if !self.asked => "There is nothing that could be asked; name a model to ask with.".to_owned(),
             (Finding::Valid, None) => "The key lists models; name one to ask it with.".to_owned(),
             (finding, _) => finding.sentence(),
         }
@@ -62,7 +65,8 @@ fn millis(span: Duration) -> u64 {
     u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Asks one key of a channel for one word of a model, or for its list of models where no model is known. Takes at most
+/// Asks one key of a channel for one word of a model, or for its list of models where no model is known and the list says
+/// something of the key. Takes at most
 /// 15 seconds, and changes nothing of what routing knows.
 pub async fn test(
     app: &App,
@@ -76,8 +80,10 @@ pub async fn test(
         (Some(_), _) | (None, Some(_)) => ProbeKind::Chat,
     };
     match Question::of(live, channel, kind, model) {
-        Some(question) => ask(app, live, credential, &question).await.tested,
-        None => Tested { finding: Finding::Broken, status: None, latency: Duration::ZERO, model: None },
+        Some(question) if question.says_something() => ask(app, live, credential, &question).await.tested,
+        Some(_) | None => {
+            Tested { asked: false, finding: Finding::Broken, status: None, latency: Duration::ZERO, model: None }
+        }
     }
 }
 

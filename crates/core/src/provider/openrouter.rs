@@ -12,5 +12,6 @@ pub(super) const PROVIDER: Provider = Provider {
     models: &["*/*"],
     hosts: &["openrouter.ai", ".openrouter.ai"],
     key_prefixes: &["sk-or-"],
+    open_list: true,
     ..OPENAI_LIKE
 };

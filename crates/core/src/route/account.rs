@@ -6,19 +6,21 @@ use std::sync::Arc;
 
 use crate::health::{Admission, Phase, Transition};
 use crate::moment::Moment;
-use crate::snapshot::{Credential, Deployment};
+use crate::snapshot::{Channel, Credential, Deployment};
 use crate::verdict::{Blame, Class, Verdict};
 
 /// What changed for a deployment.
 pub type Change<'d> = (&'d Arc<Deployment>, Transition);
 
-/// The account answered a key: that is no longer refused, and what could not be reached is reached again.
+/// The account answered a key: that is no longer refused (unless the provider answers whoever asks), and what could not be
+/// reached is reached again.
 pub fn account_answered<'d>(
+    channel: &Channel,
     credential: &Credential,
     deployments: &[&'d Arc<Deployment>],
     now: Moment,
 ) -> Vec<Change<'d>> {
-    if credential.state.standing().out == Some(Class::CredentialDead) {
+    if !channel.provider.open_list && credential.state.standing().out == Some(Class::CredentialDead) {
         credential.state.succeed();
     }
     deployments.iter().filter_map(|deployment| Some((*deployment, reached(deployment, now)?))).collect()
@@ -99,9 +101,13 @@ mod tests {
     use crate::verdict::{Outcome, Trouble, judge};
 
     fn snapshot() -> Snapshot {
-        let text = "channels: [{name: a, provider: openai, api_key: sk-1, models: [m, n]}]";
-        let config = Config::parse(text, Format::Yaml, "w.yaml", &|_| None).expect(text);
-        compile(&config, &States::default()).expect(text)
+        snapshot_of("openai")
+    }
+
+    fn snapshot_of(provider: &str) -> Snapshot {
+        let text = format!("channels: [{{name: a, provider: {provider}, api_key: sk-1, models: [m, n]}}]");
+        let config = Config::parse(&text, Format::Yaml, "w.yaml", &|_| None).expect(&text);
+        compile(&config, &States::default()).expect(&text)
     }
 
     fn status(status: u16) -> Verdict {
@@ -127,7 +133,7 @@ mod tests {
         }
         assert_eq!(account_failed(key, &deployments, &unreached, at(5)).len(), 2);
         assert!(deployments.iter().all(|deployment| is_open(deployment, at(6))));
-        assert_eq!(account_answered(key, &deployments, at(7)).len(), 2);
+        assert_eq!(account_answered(channel, key, &deployments, at(7)).len(), 2);
         assert!(!deployments.iter().any(|deployment| is_open(deployment, at(7))));
     }
 
@@ -139,7 +145,7 @@ mod tests {
         for second in 1..6 {
             deployments[0].state.fail(&channel.policy, Class::ServerError, None, at(second), false);
         }
-        assert!(account_answered(key, &deployments, at(6)).is_empty());
+        assert!(account_answered(channel, key, &deployments, at(6)).is_empty());
         assert!(is_open(deployments[0], at(6)));
         for code in [404, 403, 429] {
             assert!(account_failed(key, &deployments, &status(code), at(6)).is_empty());
@@ -154,10 +160,20 @@ mod tests {
         let (key, deployments) = (&channel.credentials[0], snapshot.deployments_of(channel));
         account_failed(key, &deployments, &status(401), at(1));
         assert_eq!(key.state.standing().out, Some(Class::CredentialDead));
-        account_answered(key, &deployments, at(2));
+        account_answered(channel, key, &deployments, at(2));
         assert_eq!(key.state.standing().out, None);
         account_failed(key, &deployments, &status(402), at(3));
-        account_answered(key, &deployments, at(4));
+        account_answered(channel, key, &deployments, at(4));
         assert_eq!(key.state.standing().out, Some(Class::NoMoney));
+    }
+
+    #[test]
+    fn a_list_that_everybody_is_told_proves_nothing_of_a_key() {
+        let snapshot = snapshot_of("openrouter");
+        let channel = &snapshot.channels[0];
+        let (key, deployments) = (&channel.credentials[0], snapshot.deployments_of(channel));
+        account_failed(key, &deployments, &status(401), at(1));
+        account_answered(channel, key, &deployments, at(2));
+        assert_eq!(key.state.standing().out, Some(Class::CredentialDead));
     }
 }

@@ -228,7 +228,7 @@ async fn ask_account(app: &App, live: &Live, credential: &Credential, question: 
     let heard = ask(app, live, credential, question).await;
     let (now, deployments) = (app.clock.now(), live.snapshot.deployments_of(question.channel()));
     let changes = match &heard.verdict {
-        None => account_answered(credential, &deployments, now),
+        None => account_answered(question.channel(), credential, &deployments, now),
         Some(verdict) => account_failed(credential, &deployments, verdict, now),
     };
     for (deployment, change) in changes {

@@ -83,6 +83,11 @@ impl Question {
         Some(Self { channel: Arc::clone(channel), chat: Some((deployment, endpoint)), path, body })
     }
 
+    /// Does the answer say something of the key?
+    pub(super) fn says_something(&self) -> bool {
+        self.chat.is_some() || !self.channel.provider.open_list
+    }
+
     /// Whom it is for.
     pub(super) fn channel(&self) -> &Channel {
         &self.channel
@@ -177,7 +182,7 @@ pub(super) async fn ask(app: &App, live: &Live, credential: &Credential, questio
         Some(_) if !reached => Finding::Unreachable,
         Some(verdict) => Finding::of(verdict),
     };
-    let tested = Tested { finding, status, latency: began.elapsed(), model: question.model().cloned() };
+    let tested = Tested { asked: true, finding, status, latency: began.elapsed(), model: question.model().cloned() };
     Heard { tested, verdict, headers }
 }
 

@@ -171,6 +171,15 @@ async fn where_no_model_is_known_the_list_is_asked_for_and_a_named_one_outweighs
 }
 
 #[tokio::test]
+async fn a_list_that_everybody_is_told_is_not_taken_for_a_proof_of_the_key() {
+    let account = Upstream::always(Script::reply(200, LIST)).await;
+    let gateway = gateway("", &channel("openrouter", &account.url(), "api_key: k")).await;
+    let tested = tested(&gateway, None).await;
+    assert_eq!((tested.finding, tested.asked, account.hits()), (Finding::Broken, false, 0));
+    assert!(tested.sentence().contains("name a model"));
+}
+
+#[tokio::test]
 async fn nothing_an_account_says_is_repeated_and_no_key_either() {
     let body = format!(r#"{{"error":{{"message":"Key {SECRET} is a fine nonsense","type":"x","code":null}}}}"#);
     for status in [400, 401, 403, 404, 429, 500] {

@@ -40,6 +40,10 @@ pub(super) fn compile(
         }
         Some(_) | None => {}
     }
+    if wanted.kind == ProbeKind::Models && provider.open_list {
+        let reason = format!("{} tells its list to everybody, so the probe says nothing of the key", provider.name);
+        problems.warn(ConfigError::at(format!("{path}.probe.kind"), reason).fix("use `kind: chat`"));
+    }
     channel.enabled.then_some(Probe { kind: wanted.kind, every: wanted.every.0 })
 }
 
@@ -110,5 +114,18 @@ mod tests {
             let error = channel(&format!("provider: openai, {settings}")).unwrap_err();
             assert!(error.ends_with(complaint), "{error}");
         }
+    }
+
+    #[test]
+    fn a_probe_that_proves_nothing_of_the_key_is_a_warning() {
+        let warned = |kind: &str| {
+            let text = format!(
+                "channels: [{{name: a, provider: openrouter, api_key: k, models: [x/m], probe: {{kind: {kind}}}}}]"
+            );
+            let config = Config::parse(&text, Format::Yaml, "w.yaml", &|_| None).expect(&text);
+            let warnings = compile(&config, &States::default()).expect(&text).warnings;
+            warnings.iter().any(|warning| warning.to_string().ends_with("use `kind: chat`"))
+        };
+        assert!(warned("models") && !warned("chat"));
     }
 }
