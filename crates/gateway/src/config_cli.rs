@@ -22,7 +22,7 @@ pub enum Look {
     },
     /// Prints every value in force and where it came from; secrets are not shown.
     Explain {
-        /// Only what stands at or below this key, such as server.port or channels[0].
+        /// Only what stands at or below this key, such as `server.port` or `channels[0]`.
         key: Option<String>,
     },
     /// Prints what changes from one configuration to another; secrets are not shown.

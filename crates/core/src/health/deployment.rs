@@ -11,7 +11,7 @@ use crate::limit::Gate;
 use crate::moment::{Moment, micros_of};
 use crate::verdict::Class;
 
-/// How a deployment is doing. What choosing reads is one atomic word each; [`Inner`] is behind a lock that only failures,
+/// How a deployment is doing. What choosing reads is one atomic word each; the rest is behind a lock that only failures,
 /// trials and reports take.
 #[derive(Debug, Default)]
 pub struct DeploymentState {
