@@ -13,7 +13,7 @@ const INSTRUMENTED: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sa
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions -Coverflow-checks";
 
 /// Recorded bytes that every target starts from.
-const SEEDS: &[&str] = &["crates/wire/tests/golden", "crates/testkit/fixtures", "fuzz/seeds"];
+const SEEDS: &[&str] = &["crates/wire/tests/golden", "crates/testkit/fixtures", "fuzz/seeds", "config"];
 
 /// Longest input tried, in bytes: enough for every seed.
 const LONGEST: &str = "-max_len=65536";

@@ -2,6 +2,7 @@
 //! access log goes to standard output. Tests: `it/start.rs`, against the built binary.
 
 mod arguments;
+mod boot;
 mod end;
 mod outlets;
 mod secure;
@@ -14,9 +15,9 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use waypost_core::health::States;
-use waypost_core::snapshot::{Snapshot, compile};
 
 use self::arguments::Command;
+use self::boot::{Booted, boot, tell};
 use self::end::{Patience, end};
 use self::outlets::{access_log, log_level, log_style, log_to_stderr, tracer};
 use self::secure::{certificate, warn_of_plain_http};
@@ -24,12 +25,12 @@ use crate::app::{App, Live, Parts};
 use crate::cli::test::Testing;
 use crate::cli::{health, mock, selftest, test};
 use crate::config_cli::{Look, look};
-use crate::config_sources::{ConfigSource, Found, Mistakes, lines};
+use crate::config_sources::{ConfigSource, Found};
 use crate::http;
 use crate::jobs::Jobs;
 use crate::probe;
 use crate::records::{self, Outlets, Records};
-use crate::reload;
+use crate::reload::{self, Report};
 use crate::serve::{Edge, Limits, Signals, WATCH_EVERY};
 use crate::upstream::{HttpTransport, PoolSettings};
 
@@ -78,7 +79,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let said = arguments.logging().map_err(StartError)?;
     let mut source = ConfigSource::new(arguments.wanted(), random()?);
     let states = States::default();
-    let (found, snapshot, mistakes) = boot(&mut source, &states).map_err(StartError)?;
+    let Booted { found, snapshot, mistakes } = boot(&mut source, &states).map_err(StartError)?;
     let logging = &found.loaded.config.logging;
     let style = log_style(&said, logging);
     log_to_stderr(style, &log_level(&said, logging))?;
@@ -86,6 +87,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     if mistakes.is_empty() {
         source.keep();
     }
+    let warnings = snapshot.warnings.iter().map(ToString::to_string).collect();
     let settings = found.loaded.config.server.clone();
     let live = Live::new(snapshot).map_err(|_| StartError::one("a channel's base_url is not an http or https URL"))?;
 
@@ -114,6 +116,8 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     };
     jobs.spawn("records", records::work(inbox, outlets));
 
+    let refused = u64::from(!mistakes.is_empty());
+    app.note_reload(Report { errors: mistakes, refused, ..Report::start(app.started(), warnings) });
     jobs.spawn("reload", reload::run(Arc::clone(&app), Box::new(source), settings.clone(), jobs.clone()));
     let reloads = app.reloads.clone();
     let discovery = Arc::clone(&app.discovery).run(Arc::clone(&app), jobs.clone(), move || reloads.tell_news());
@@ -149,51 +153,6 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     drop((app, edge));
     jobs.drain(Instant::now() + Duration::from_secs(2)).await;
     Ok(())
-}
-
-// === configuration ===
-
-/// Reads and compiles the configuration; if it is broken, the last one that worked, with what is wrong.
-fn boot(source: &mut ConfigSource, states: &States) -> Result<(Found, Snapshot, Mistakes), Mistakes> {
-    let compiled = |found: Found| {
-        let snapshot = compile(&found.loaded.config, states).map_err(|errors| lines(&errors))?;
-        Ok((found, snapshot))
-    };
-    let mistakes = match source.find().and_then(compiled) {
-        Ok((found, snapshot)) => return Ok((found, snapshot, Mistakes::new())),
-        Err(mistakes) if source.is_strict() => return Err(mistakes),
-        Err(mistakes) => mistakes,
-    };
-    let Some(Ok((found, snapshot))) = source.find_last_good().map(|found| found.and_then(compiled)) else {
-        return Err(mistakes);
-    };
-    Ok((found, snapshot, mistakes))
-}
-
-/// Says what its owner may want to know of the configuration.
-fn tell(found: &Found, snapshot: &Snapshot, mistakes: &Mistakes) {
-    let loaded = &found.loaded;
-    for error in mistakes {
-        tracing::error!(%error, "the configuration is broken");
-    }
-    if !mistakes.is_empty() {
-        tracing::error!(
-            serving = found.name,
-            "the last configuration that worked is in use until the mistakes are corrected"
-        );
-    }
-    if !loaded.notes.is_empty() {
-        let (file, notes) = (&found.name, loaded.notes.len());
-        tracing::info!(
-            file,
-            notes,
-            "the file is in another format; `waypost config check` says what became of each part"
-        );
-    }
-    // In set-up there is nobody whose file could be better.
-    for warning in snapshot.warnings.iter().chain(&loaded.warnings).filter(|_| !loaded.setup) {
-        tracing::warn!(%warning, "the configuration works, but");
-    }
 }
 
 // === the world outside ===

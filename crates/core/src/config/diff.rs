@@ -118,6 +118,11 @@ fn secrets(before: &Config, after: &Config) -> Vec<String> {
         if old.api_keys != channel.api_keys {
             paths.push(format!("channels[{}].api_keys", channel.name));
         }
+        for (name, value) in &channel.headers {
+            if old.headers.get(name).is_some_and(|known| known != value) {
+                paths.push(format!("channels[{}].headers.{name}", channel.name));
+            }
+        }
         for credential in &channel.credentials {
             if old.credentials.iter().any(|known| known.name == credential.name && known.key != credential.key) {
                 paths.push(format!("channels[{}].credentials[{}].key", channel.name, credential.name));
@@ -214,6 +219,9 @@ mod tests {
             ]
         );
         assert!(shown(before, before).is_empty());
+        let headers =
+            |value: &str| format!("channels: [{{name: a, provider: openai, api_key: k, headers: {{x-key: {value}}}}}]");
+        assert_eq!(shown(&headers("secret-1"), &headers("secret-2")), ["~ channels[a].headers.x-key: another secret"]);
         assert_eq!(shown("keys: []", "keys: [{name: k, key: wp-1}]"), ["+ keys[k]: all of it"]);
     }
 }

@@ -63,6 +63,10 @@ pub(super) fn flattened(config: &Config) -> Vec<(String, String)> {
     reader.value("");
     let hidden = |path: &str| path.starts_with("origin") || path.ends_with(".discovered");
     reader.leaves.retain(|(path, value)| !hidden(path) && value != "None");
+    // A header may carry a key.
+    for (_, value) in reader.leaves.iter_mut().filter(|(path, _)| path.contains("].headers.")) {
+        *value = "***".to_owned();
+    }
     reader.leaves
 }
 
@@ -196,7 +200,7 @@ mod tests {
         shown("channels[0].name", "\"x, y } ]\"", "w.yaml:3");
         shown("channels[0].api_key", "***", "w.yaml:4");
         shown("channels[0].tier", "3", "w.yaml:5");
-        shown("channels[0].headers.a.b", r#""\"q\"""#, "w.yaml:6");
+        shown("channels[0].headers.a.b", "***", "w.yaml:6");
         shown("channels[0].timeouts.idle", "1.5s", "w.yaml:7");
         shown("channels[0].models[1].upstream", "\"u\"", "w.yaml:8");
         shown("breaker", "fast", "w.yaml:9");

@@ -216,6 +216,7 @@ async fn a_start_with_a_broken_file_serves_the_last_that_worked_loudly_and_a_cor
             .file("waypost.yaml", broken)
             .file(".waypost/waypost.yaml.last-good", &text)
             .env("SECRET", "sk-secret")
+            .env("WAYPOST_ADMIN_TOKEN", "admin-0123456789abcdef")
             .arguments(arguments)
     };
     let mut waypost = again(&[]).start().await;
@@ -223,6 +224,9 @@ async fn a_start_with_a_broken_file_serves_the_last_that_worked_loudly_and_a_cor
     assert!(waypost.heard().contains("waypost.yaml:3:1: not valid YAML"), "{}", waypost.heard());
     assert!(waypost.heard().contains("the last configuration that worked is in use"), "{}", waypost.heard());
     assert_eq!(deployment(waypost.url()).await.as_deref(), Some("good/gpt-4o"));
+    let admin = Request::get("/admin").bearer("admin-0123456789abcdef");
+    let report = admin.send(waypost.url()).await.json()["last_reload"].clone();
+    assert!(report["errors"][0].as_str().unwrap().starts_with("waypost.yaml:3:1"), "{report}");
     waypost.write("waypost.yaml", &whole("corrected"));
     waypost.hear("the configuration was taken into use").await;
     assert_eq!(deployment(waypost.url()).await.as_deref(), Some("corrected/gpt-4o"));
