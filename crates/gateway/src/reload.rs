@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
-use waypost_core::config::{Config, Server};
+use waypost_core::config::{Config, Logging, Server, Telemetry};
 use waypost_core::snapshot::compile;
 
 use crate::app::{App, Live};
@@ -86,14 +86,14 @@ impl Orders {
 }
 
 /// Reloads on every cause until the jobs are told to stop.
-pub async fn run(app: Arc<App>, mut source: Box<dyn Source>, server: Server, jobs: Jobs) {
+pub async fn run(app: Arc<App>, mut source: Box<dyn Source>, fixed: Fixed, jobs: Jobs) {
     let (sender, mut orders) = mpsc::channel(16);
     *app.reloads.way.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
     let mut signal = Hangup::listen();
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut watch = source.watch();
-    let mut reloading = Reloading { app: &app, source, server };
+    let mut reloading = Reloading { app: &app, source, fixed };
     loop {
         let (trigger, answer) = tokio::select! {
             () = jobs.stopping() => return,
@@ -122,8 +122,7 @@ pub async fn run(app: Arc<App>, mut source: Box<dyn Source>, server: Server, job
 struct Reloading<'a> {
     app: &'a App,
     source: Box<dyn Source>,
-    /// How the gateway listens since its start.
-    server: Server,
+    fixed: Fixed,
 }
 
 impl Reloading<'_> {
@@ -139,14 +138,14 @@ impl Reloading<'_> {
             refused: before.refused,
         };
         match self.source.load().and_then(|config| {
-            let server = config.server.clone();
-            self.app.take(config).map(|warnings| (server, warnings))
+            let now = Fixed::of(&config);
+            self.app.take(config).map(|warnings| (now, warnings))
         }) {
-            Ok((server, warnings)) => {
+            Ok((now, warnings)) => {
                 self.source.taken();
                 report.generation += 1;
                 report.warnings = warnings;
-                report.restart = restart(&self.server, &server);
+                report.restart = self.fixed.restart(&now);
                 for key in &report.restart {
                     tracing::warn!(key, "the setting has changed, which needs a restart");
                 }
@@ -165,20 +164,38 @@ impl Reloading<'_> {
     }
 }
 
-/// What of `server` has changed that a running gateway cannot follow.
-fn restart(running: &Server, now: &Server) -> Vec<&'static str> {
-    let changes = [
-        ("server.host", running.host != now.host),
-        ("server.port", running.port != now.port),
-        ("server.max_body_bytes", running.max_body_bytes != now.max_body_bytes),
-        ("server.max_connections", running.max_connections != now.max_connections),
-        ("server.max_requests", running.max_requests != now.max_requests),
-        ("server.head_timeout", running.head_timeout != now.head_timeout),
-        ("server.tls", running.tls != now.tls),
-        ("server.drain_delay", running.drain_delay != now.drain_delay),
-        ("server.shutdown_grace", running.shutdown_grace != now.shutdown_grace),
-    ];
-    changes.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+/// What holds from the start to the end.
+#[derive(Clone, Debug, Default)]
+pub struct Fixed {
+    server: Server,
+    telemetry: Telemetry,
+    logging: Logging,
+}
+
+impl Fixed {
+    /// What a configuration says of it.
+    pub fn of(config: &Config) -> Self {
+        Self { server: config.server.clone(), telemetry: config.telemetry.clone(), logging: config.logging.clone() }
+    }
+
+    /// What has changed that a running gateway cannot follow.
+    fn restart(&self, now: &Self) -> Vec<&'static str> {
+        let (server, changed) = (&self.server, &now.server);
+        let changes = [
+            ("server.host", server.host != changed.host),
+            ("server.port", server.port != changed.port),
+            ("server.max_body_bytes", server.max_body_bytes != changed.max_body_bytes),
+            ("server.max_connections", server.max_connections != changed.max_connections),
+            ("server.max_requests", server.max_requests != changed.max_requests),
+            ("server.head_timeout", server.head_timeout != changed.head_timeout),
+            ("server.tls", server.tls != changed.tls),
+            ("server.drain_delay", server.drain_delay != changed.drain_delay),
+            ("server.shutdown_grace", server.shutdown_grace != changed.shutdown_grace),
+            ("telemetry", self.telemetry != now.telemetry),
+            ("logging", self.logging != now.logging),
+        ];
+        changes.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    }
 }
 
 impl App {

@@ -30,7 +30,7 @@ use crate::http;
 use crate::jobs::Jobs;
 use crate::probe;
 use crate::records::{self, Outlets, Records};
-use crate::reload::{self, Report};
+use crate::reload::{self, Fixed, Report};
 use crate::serve::{Edge, Limits, Signals, WATCH_EVERY};
 use crate::upstream::{HttpTransport, PoolSettings};
 
@@ -118,7 +118,10 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
 
     let refused = u64::from(!mistakes.is_empty());
     app.note_reload(Report { errors: mistakes, refused, ..Report::start(app.started(), warnings) });
-    jobs.spawn("reload", reload::run(Arc::clone(&app), Box::new(source), settings.clone(), jobs.clone()));
+    jobs.spawn(
+        "reload",
+        reload::run(Arc::clone(&app), Box::new(source), Fixed::of(&found.loaded.config), jobs.clone()),
+    );
     let reloads = app.reloads.clone();
     let discovery = Arc::clone(&app.discovery).run(Arc::clone(&app), jobs.clone(), move || reloads.tell_news());
     jobs.spawn("model discovery", discovery);

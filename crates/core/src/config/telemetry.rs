@@ -100,8 +100,20 @@ impl Telemetry {
 }
 
 /// A share of requests, in millionths.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Share(pub u32);
+
+/// As files write it.
+impl fmt::Debug for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, millionths) = (self.0 / Self::WHOLE.0, self.0 % Self::WHOLE.0);
+        let digits = format!("{millionths:06}");
+        match digits.trim_end_matches('0') {
+            "" => write!(f, "{whole}"),
+            digits => write!(f, "{whole}.{digits}"),
+        }
+    }
+}
 
 impl Share {
     /// Everything.
@@ -220,6 +232,9 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(Share::parse(text).map(|share| share.0), share, "{text}");
+        }
+        for (share, shown) in [(1_000_000, "1"), (0, "0"), (10_000, "0.01"), (1, "0.000001"), (500_000, "0.5")] {
+            assert_eq!(format!("{:?}", Share(share)), shown);
         }
     }
 

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use waypost_core::config::{Config, Format, Server};
+use waypost_core::config::{Config, Format};
 use waypost_gateway::jobs::Jobs;
-use waypost_gateway::reload::{self, Source};
+use waypost_gateway::reload::{self, Fixed, Source};
 use waypost_testkit::{Answer, Request, Script, Upstream, fixtures};
 
 use crate::harness::{Gateway, KEY};
@@ -350,7 +350,7 @@ async fn an_ordered_reload_is_answered_with_what_came_of_it() {
     let text = Arc::new(Mutex::new(format!("admin: {{token: {TOKEN}}}\nkeys: [{{name: new, key: {KEY}}}]")));
     let jobs = Jobs::new();
     let source = Box::new(Text(Arc::clone(&text)));
-    jobs.spawn("reload", reload::run(Arc::clone(&gateway.app), source, Server::default(), jobs.clone()));
+    jobs.spawn("reload", reload::run(Arc::clone(&gateway.app), source, Fixed::default(), jobs.clone()));
     let report = loop {
         let answer = post(&gateway, "/admin/reload").await;
         if answer.status == 200 {

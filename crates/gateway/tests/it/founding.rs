@@ -73,7 +73,7 @@ async fn the_bundle_passes_the_check_with_a_report_002_22() {
         waypost.arguments(&["config", "check", "config/packages/open_ai_http_proxy.yaml"]).run().await;
     assert_eq!((code, err.as_str()), (Some(0), ""));
     assert!(out.contains(":1:1: open_ai_http_proxy: understood: "), "{out}");
-    assert!(out.contains(":15:5: open_ai_http_proxy.logging.log_body: understood: bodies are never logged"), "{out}");
+    assert!(out.ends_with("open_ai_http_proxy.yaml: ok, 0 channels, 0 models\n"), "{out}");
 }
 
 #[tokio::test]

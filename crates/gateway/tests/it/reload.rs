@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use waypost_core::config::{Config, Format, Server};
+use waypost_core::config::{Config, Format};
 use waypost_gateway::jobs::Jobs;
-use waypost_gateway::reload::{self, Source};
+use waypost_gateway::reload::{self, Fixed, Source};
 use waypost_testkit::{Gate, Request, Script, Upstream, fixtures};
 
 use crate::harness::{Gateway, KEY};
@@ -94,7 +94,7 @@ async fn an_order_is_answered_with_what_came_of_it_and_a_mistake_changes_nothing
     assert!(gateway.app.reloads.reload().await.is_none(), "nothing reloads here yet");
     let jobs = Jobs::new();
     let source = Box::new(Text(Arc::clone(&text), Arc::default()));
-    jobs.spawn("reload", reload::run(Arc::clone(&gateway.app), source, Server::default(), jobs.clone()));
+    jobs.spawn("reload", reload::run(Arc::clone(&gateway.app), source, Fixed::default(), jobs.clone()));
     let report = loop {
         if let Some(report) = gateway.app.reloads.reload().await {
             break report;
@@ -111,9 +111,10 @@ async fn an_order_is_answered_with_what_came_of_it_and_a_mistake_changes_nothing
     assert_eq!(*gateway.app.last_reload(), report);
     assert_eq!(gateway.post(CHAT, ASK).await.header("x-waypost-deployment"), Some("first/m"));
 
-    *text.lock().unwrap() = format!("server: {{port: 4000}}\n{}", config(&[channel("second", &second, "")]));
+    *text.lock().unwrap() =
+        format!("server: {{port: 4000}}\nlogging: {{level: debug}}\n{}", config(&[channel("second", &second, "")]));
     let report = gateway.app.reloads.reload().await.unwrap();
-    assert_eq!((report.generation, report.restart.as_slice()), (3, &["server.port"][..]));
+    assert_eq!((report.generation, report.restart.as_slice()), (3, &["server.port", "logging"][..]));
     assert_eq!(gateway.post(CHAT, ASK).await.header("x-waypost-deployment"), Some("second/m"));
     assert!(jobs.drain(tokio::time::Instant::now() + std::time::Duration::from_secs(5)).await.is_empty());
 }

@@ -1,4 +1,4 @@
-//! `open_ai_http_proxy:` of a Symfony bundle: mappings and defaults as they are, a growing pause, and what is logged.
+//! `open_ai_http_proxy:` of a Symfony bundle: all as it is but for the growing pause and bodies in the log.
 //! Tests are in `tests.rs` beside this.
 
 use super::super::node::{Node, Value, joined};
@@ -21,34 +21,17 @@ pub(super) fn convert(root: &mut Node, report: &mut Report) {
     if let Some(strategy) = root.remove(&["retry", "strategy"]) {
         root.set(&["retry", "backoff", "strategy"], strategy.node);
     }
-    if let Some(logging) = logging {
-        log(Section::new(logging.node, format!("{}.logging", entry.key)), report);
+    if let Some(mut logging) = logging {
+        bodies(&mut logging.node, &format!("{}.logging", entry.key), report);
+        root.set_default(&["logging"], logging.node);
     }
 }
 
-fn log(mut section: Section, report: &mut Report) {
-    for name in ["enabled", "log_request", "log_response"] {
-        let Some(entry) = section.take(&[name]) else { continue };
-        let path = section.path_of(&entry.key);
-        if entry.node.scalar() == Some("false") {
-            let text = "the access log has a line for every request; standard output can be discarded";
-            report.note(NoteKind::Changed, entry.mark, path, text);
-        } else {
-            let text = "the access log has a line with what was asked and how it was answered";
-            report.note(NoteKind::Understood, entry.mark, path, text);
-        }
-    }
-    if let Some(entry) = section.take(&["log_body"]) {
-        let path = section.path_of(&entry.key);
-        if entry.node.scalar() == Some("true") {
-            report.note(NoteKind::Kept, entry.mark, path, "bodies are not logged at all");
-        } else {
-            report.note(NoteKind::Understood, entry.mark, path, "bodies are never logged");
-        }
-    }
-    let path = section.path.clone();
-    for entry in section.rest() {
-        let fix = "the keys here are enabled, log_request, log_response, log_body";
-        report.error(entry.mark, joined(&path, &entry.key), "there is no such key", fix);
+/// Bodies may be asked for there; here they are never logged.
+fn bodies(logging: &mut Node, path: &str, report: &mut Report) {
+    if logging.get("log_body").and_then(Node::scalar) == Some("true")
+        && let Some(entry) = logging.remove(&["log_body"])
+    {
+        report.note(NoteKind::Kept, entry.mark, joined(path, &entry.key), "bodies are not logged at all");
     }
 }
