@@ -69,7 +69,7 @@ async fn one_of_two_providers_dies_under_load_and_no_caller_notices_000_26_003_3
     for death in deaths {
         let story = format!("{death:?}");
         let (dying, well) = (Mortal::dying(death).await, Mortal::dying(Script::reply(500, "")).await);
-        let settings = "defaults: {timeouts: {first_byte: 100ms}}\nrouting: {strategy: round_robin}";
+        let settings = "defaults: {timeouts: {first_byte: 500ms}}\nrouting: {strategy: round_robin}";
         let gateway = gateway(settings, [&dying, &well]).await;
         assert!(ask(&gateway, 100).await.iter().all(|answer| answer.status == 200));
         assert_eq!(dying.upstream.hits(), 50);
