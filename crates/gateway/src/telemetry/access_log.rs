@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use serde::Serialize;
-use serde_json::Value;
 use tokio::sync::oneshot;
 use waypost_core::usage::{AttemptOutcome, UsageRecord};
 
-use super::{Wall, trace_header};
+use super::Wall;
+use super::trace_header::Told;
 
 /// How much may wait for the thread that writes.
 const MOST_BYTES: usize = 8 << 20;
@@ -84,7 +84,7 @@ struct Asked<'a> {
 struct Answered<'a> {
     deployment: Option<&'a str>,
     attempts: u32,
-    trail: Vec<Value>,
+    trail: Vec<Told<'a>>,
     queued_ms: Option<u64>,
     translated: bool,
     input_tokens: Option<u64>,
@@ -102,7 +102,7 @@ fn json_line(lines: Lines, out: &mut Vec<u8>, record: &UsageRecord, wall: &Wall)
     let answered = lines.response.then(|| Answered {
         deployment: record.deployment.as_deref(),
         attempts: record.attempts,
-        trail: record.trail.iter().map(trace_header::attempt).collect(),
+        trail: record.trail.iter().map(Told::of).collect(),
         queued_ms: record.stages.queued_us.map(|wait| wait.div_ceil(1000)),
         translated: record.translated,
         input_tokens: record.usage.input,

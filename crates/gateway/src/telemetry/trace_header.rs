@@ -2,6 +2,7 @@
 //! Names deployments and credentials as the configuration does, never a secret. Tests are below.
 
 use http::HeaderValue;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use waypost_core::usage::{AttemptRecord, Stages};
 
@@ -19,7 +20,7 @@ pub fn trace_header(stages: &Stages, trail: &[AttemptRecord]) -> Option<HeaderVa
     ];
     let known = times.into_iter().filter_map(|(name, time)| Some((name.to_owned(), json!(time?))));
     let mut trace: Map<String, Value> = known.collect();
-    let mut attempts: Vec<Value> = trail.iter().map(attempt).collect();
+    let mut attempts: Vec<Value> = trail.iter().map(|record| json!(Told::of(record))).collect();
     loop {
         trace.insert("attempts".to_owned(), Value::Array(attempts.clone()));
         let left_out = trail.len() - attempts.len();
@@ -35,21 +36,33 @@ pub fn trace_header(stages: &Stages, trail: &[AttemptRecord]) -> Option<HeaderVa
 }
 
 /// One attempt, as logs and headers tell it.
-pub fn attempt(record: &AttemptRecord) -> Value {
-    let millis = record.ended_us.saturating_sub(record.started_us).div_ceil(1000);
-    let mut told = json!({
-        "deployment": &*record.deployment,
-        "credential": &*record.credential,
-        "outcome": record.outcome.name(),
-        "status": record.status,
-        "ms": millis,
-    });
-    if record.hedge
-        && let Some(told) = told.as_object_mut()
-    {
-        told.insert("hedge".to_owned(), json!(true));
+#[derive(Serialize)]
+pub struct Told<'a> {
+    deployment: &'a str,
+    credential: &'a str,
+    outcome: &'static str,
+    status: Option<u16>,
+    ms: u64,
+    #[serde(skip_serializing_if = "is_usual")]
+    hedge: bool,
+}
+
+impl<'a> Told<'a> {
+    pub fn of(record: &'a AttemptRecord) -> Self {
+        Self {
+            deployment: &record.deployment,
+            credential: &record.credential,
+            outcome: record.outcome.name(),
+            status: record.status,
+            ms: record.ended_us.saturating_sub(record.started_us).div_ceil(1000),
+            hedge: record.hedge,
+        }
     }
-    told
+}
+
+/// Serde asks by reference.
+fn is_usual(hedge: &bool) -> bool {
+    !hedge
 }
 
 /// The same JSON without a letter that cannot stand in a header.
