@@ -10,6 +10,7 @@ use waypost_core::health::Phase;
 use waypost_core::snapshot::{Channel, Deployment};
 use waypost_core::verdict::Class;
 use waypost_gateway::probe::{self, Finding, Tested};
+use waypost_gateway::telemetry::{live, prometheus::Form};
 use waypost_testkit::{ClosedPort, Script, Upstream, fixtures};
 
 use crate::harness::{Gateway, KEY};
@@ -267,6 +268,8 @@ async fn a_probe_that_succeeds_is_the_trial_of_an_isolated_deployment_004_17() {
     assert_eq!((probed.phase(), account.hits()), (Phase::Closed, 4));
     assert_eq!(probed.request().await, 200);
     assert_eq!(probed.counts(), [("broken", 1), ("valid", 1)]);
+    let metrics = live::page(&probed.gateway.app, Form::Prometheus);
+    assert!(metrics.contains("waypost_probes_total{channel=\"a\",finding=\"valid\"} 1"), "{metrics}");
 }
 
 #[tokio::test]
