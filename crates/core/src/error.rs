@@ -247,12 +247,7 @@ impl GatewayError {
     }
 
     /// Tells when it is worth trying again.
-    #[must_use]
-    pub fn retry_after_span(self, wait: Duration) -> Self {
-        self.after(wait)
-    }
-
-    fn after(mut self, wait: Duration) -> Self {
+    pub(crate) fn after(mut self, wait: Duration) -> Self {
         self.0.retry_after = Some(wait);
         self
     }

@@ -118,6 +118,26 @@ pub(crate) fn word_at<'a>(scanner: &mut Scanner<'a>, path: &[&str]) -> Result<Op
     }
 }
 
+/// What a tool gave back may hold parts of its own. Their form is the provider's business; only what `media_of` knows by its
+/// type is noted.
+pub(crate) fn note_media(
+    scanner: &mut Scanner<'_>,
+    needs: &mut Needs,
+    media_of: fn(&str) -> Option<Features>,
+) -> Result<(), WireError> {
+    if scanner.kind()? != Kind::Array {
+        return scanner.skip().map(drop);
+    }
+    scanner.array(|scanner, _| {
+        let start = scanner.offset();
+        let kind = word_at(scanner, &["type"])?;
+        if let Some(feature) = kind.and_then(|kind| media_of(&kind)) {
+            needs.part(feature, scanner.end() - start);
+        }
+        Ok(())
+    })
+}
+
 /// `path.key`, or just `key` at the top.
 pub fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }

@@ -67,11 +67,11 @@ impl Blocked {
         }
         if let Some(until) = self.ill {
             return GatewayError::no_deployment(model, "is well enough to be asked now")
-                .retry_after_span(until.since(now).max(second));
+                .after(until.since(now).max(second));
         }
         if let Some(until) = self.no_key {
             return GatewayError::no_deployment(model, "has a credential that works")
-                .retry_after_span(until.since(now).max(second));
+                .after(until.since(now).max(second));
         }
         if self.missing {
             return GatewayError::model_not_found(model, &[]);

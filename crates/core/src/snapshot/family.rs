@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Channel, Deployment, Lane, Route};
-use crate::config::{Hedge, Limits, Model, Routing};
+use crate::config::{Limits, Model, Routing};
 use crate::health::{DeploymentState, States};
 use crate::ids::DeploymentId;
 use crate::mapping::Mapping;
@@ -128,12 +128,5 @@ pub(crate) fn named(channel: &Arc<Channel>, model: &str, upstream: &str, states:
         limits: Limits::default(),
         state: states.map_or_else(Arc::<DeploymentState>::default, |kept| kept.deployment(id)),
         lanes: channel.credentials.iter().map(lane).collect::<Vec<Arc<Lane>>>().into(),
-    }
-}
-
-impl Families {
-    /// The hedge of a model.
-    pub(crate) fn hedge(routing: &Routing, model: &str) -> Hedge {
-        routing.models.get(model).and_then(|own| own.hedge).unwrap_or(routing.hedge)
     }
 }

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use crate::error::WireError;
 use crate::peek::{
-    Features, KeysRead, Needs, Peek, missing, mistyped, not_one_of, optional_bool, optional_integer, optional_number,
-    word_at,
+    Features, KeysRead, Needs, Peek, missing, mistyped, not_one_of, note_media, optional_bool, optional_integer,
+    optional_number, word_at,
 };
 use crate::scan::{Kind, Scanner};
 
@@ -169,7 +169,7 @@ fn content(scanner: &mut Scanner<'_>, needs: &mut Needs, path: &dyn Fn() -> Stri
                     media = media_of(&read(scanner, &|| format!("{}.type", block()))?);
                     Ok(())
                 }
-                "content" => results(scanner, needs),
+                "content" => note_media(scanner, needs, media_of),
                 _ => scanner.skip().map(drop),
             })?;
             if let Some(feature) = media {
@@ -190,21 +190,6 @@ fn media_of(kind: &str) -> Option<Features> {
         "document" => Some(Features::NONE),
         _ => None,
     }
-}
-
-/// What a tool gave back may hold blocks of its own. Their form is the provider's business; only pictures are noted.
-fn results(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
-    if scanner.kind()? != Kind::Array {
-        return scanner.skip().map(drop);
-    }
-    scanner.array(|scanner, _| {
-        let start = scanner.offset();
-        let kind = word_at(scanner, &["type"])?;
-        if let Some(feature) = kind.and_then(|kind| media_of(&kind)) {
-            needs.part(feature, scanner.end() - start);
-        }
-        Ok(())
-    })
 }
 
 /// A tool of the caller's own has a name and a schema; tools of other types have fields of their own.

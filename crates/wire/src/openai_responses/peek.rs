@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::error::WireError;
 use crate::peek::{
-    Features, KeysRead, Needs, Peek, missing, mistyped, name, not_one_of, optional_bool, optional_integer,
+    Features, KeysRead, Needs, Peek, missing, mistyped, name, not_one_of, note_media, optional_bool, optional_integer,
     optional_number, string, word_at,
 };
 use crate::scan::{Kind, Scanner};
@@ -188,7 +188,7 @@ fn item(scanner: &mut Scanner<'_>, needs: &mut Needs, at: usize) -> Result<()> {
             }
             content(scanner, needs, || param(key))
         }
-        "output" => output(scanner, needs),
+        "output" => note_media(scanner, needs, media_of),
         _ => scanner.skip().map(drop),
     })?;
     match (item.kind, item.role, item.content) {
@@ -224,21 +224,6 @@ fn media_of(kind: &str) -> Option<Features> {
         "input_file" => Some(Features::NONE),
         _ => None,
     }
-}
-
-/// What a tool gave back may hold parts. Their form is the provider's business; only pictures and sound are noted.
-fn output(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
-    if scanner.kind()? != Kind::Array {
-        return scanner.skip().map(drop);
-    }
-    scanner.array(|scanner, _| {
-        let start = scanner.offset();
-        let kind = word_at(scanner, &["type"])?;
-        if let Some(feature) = kind.and_then(|kind| media_of(&kind)) {
-            needs.part(feature, scanner.end() - start);
-        }
-        Ok(())
-    })
 }
 
 fn reasoning(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {

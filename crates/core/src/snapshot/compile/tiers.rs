@@ -7,7 +7,7 @@ use crate::config::Routing;
 use crate::health::States;
 use crate::health::Turn;
 use crate::route::strategy;
-use crate::snapshot::{Channel, Deployment, Families, Route, Tier, family};
+use crate::snapshot::{Channel, Deployment, Route, Tier, family};
 
 /// The tier of the fallback channel: after all that a file can name.
 const LAST: u8 = u8::MAX;
@@ -26,7 +26,7 @@ pub(crate) fn route(
         deployments.push(Arc::new(last));
     }
     let own = routing.models.get(model);
-    let hedge = Families::hedge(routing, model);
+    let hedge = own.and_then(|own| own.hedge).unwrap_or(routing.hedge);
     Route {
         tiers: by_tier(model, deployments, states),
         strategy: strategy(own.and_then(|own| own.strategy).unwrap_or(routing.strategy)),
