@@ -4,6 +4,7 @@
 
 mod admin;
 mod capabilities;
+mod catalog;
 mod channels;
 mod convert;
 mod cors;
@@ -37,6 +38,7 @@ use serde::Deserialize;
 
 pub use admin::{Admin, MetricsAccess};
 pub use capabilities::{Capability, CapabilityPolicy, Missing, OverLimit, Unstreamed};
+pub use catalog::{Catalog, ChannelRow, CredentialRow, ModelRow, SECTIONS, SettingRow};
 pub use channels::{Channel, ChatDialect, Credential, Model, ModelEntry, Timeouts};
 pub use convert::{Note, NoteKind};
 pub use cors::Cors;

@@ -140,7 +140,7 @@ impl ConfigSource {
     fn put_together(&self, texts: &[Text], variables: &Variables) -> Result<Loaded, Mistakes> {
         let simulated: Vec<&str> = simulator::listing().iter().map(|listed| listed.name).collect();
         let (arguments, dice) = (self.wanted.settings.as_slice(), self.dice);
-        let loaded = load(&Inputs { texts, variables, arguments, dice, simulated: &simulated });
+        let loaded = load(&Inputs { texts, variables, arguments, catalog: None, dice, simulated: &simulated });
         let mut loaded = loaded.map_err(|errors| lines(&errors))?;
         let lookup = |name: &str| variables.get(name).map(str::to_owned);
         loaded.config.telemetry.obey_environment(&lookup).map_err(|error| vec![error.to_string()])?;
