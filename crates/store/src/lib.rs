@@ -4,10 +4,13 @@
 //! databases: parameters are `$1`, columns are integers, text and bytes, times are milliseconds since 1970.
 //! Tests: `tests/it/`, every one on both databases.
 
+pub mod catalog;
 mod error;
 pub mod id;
 mod migrate;
 mod migrations;
+pub mod seal;
+mod vault;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
@@ -19,6 +22,7 @@ use waypost_core::secret::Secret;
 
 pub use error::StoreError;
 pub use migrate::Migrated;
+pub use vault::{Rotated, Vault, VaultError};
 
 /// How many connections read a SQLite file beside the one that writes.
 const SQLITE_READERS: u32 = 4;

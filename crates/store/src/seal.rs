@@ -2,6 +2,7 @@
 //! the row they were sealed for. Decides the form of sealed bytes and what is derived from the master key; where the master key
 //! comes from is for `seal/source.rs`. Knows no SQL. Tests: `seal/tests.rs`.
 
+mod dice;
 mod source;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use ring::hmac;
 use waypost_core::secret::Secret;
 use zeroize::Zeroizing;
 
+pub use dice::Dice;
 pub use source::{KeyOrigin, KeySource};
 
 /// Bytes of the master key, of every data key and of every derived key.
@@ -101,14 +103,7 @@ impl MasterKey {
 
     /// A key for one purpose, such as `ledger-chain`: the same each time, and of no use for another purpose.
     pub fn derive(&self, purpose: &str) -> Zeroizing<[u8; KEY_LEN]> {
-        // HKDF with SHA-256 (RFC 5869) for one block, which cannot fail.
-        let root = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"waypost master key v1"), &*self.bytes);
-        let mut block = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, root.as_ref()));
-        block.update(purpose.as_bytes());
-        block.update(&[1]);
-        let mut derived = Zeroizing::new([0; KEY_LEN]);
-        derived.iter_mut().zip(block.sign().as_ref()).for_each(|(to, from)| *to = *from);
-        derived
+        derive(&self.bytes, purpose)
     }
 
     /// Encrypts a secret for one row.
@@ -251,6 +246,17 @@ impl std::error::Error for SealError {}
 
 // === cipher ===
 
+pub(crate) fn derive(from: &[u8; KEY_LEN], purpose: &str) -> Zeroizing<[u8; KEY_LEN]> {
+    // HKDF with SHA-256 (RFC 5869) for one block, which cannot fail.
+    let root = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"waypost master key v1"), from);
+    let mut block = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, root.as_ref()));
+    block.update(purpose.as_bytes());
+    block.update(&[1]);
+    let mut derived = Zeroizing::new([0; KEY_LEN]);
+    derived.iter_mut().zip(block.sign().as_ref()).for_each(|(to, from)| *to = *from);
+    derived
+}
+
 fn encrypt(key: &[u8; KEY_LEN], nonce: [u8; NONCE_LEN], bound: &[u8], plain: &[u8]) -> Result<Vec<u8>, SealError> {
     let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| SealError::Cipher)?;
     // Room for the tag beforehand: the plain text is encrypted where it stands, and no copy of it is left behind.
@@ -276,7 +282,7 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 }
 
 /// Hexadecimal digits as bytes; `None` if something else is among them.
-fn unhex(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) {
         return None;
     }

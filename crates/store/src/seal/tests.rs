@@ -84,6 +84,16 @@ fn derived_keys_differ_by_purpose_and_by_master_key() {
 }
 
 #[test]
+fn dice_never_fall_the_same_twice() {
+    let mut dice = Dice::seeded([1; 32]);
+    let (first, second): ([u8; 80], [u8; 80]) = (dice.bytes(), dice.bytes());
+    assert_ne!(first, second);
+    assert_ne!(first[..32], first[32..64]);
+    assert_eq!(Dice::seeded([1; 32]).bytes::<80>(), first);
+    assert_ne!(Dice::seeded([2; 32]).bytes::<80>(), first);
+}
+
+#[test]
 fn a_master_key_is_32_bytes_in_hex_or_base64() {
     let id = key(0xfb).id();
     let base64 = "+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/v7+/s";
