@@ -86,7 +86,7 @@ async fn a_rotation_that_fails_changes_nothing() {
         fill(&store, &vault).await;
         let wrong = store.rotate_master_key(&master(3), &master(2), &mut dice(5), NOW).await;
         assert!(matches!(wrong, Err(VaultError::Seal(SealError::OtherKey { .. }))), "{wrong:?}");
-        // One row that is not what was sealed there: the last of them, after others were sealed anew.
+        // A row that is not what was sealed there: the last of them, after others were sealed anew.
         damage(&store, "credentials", "sealed").await;
         let altered = store.rotate_master_key(&master(1), &master(2), &mut dice(5), NOW).await;
         assert!(matches!(altered, Err(VaultError::Seal(SealError::Altered { .. }))), "{altered:?}");
@@ -120,11 +120,11 @@ async fn nothing_that_opens_a_lock_stands_in_the_database() {
     .await;
 }
 
-/// Changes the last byte in a column.
+/// Changes a byte of the data key in a column.
 pub(crate) async fn damage(store: &Store, table: &str, column: &str) {
     let sql = AssertSqlSafe(format!("select {column} from {table}"));
     let mut bytes: Vec<u8> = sqlx::query(sql).fetch_one(store.reader()).await.unwrap().get(0);
-    *bytes.last_mut().unwrap() ^= 1;
+    bytes[30] ^= 1;
     let mut tx = store.begin().await.unwrap();
     let sql = AssertSqlSafe(format!("update {table} set {column} = $1"));
     sqlx::query(sql).bind(bytes).execute(&mut *tx).await.unwrap();
