@@ -7,9 +7,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Problems;
-use crate::access::{Caller, fingerprint};
+use crate::access::{Caller, Scopes, fingerprint};
 use crate::config::{Config, ConfigError, Key};
-use crate::ids::KeyId;
 use crate::pattern::Pattern;
 
 /// Keys shorter than this can be guessed.
@@ -44,12 +43,8 @@ pub(super) fn callers(config: &Config, problems: &mut Problems) -> HashMap<[u8; 
 fn caller(key: &Key) -> Caller {
     let models: Vec<_> = key.models.iter().map(|model| Pattern::new(model)).collect();
     let everything = models.iter().any(Pattern::is_everything);
-    Caller {
-        key: KeyId::of(&key.name),
-        name: key.name.as_str().into(),
-        enabled: key.enabled,
-        models: (!everything).then_some(models),
-    }
+    let scopes = Scopes { models: (!everything).then_some(models), ..Scopes::default() };
+    Caller { enabled: key.enabled, scopes, ..Caller::new(&key.name, &key.name) }
 }
 
 fn digest(key: &Key, path: &str, problems: &mut Problems) -> Option<[u8; 32]> {
@@ -113,7 +108,7 @@ pub(super) fn anybody(config: &Config, problems: &mut Problems) -> Option<Arc<Ca
                 .fix("set `server.host: 127.0.0.1`, or give every caller a key"),
         );
     }
-    Some(Arc::new(Caller { key: KeyId::of("anybody"), name: "anybody".into(), enabled: true, models: None }))
+    Some(Arc::new(Caller::new("anybody", "anybody")))
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -3,6 +3,7 @@ use std::time::Duration;
 use super::*;
 use crate::access::identify;
 use crate::config::Format;
+use crate::directory::Directory;
 use crate::provider::Place;
 use crate::snapshot::Deployment;
 
@@ -287,9 +288,9 @@ fn a_key_is_known_by_its_text_or_its_hash() {
   - {name: hashed, key_sha256: 2C26B46B68FFC68FF99B453C1D30413413422D706483BFA0F98A5E886266E7AE, models: ['gpt-*']}
   - {name: off, key: wp-off-key-0123456789, enabled: false}",
     );
-    let caller = |key| identify(&snapshot, Some(key));
+    let caller = |key| identify(&snapshot, &Directory::default(), Some(key), 0);
     assert_eq!(&*caller("wp-plain-key-0123456789").unwrap().name, "plain");
-    assert!(caller("wp-plain-key-0123456789").unwrap().models.is_none());
+    assert!(caller("wp-plain-key-0123456789").unwrap().scopes.models.is_none());
     let hashed = caller("foo").unwrap();
     assert!(hashed.may_use("gpt-4o") && !hashed.may_use("claude-opus-4-6"));
     assert!(caller("wp-off-key-0123456789").is_err() && caller("nobody").is_err());
