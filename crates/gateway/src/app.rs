@@ -18,6 +18,7 @@ use waypost_core::ids::ChannelId;
 use waypost_core::rate_headers;
 use waypost_core::route::Claim;
 use waypost_core::snapshot::{Deployment, Snapshot};
+use waypost_store::Store;
 
 use crate::client;
 use crate::clock::Clock;
@@ -55,6 +56,8 @@ pub struct App {
     /// Who behaves suspiciously.
     pub security: Security,
     pub clock: Clock,
+    /// Where people, keys, usage and money are kept; absent in commands and tests that keep nothing.
+    pub store: Option<Store>,
     /// How much is tried again, over all requests.
     pub traffic: Traffic,
     pub queues: Arc<Queues>,
@@ -91,6 +94,7 @@ pub struct Parts {
     pub transport: Box<dyn Transport>,
     pub records: Records,
     pub limits: Limits,
+    pub store: Option<Store>,
     /// 64 random bits, different for every process.
     pub entropy: u64,
 }
@@ -141,6 +145,7 @@ impl App {
             caller_limits: CallerLimits::default(),
             security: Security::default(),
             clock: Clock::default(),
+            store: parts.store,
             traffic: Traffic::default(),
             queues: Arc::default(),
             health: ToldLately::default(),
