@@ -8,6 +8,7 @@ mod catalog;
 mod channels;
 mod convert;
 mod cors;
+mod database;
 mod defaults;
 mod diff;
 mod discovery;
@@ -25,6 +26,7 @@ mod probe;
 mod read;
 mod retry;
 mod routing;
+mod security;
 mod server;
 mod sources;
 mod telemetry;
@@ -42,6 +44,7 @@ pub use catalog::{Catalog, ChannelRow, CredentialRow, ModelRow, SECTIONS, Settin
 pub use channels::{Channel, ChatDialect, Credential, Model, ModelEntry, Timeouts};
 pub use convert::{Note, NoteKind};
 pub use cors::Cors;
+pub use database::Database;
 pub use defaults::Defaults;
 pub use diff::{Change, difference};
 pub use discovery::Discover;
@@ -49,12 +52,13 @@ pub use effective::{Effective, explain};
 pub use error::{ConfigError, Mark};
 pub use expand::Lookup;
 pub use health::{Breaker, BreakerChoice, Cooldowns, Preset};
-pub use keys::Key;
+pub use keys::{Key, KeyLimits};
 pub use limits::Limits;
 pub use mappings::ModelMappings;
 pub use probe::{Probe, ProbeKind};
 pub use retry::{Backoff, BackoffStrategy, Retry, RetryBudget};
 pub use routing::{Hedge, KeyStrategy, ModelRouting, Queue, Routing, Strategy};
+pub use security::{Block, Security};
 pub use server::Server;
 pub use sources::{Argument, Inputs, Loaded, Text, load};
 pub use telemetry::{LogFormat, Logging, Otlp, Share, Telemetry};
@@ -70,6 +74,7 @@ use sources::Origin;
 #[schemars(title = "Waypost configuration")]
 pub struct Config {
     pub server: Server,
+    pub database: Database,
     /// Who may look at the running gateway and steer it.
     pub admin: Admin,
     /// The keys that callers present.
@@ -89,6 +94,7 @@ pub struct Config {
     pub defaults: Defaults,
     pub telemetry: Telemetry,
     pub logging: Logging,
+    pub security: Security,
     /// Serve callers without a key. Only possible while the gateway listens on a loopback address.
     pub open_mode: bool,
     #[serde(skip)]
