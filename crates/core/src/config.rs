@@ -26,11 +26,13 @@ mod probe;
 mod read;
 mod retry;
 mod routing;
+mod secrets;
 mod security;
 mod server;
 mod sources;
 mod telemetry;
 mod tls;
+mod transfer;
 mod values;
 mod variables;
 mod yaml;
@@ -58,11 +60,13 @@ pub use mappings::ModelMappings;
 pub use probe::{Probe, ProbeKind};
 pub use retry::{Backoff, BackoffStrategy, Retry, RetryBudget};
 pub use routing::{Hedge, KeyStrategy, ModelRouting, Queue, Routing, Strategy};
+pub use secrets::Secrets;
 pub use security::{Block, Security};
 pub use server::Server;
 pub use sources::{Argument, Inputs, Loaded, Text, load};
 pub use telemetry::{LogFormat, Logging, Otlp, Share, Telemetry};
 pub use tls::Tls;
+pub use transfer::{Transfer, transfer};
 pub use values::Span;
 pub use variables::Variables;
 
@@ -75,6 +79,7 @@ use sources::Origin;
 pub struct Config {
     pub server: Server,
     pub database: Database,
+    pub secrets: Secrets,
     /// Who may look at the running gateway and steer it.
     pub admin: Admin,
     /// The keys that callers present.

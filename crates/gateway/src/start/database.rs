@@ -5,18 +5,36 @@ use waypost_core::config::Database;
 use waypost_store::{Place, Store, StoreError};
 
 use super::StartError;
+use crate::config_sources::Mode;
 use crate::pipeline::meter::Chain;
 
 /// Opens it and brings its tables up to date.
 pub(super) async fn open(wanted: &Database, now: i64) -> Result<Store, StartError> {
-    let place = match &wanted.url {
-        Some(url) => Place::Postgres { url: url.clone(), connections: wanted.connections },
-        None => Place::Sqlite(wanted.path.clone().into()),
-    };
-    Store::open(&place, now).await.map_err(|error| StartError::one(words(wanted, &error)))
+    Store::open(&place(wanted), now).await.map_err(|error| StartError::one(words(wanted, &error)))
 }
 
-fn words(wanted: &Database, error: &StoreError) -> String {
+/// Where it is.
+pub(super) fn place(wanted: &Database) -> Place {
+    match &wanted.url {
+        Some(url) => Place::Postgres { url: url.clone(), connections: wanted.connections },
+        None => Place::Sqlite(wanted.path.clone().into()),
+    }
+}
+
+/// Fails if this is not the database that the mode asks for.
+pub(super) fn check_mode(wanted: &Database, mode: Mode) -> Result<(), StartError> {
+    match (mode, &wanted.url) {
+        (Mode::Sqlite, Some(_)) => Err(StartError::one(
+            "--mode sqlite: DATABASE_URL or database.url names a Postgres server; leave it out, or use --mode postgres",
+        )),
+        (Mode::Postgres, None) => Err(StartError::one(
+            "--mode postgres: no server is named; give its address in DATABASE_URL or database.url",
+        )),
+        (Mode::Sqlite | Mode::Postgres | Mode::Auto | Mode::Yaml | Mode::Json, _) => Ok(()),
+    }
+}
+
+pub(super) fn words(wanted: &Database, error: &StoreError) -> String {
     let (key, name) = match &wanted.url {
         // The address may hold a password.
         Some(_) => ("database.url", "the Postgres server"),
