@@ -17,6 +17,7 @@ mod environment;
 mod error;
 mod expand;
 mod health;
+mod identity;
 mod json;
 mod keys;
 mod limits;
@@ -54,6 +55,7 @@ pub use effective::{Effective, explain};
 pub use error::{ConfigError, Mark};
 pub use expand::Lookup;
 pub use health::{Breaker, BreakerChoice, Cooldowns, Preset};
+pub use identity::{Identity, Oidc, Registration};
 pub use keys::{Key, KeyLimits};
 pub use limits::Limits;
 pub use mappings::ModelMappings;
@@ -66,7 +68,7 @@ pub use server::Server;
 pub use sources::{Argument, Inputs, Loaded, Text, load};
 pub use telemetry::{LogFormat, Logging, Otlp, Share, Telemetry};
 pub use tls::Tls;
-pub use transfer::{Transfer, transfer};
+pub use transfer::{Transfer, field_name, transfer};
 pub use values::Span;
 pub use variables::Variables;
 
@@ -82,6 +84,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// Who may look at the running gateway and steer it.
     pub admin: Admin,
+    /// Who may become a user, and how users prove who they are.
+    pub identity: Identity,
     /// The keys that callers present.
     pub keys: Vec<Key>,
     /// The accounts at providers.

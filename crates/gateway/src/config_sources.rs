@@ -62,6 +62,9 @@ pub struct Found {
     pub name: String,
 }
 
+/// Reads everything over a catalog.
+type Reading<'r> = dyn Fn(Option<&Catalog>) -> Result<Loaded, Vec<ConfigError>> + 'r;
+
 /// Every line says what is wrong, where and how to mend it.
 pub type Mistakes = Vec<String>;
 
@@ -180,11 +183,7 @@ impl ConfigSource {
 
     /// Reads over a catalog. A row that never worked is left out, so that it cannot keep the gateway from serving; one that has worked
     /// is an error like any other, so that what is in use stays in use.
-    fn over_catalog(
-        &self,
-        catalog: &Catalog,
-        read: &dyn Fn(Option<&Catalog>) -> Result<Loaded, Vec<ConfigError>>,
-    ) -> Result<(Loaded, BTreeSet<String>), Mistakes> {
+    fn over_catalog(&self, catalog: &Catalog, read: &Reading<'_>) -> Result<(Loaded, BTreeSet<String>), Mistakes> {
         let mut catalog = catalog.clone();
         let mut left_out = BTreeSet::new();
         let mut told = Vec::new();

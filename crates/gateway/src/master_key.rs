@@ -24,24 +24,25 @@ pub fn source(config: &Config, variables: &Variables) -> KeySource {
 }
 
 /// Opens the vault of a database; says where the key came from.
-pub async fn open(store: &Store, source: &KeySource, dice: &mut Dice, now: i64) -> Result<(Arc<Vault>, KeyOrigin), VaultError> {
+pub async fn open(
+    store: &Store,
+    source: &KeySource,
+    dice: &mut Dice,
+    now: i64,
+) -> Result<(Arc<Vault>, KeyOrigin), VaultError> {
     let known = store.sealed_with().await?;
     let (key, origin) = source.find(known, dice.bytes())?;
     let vault = store.open_vault(key, dice, now).await?;
     Ok((Arc::new(vault), origin))
 }
 
-/// Tells the owner of a key that was just made to keep a copy of it.
-pub fn tell(origin: &KeyOrigin) {
+/// What the owner of a key that was just made has to know.
+pub fn note(origin: &KeyOrigin) -> Option<String> {
     match origin {
-        KeyOrigin::Made(path) => {
-            let file = path.display();
-            tracing::warn!(
-                %file,
-                "a master key was made; provider keys in the database cannot be read without it: keep a copy of this file apart \
-                 from the database"
-            );
-        }
-        KeyOrigin::Text | KeyOrigin::File(_) => {}
+        KeyOrigin::Made(path) => Some(format!(
+            "A master key was made: {}\nProvider keys in the database cannot be read without it. Keep a copy of it apart from the database.",
+            path.display()
+        )),
+        KeyOrigin::Text | KeyOrigin::File(_) => None,
     }
 }

@@ -15,7 +15,7 @@ use waypost_core::secret::Secret;
 use crate::seal::Place;
 use crate::{Store, StoreError, Vault};
 
-pub use list::{Channel, Credential, Group, Provider, Setting};
+pub use list::{Channel, Credential, Group, Model, Provider, Setting};
 pub use write::{Changes, ChannelDraft, CredentialDraft, GroupDraft, ModelDraft, ProviderDraft, Put};
 
 /// A catalog as it was at one version.

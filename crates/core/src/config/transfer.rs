@@ -13,12 +13,17 @@ use super::{Text, json, yaml};
 /// A file as it was found and as it reads in Waypost's words.
 #[derive(Debug)]
 pub struct Transfer {
-    /// As it was written, with keys in snake case.
+    /// As it was written.
     pub written: Json,
     /// The same in Waypost's own words. May hold secrets.
     pub converted: Json,
     /// What became of each part.
     pub notes: Vec<Note>,
+}
+
+/// The name of a field, however it was written: `maxRps` is `max_rps`.
+pub fn field_name(key: &str) -> String {
+    snake_case(key)
 }
 
 /// Reads a file to be taken over.
@@ -46,7 +51,6 @@ pub fn transfer(text: &Text, lookup: Lookup<'_>) -> Result<Transfer, Vec<ConfigE
     Ok(Transfer { written, converted: as_json(&converted.root), notes })
 }
 
-/// Only the keys that are words of a format are in snake case; names stay as they are.
 fn as_json(node: &Node) -> Json {
     match &node.value {
         Value::Scalar { .. } if node.is_null() => Json::Null,
@@ -54,15 +58,9 @@ fn as_json(node: &Node) -> Json {
         Value::Scalar { text, plain: false } => Json::String(text.clone()),
         Value::List(items) => Json::Array(items.iter().map(as_json).collect()),
         Value::Map(entries) => {
-            Json::Object(entries.iter().map(|entry| (word(&entry.key), as_json(&entry.node))).collect::<Map<_, _>>())
+            Json::Object(entries.iter().map(|entry| (entry.key.clone(), as_json(&entry.node))).collect::<Map<_, _>>())
         }
     }
-}
-
-/// A word such as `maxRps` in snake case; anything that is more than a word is a name.
-fn word(key: &str) -> String {
-    let is_word = key.chars().all(|letter| letter.is_ascii_alphabetic() || letter == '_');
-    if is_word { snake_case(key) } else { key.to_owned() }
 }
 
 /// As the reader takes it: a whole number, a truth value, or text.
@@ -86,7 +84,7 @@ mod tests {
         let text = "endpoints: [{name: a, url: 'http://127.0.0.1:1/v1', apiKey: k, models: [gpt-4o], priority: 2}]\n";
         let text = Text { name: "w.yaml".into(), format: Format::Yaml, text: text.into() };
         let read = transfer(&text, &|_| None).unwrap();
-        assert_eq!(read.written["endpoints"][0]["api_key"], "k");
+        assert_eq!(read.written["endpoints"][0]["apiKey"], "k");
         let channel = &read.converted["channels"][0];
         assert_eq!((channel["name"].as_str(), channel["models"][0].as_str()), (Some("a"), Some("gpt-4o")));
     }

@@ -6,6 +6,7 @@
 mod admin;
 mod capabilities;
 mod capacity;
+mod catalog;
 mod catalogue;
 mod checklist_001;
 mod checklist_002;
@@ -43,6 +44,7 @@ mod start;
 mod streams;
 mod tls;
 mod traces;
+mod transfer;
 mod transport;
 mod transport_h2;
 mod usage;

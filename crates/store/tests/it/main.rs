@@ -3,7 +3,9 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 #![expect(clippy::disallowed_methods, reason = "tests race tasks of their own")]
 
+mod audit;
 mod catalog;
 mod harness;
 mod migrate;
+mod people;
 mod vault;
