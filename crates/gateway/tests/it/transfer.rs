@@ -86,6 +86,9 @@ async fn providers_channels_and_model_groups_round_trip_004_02() {
         assert_eq!(document[noun].as_array().map(Vec::len), Some(count), "{noun}");
     }
     assert_eq!(document["model_groups"][0]["settings"]["routing_strategy"], "speed_optimized");
+    // Rows refer to one another by name afterwards.
+    assert_eq!(document["channels"][1]["name"], "OpenAI GPT-4o");
+    assert_eq!(document["model_groups"][0]["settings"]["channels"], json!(["OpenAI GPT-4o", "Llama on Groq"]));
     assert_eq!(document["channels"][0]["credentials"][0]["hint"], "6789");
     assert!(!exported.contains("gsk_table") && !exported.contains("sk-table"), "a secret was exported");
 
