@@ -6,6 +6,7 @@
 
 mod error;
 pub mod id;
+pub mod journal;
 mod migrate;
 mod migrations;
 
