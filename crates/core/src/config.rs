@@ -7,6 +7,7 @@ mod capabilities;
 mod channels;
 mod convert;
 mod cors;
+mod database;
 mod defaults;
 mod diff;
 mod discovery;
@@ -24,6 +25,7 @@ mod probe;
 mod read;
 mod retry;
 mod routing;
+mod security;
 mod server;
 mod sources;
 mod telemetry;
@@ -40,6 +42,7 @@ pub use capabilities::{Capability, CapabilityPolicy, Missing, OverLimit, Unstrea
 pub use channels::{Channel, ChatDialect, Credential, Model, ModelEntry, Timeouts};
 pub use convert::{Note, NoteKind};
 pub use cors::Cors;
+pub use database::Database;
 pub use defaults::Defaults;
 pub use diff::{Change, difference};
 pub use discovery::Discover;
@@ -47,12 +50,13 @@ pub use effective::{Effective, explain};
 pub use error::{ConfigError, Mark};
 pub use expand::Lookup;
 pub use health::{Breaker, BreakerChoice, Cooldowns, Preset};
-pub use keys::Key;
+pub use keys::{Key, KeyLimits};
 pub use limits::Limits;
 pub use mappings::ModelMappings;
 pub use probe::{Probe, ProbeKind};
 pub use retry::{Backoff, BackoffStrategy, Retry, RetryBudget};
 pub use routing::{Hedge, KeyStrategy, ModelRouting, Queue, Routing, Strategy};
+pub use security::{Block, Security};
 pub use server::Server;
 pub use sources::{Argument, Inputs, Loaded, Text, load};
 pub use telemetry::{LogFormat, Logging, Otlp, Share, Telemetry};
@@ -68,6 +72,7 @@ use sources::Origin;
 #[schemars(title = "Waypost configuration")]
 pub struct Config {
     pub server: Server,
+    pub database: Database,
     /// Who may look at the running gateway and steer it.
     pub admin: Admin,
     /// The keys that callers present.
@@ -87,6 +92,7 @@ pub struct Config {
     pub defaults: Defaults,
     pub telemetry: Telemetry,
     pub logging: Logging,
+    pub security: Security,
     /// Serve callers without a key. Only possible while the gateway listens on a loopback address.
     pub open_mode: bool,
     #[serde(skip)]
