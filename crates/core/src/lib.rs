@@ -21,6 +21,7 @@ pub mod money;
 pub mod nearest;
 pub mod operation;
 pub mod pattern;
+pub mod pricing;
 pub mod provider;
 pub mod rate_headers;
 pub mod route;
