@@ -24,6 +24,7 @@ pub mod money;
 pub mod nearest;
 pub mod operation;
 pub mod pattern;
+pub mod pricing;
 pub mod provider;
 pub mod rate_headers;
 pub mod role;
