@@ -10,6 +10,7 @@ mod error;
 pub mod id;
 pub mod identities;
 pub mod invites;
+pub mod meta;
 mod migrate;
 mod migrations;
 pub mod page;
