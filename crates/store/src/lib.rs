@@ -10,6 +10,8 @@ mod error;
 pub mod id;
 pub mod identities;
 pub mod invites;
+pub mod journal;
+pub mod meta;
 mod migrate;
 mod migrations;
 pub mod page;

@@ -5,5 +5,6 @@
 
 mod audit;
 mod harness;
+mod journal;
 mod migrate;
 mod people;
