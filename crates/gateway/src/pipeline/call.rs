@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use waypost_core::GatewayError;
 use waypost_core::access::Caller;
 use waypost_core::operation::Operation;
-use waypost_core::route::Query;
+use waypost_core::route::{Charge, Query};
 use waypost_core::usage::TraceContext;
 use waypost_wire::chat::Request;
 use waypost_wire::dialect::{Face, Reply, Tap};
@@ -67,6 +67,8 @@ pub struct Call {
     decoded: OnceLock<Arc<Request>>,
     /// Why the rest of an upload could not be read.
     upload_fault: Arc<OnceLock<BodyError>>,
+    /// How it is charged, if it is.
+    pub charge: Option<Charge>,
 }
 
 /// The body of a request.
@@ -139,6 +141,7 @@ impl Call {
             read: Instant::now(),
             decoded: OnceLock::new(),
             upload_fault,
+            charge: None,
         })
     }
 
@@ -154,6 +157,7 @@ impl Call {
             operation: self.operation,
             dialect: self.face.dialect,
             needs: self.peek.needs,
+            charge: self.charge,
         }
     }
 
