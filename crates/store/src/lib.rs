@@ -6,6 +6,7 @@
 
 mod error;
 pub mod id;
+pub mod logbook;
 mod migrate;
 mod migrations;
 

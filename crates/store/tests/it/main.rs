@@ -4,4 +4,5 @@
 #![expect(clippy::disallowed_methods, reason = "tests race tasks of their own")]
 
 mod harness;
+mod logbook;
 mod migrate;
