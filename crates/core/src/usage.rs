@@ -3,6 +3,7 @@
 
 mod trace;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use waypost_wire::chat::Usage;
@@ -64,6 +65,8 @@ pub struct UsageRecord {
     pub request_id: Arc<str>,
     /// The virtual key's name.
     pub key: Arc<str>,
+    /// Whose call it was, beyond that name.
+    pub whose: Whose,
     /// The model the caller asked for; absent where the endpoint has none.
     pub model: Option<Arc<str>>,
     pub operation: &'static str,
@@ -86,6 +89,8 @@ pub struct UsageRecord {
     pub basis: Basis,
     /// A count was beyond what is possible and was moved into bounds.
     pub clamped: bool,
+    /// Absent where no price is known, or where nothing is charged.
+    pub cost: Option<CostRecord>,
     pub latency_ms: u64,
     /// Until the first meaningful event or the whole answer; absent if none came.
     pub first_token_ms: Option<u64>,
@@ -93,6 +98,27 @@ pub struct UsageRecord {
     pub began: Moment,
     /// The trace it is part of, if the caller said so.
     pub trace: Option<TraceContext>,
+}
+
+/// Whose call it was and where from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whose {
+    /// The key's id in the database; its name where it is one of the file.
+    pub key_id: Arc<str>,
+    pub user: Option<Arc<str>>,
+    pub team: Option<Arc<str>>,
+    /// The caller's address, as far as proxies may be believed.
+    pub address: Option<IpAddr>,
+}
+
+/// What a request cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CostRecord {
+    pub nano_usd: i64,
+    /// The version of the price.
+    pub price: Arc<str>,
+    /// How it was computed, for people.
+    pub arithmetic: Arc<str>,
 }
 
 /// One upstream call. Times are microseconds since the request's head arrived.

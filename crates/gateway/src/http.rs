@@ -7,6 +7,7 @@ pub mod body;
 pub mod cors;
 pub mod multipart;
 pub mod reply;
+mod reports;
 pub mod required;
 pub mod router;
 

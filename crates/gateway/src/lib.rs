@@ -10,6 +10,7 @@ pub mod discovery;
 pub mod events;
 pub mod http;
 pub mod jobs;
+pub mod logbook;
 pub mod pipeline;
 pub mod probe;
 pub mod records;

@@ -113,6 +113,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         clock: app.clock,
         log: access_log(logging, style, &app.telemetry)?,
         tracer: tracer(&found.loaded.config, &app, &jobs)?,
+        logbook: None,
     };
     jobs.spawn("records", records::work(inbox, outlets));
 

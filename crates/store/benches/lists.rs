@@ -2,7 +2,7 @@
 //! written to it then. `cargo bench -p waypost-store --bench lists [-- ROWS]`; makes a SQLite database of about 5 GB in the
 //! folder for temporary files, and removes it.
 
-#![expect(clippy::expect_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a benchmark tells and may stop")]
+#![expect(clippy::expect_used, clippy::print_stdout, reason = "a benchmark tells and may stop")]
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -138,7 +138,7 @@ async fn lists(store: &Store, rows: i64) {
     measured("logs: 100 at any depth", |turn| list(Scope::Everything, usual(), deep(turn))).await;
     measured("logs: of a key", |turn| list(Scope::Everything, LogFilter { key: some("key_", turn * 97), ..usual() }, None)).await;
     measured("logs: of a user", |turn| list(Scope::User(format!("usr_{:026}", turn * 97)), usual(), None)).await;
-    measured("logs: of a team, at any depth", |turn| list(Scope::Team(format!("team_{:026}", turn)), usual(), deep(turn))).await;
+    measured("logs: of a team, at any depth", |turn| list(Scope::Team(format!("team_{turn:026}")), usual(), deep(turn))).await;
     measured("logs: of a model, at any depth", |turn| {
         list(Scope::Everything, LogFilter { model: Some(format!("model-{}", turn % 60)), ..usual() }, deep(turn))
     })
@@ -146,7 +146,7 @@ async fn lists(store: &Store, rows: i64) {
     measured("logs: errors, at any depth", |turn| list(Scope::Everything, LogFilter { only_errors: true, ..usual() }, deep(turn)))
         .await;
     measured("logs: errors of a team, at any depth", |turn| {
-        list(Scope::Team(format!("team_{:026}", turn)), LogFilter { only_errors: true, ..usual() }, deep(turn))
+        list(Scope::Team(format!("team_{turn:026}")), LogFilter { only_errors: true, ..usual() }, deep(turn))
     })
     .await;
     measured("logs: dearer than any of a model (nothing fits)", |turn| {
