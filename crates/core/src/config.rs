@@ -7,6 +7,7 @@ mod capabilities;
 mod channels;
 mod convert;
 mod cors;
+mod database;
 mod defaults;
 mod diff;
 mod discovery;
@@ -40,6 +41,7 @@ pub use capabilities::{Capability, CapabilityPolicy, Missing, OverLimit, Unstrea
 pub use channels::{Channel, ChatDialect, Credential, Model, ModelEntry, Timeouts};
 pub use convert::{Note, NoteKind};
 pub use cors::Cors;
+pub use database::Database;
 pub use defaults::Defaults;
 pub use diff::{Change, difference};
 pub use discovery::Discover;
@@ -68,6 +70,7 @@ use sources::Origin;
 #[schemars(title = "Waypost configuration")]
 pub struct Config {
     pub server: Server,
+    pub database: Database,
     /// Who may look at the running gateway and steer it.
     pub admin: Admin,
     /// The keys that callers present.

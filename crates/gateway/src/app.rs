@@ -17,6 +17,7 @@ use waypost_core::ids::ChannelId;
 use waypost_core::rate_headers;
 use waypost_core::route::Claim;
 use waypost_core::snapshot::{Deployment, Snapshot};
+use waypost_store::Store;
 
 use crate::clock::Clock;
 use crate::discovery::Discovery;
@@ -45,6 +46,8 @@ pub struct App {
     /// How deployments and credentials are doing; outlives every snapshot.
     pub states: States,
     pub clock: Clock,
+    /// Where people, keys, usage and money are kept; absent in commands and tests that keep nothing.
+    pub store: Option<Store>,
     /// How much is tried again, over all requests.
     pub traffic: Traffic,
     pub queues: Arc<Queues>,
@@ -81,6 +84,7 @@ pub struct Parts {
     pub transport: Box<dyn Transport>,
     pub records: Records,
     pub limits: Limits,
+    pub store: Option<Store>,
     /// 64 random bits, different for every process.
     pub entropy: u64,
 }
@@ -128,6 +132,7 @@ impl App {
             seals: Arc::default(),
             states: parts.states,
             clock: Clock::default(),
+            store: parts.store,
             traffic: Traffic::default(),
             queues: Arc::default(),
             health: ToldLately::default(),

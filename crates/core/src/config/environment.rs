@@ -18,9 +18,11 @@ const OF_ACCOUNTS: [&str; 8] =
     ["API_KEY", "BASE_URL", "PRIORITY", "MAX_RPS", "TIMEOUT", "WEIGHT", "ENABLED", "HEALTH_CHECK"];
 
 /// What can be said of everything.
-const OF_ALL: [&str; 19] = [
+const OF_ALL: [&str; 21] = [
     "HOST",
     "PORT",
+    "DB_PATH",
+    "DATABASE_URL",
     "LOG_LEVEL",
     "LOG_FORMAT",
     "CORS_ORIGINS",
@@ -86,6 +88,10 @@ impl Environment<'_> {
     pub(super) fn add_settings(&mut self, root: &mut Node) {
         self.plain(root, "HOST", &["server", "host"]);
         self.plain(root, "PORT", &["server", "port"]);
+        self.plain(root, "DB_PATH", &["database", "path"]);
+        if let Some((mark, url)) = self.said("DATABASE_URL") {
+            root.set(&["database", "url"], Node::text(mark, url));
+        }
         self.plain(root, "PROXY_KEY_STRATEGY", &["defaults", "key_strategy"]);
         if let Some((mark, list)) = self.said("CORS_ORIGINS") {
             let origins = list.split(',').map(str::trim).filter(|origin| !origin.is_empty());
