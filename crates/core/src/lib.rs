@@ -17,6 +17,7 @@ pub mod ids;
 pub mod limit;
 pub mod mapping;
 pub mod moment;
+pub mod money;
 pub mod nearest;
 pub mod operation;
 pub mod pattern;
