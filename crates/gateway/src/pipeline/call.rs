@@ -165,7 +165,12 @@ impl Call {
         Opened {
             request_id: Arc::clone(&self.request_id),
             key: Arc::clone(&caller.name),
-            whose: Whose { key_id: Arc::clone(&caller.name), ..Whose::default() },
+            whose: Whose {
+                key_id: Arc::clone(&caller.id),
+                user: caller.user.clone(),
+                team: caller.team.clone(),
+                address: None,
+            },
             model: self.model.clone(),
             operation: self.operation.name(),
             stream: self.peek.stream,
