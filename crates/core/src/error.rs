@@ -107,11 +107,11 @@ impl GatewayError {
         Self::new(Kind::NotAllowed, Origin::Caller, format!("This API key may not be used from {from}."))
     }
 
-    /// The key may not call the path, which follows `/v1`. `scope` is what it may.
+    /// The key may not call the path, which follows `/v1/`. `scope` is what it may.
     pub fn endpoint_not_allowed(path: &str, scope: &[&str]) -> Self {
         let scope: Vec<_> = scope.iter().map(|word| format!("`{word}`")).collect();
         let only = if scope.is_empty() { "nothing".to_owned() } else { scope.join(", ") };
-        let message = format!("This API key is limited to {only}; it may not call `/v1{}`.", shown(path));
+        let message = format!("This API key is limited to {only}; it may not call `/v1/{}`.", shown(path));
         Self::new(Kind::NotAllowed, Origin::Caller, message)
     }
 
@@ -187,6 +187,22 @@ impl GatewayError {
         }
         let mut error = Self::rate_limited(message, denied.wait(now));
         error.0.should_retry = (*free == Free::Never).then_some(false);
+        error
+    }
+
+    /// So many wrong keys came from the caller's address that it is told to wait.
+    pub fn too_many_wrong_keys() -> Self {
+        let message = "Incorrect API key provided, too often. Correct the key before you try again.";
+        let mut error = Self::rate_limited(message, Duration::from_secs(60));
+        error.0.should_retry = Some(false);
+        error
+    }
+
+    /// Suspicious requests came from the caller's address.
+    pub fn blocked(wait: Duration) -> Self {
+        let message = "Too many suspicious requests came from this address; it is refused for a while.";
+        let mut error = Self::rate_limited(message, wait);
+        error.0.should_retry = Some(false);
         error
     }
 

@@ -67,6 +67,8 @@ pub struct UsageRecord {
     pub key: Arc<str>,
     /// Whose call it was, beyond that name.
     pub whose: Whose,
+    /// Where the caller is; absent if a proxy did not say.
+    pub client: Option<IpAddr>,
     /// The model the caller asked for; absent where the endpoint has none.
     pub model: Option<Arc<str>>,
     pub operation: &'static str,
@@ -100,15 +102,13 @@ pub struct UsageRecord {
     pub trace: Option<TraceContext>,
 }
 
-/// Whose call it was and where from.
+/// Whose call it was.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Whose {
     /// The key's id in the database; its name where it is one of the file.
     pub key_id: Arc<str>,
     pub user: Option<Arc<str>>,
     pub team: Option<Arc<str>>,
-    /// The caller's address, as far as proxies may be believed.
-    pub address: Option<IpAddr>,
 }
 
 /// What a request cost.

@@ -59,6 +59,7 @@ fn record(number: usize) -> UsageRecord {
         request_id: "req_0123456789abcdef0123456789abcdef".into(),
         key: format!("key-{}", number % 40).into(),
         whose: Whose::default(),
+        client: Some([127, 0, 0, 1].into()),
         model: Some(format!("model-{}", number % 30).into()),
         operation: "chat",
         deployment: Some(Arc::clone(&attempt.deployment)),

@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod cli;
+pub mod client;
 pub mod clock;
 pub mod config_cli;
 pub mod config_sources;
@@ -10,12 +11,14 @@ pub mod discovery;
 pub mod events;
 pub mod http;
 pub mod jobs;
+pub mod limits;
 pub mod logbook;
 pub mod pipeline;
 pub mod probe;
 pub mod records;
 pub mod reload;
 pub mod seals;
+pub mod security;
 pub mod serve;
 pub mod simulator;
 pub mod start;

@@ -50,7 +50,7 @@ pub(super) fn of(record: &UsageRecord, wall: &Wall) -> LogRow {
         error: record.error.map_or("", |kind| kind.row().label).into(),
         stream: record.stream,
         translated: record.translated,
-        address: whose.address.map(|address| address.to_string().into()).unwrap_or_default(),
+        address: record.client.map(|address| address.to_string().into()).unwrap_or_default(),
     }
 }
 

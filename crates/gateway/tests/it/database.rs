@@ -1,5 +1,6 @@
 //! The database beside a running gateway, against the built binary.
 
+use crate::harness::{Database, Gateway, KEY};
 use crate::start::Waypost;
 
 #[tokio::test]
@@ -29,4 +30,14 @@ async fn a_file_that_is_no_database_is_never_overwritten() {
     let (code, _, err) = waypost.run().await;
     assert_ne!(code, Some(0));
     assert!(err.contains("database.path") && err.contains("damaged"), "{err}");
+}
+
+#[tokio::test]
+async fn a_gateway_over_a_database_serves() {
+    let database = Database::sqlite().await;
+    let yaml = format!("keys: [{{name: test, key: {KEY}}}]\nchannels: [{{name: sim, provider: simulator}}]\n");
+    let gateway = Gateway::with_store(&yaml, database.store.clone()).await;
+    let answer = gateway.post("/v1/chat/completions", r#"{"model": "sim/chat", "messages": [{"role": "user", "content": "hi"}]}"#).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(gateway.app.store.is_some() && database.folder.join("app.db").is_file());
 }
