@@ -16,6 +16,7 @@ mod environment;
 mod error;
 mod expand;
 mod health;
+mod identity;
 mod json;
 mod keys;
 mod limits;
@@ -50,6 +51,7 @@ pub use effective::{Effective, explain};
 pub use error::{ConfigError, Mark};
 pub use expand::Lookup;
 pub use health::{Breaker, BreakerChoice, Cooldowns, Preset};
+pub use identity::{Identity, Oidc, Registration};
 pub use keys::{Key, KeyLimits};
 pub use limits::Limits;
 pub use mappings::ModelMappings;
@@ -75,6 +77,8 @@ pub struct Config {
     pub database: Database,
     /// Who may look at the running gateway and steer it.
     pub admin: Admin,
+    /// Who may become a user, and how users prove who they are.
+    pub identity: Identity,
     /// The keys that callers present.
     pub keys: Vec<Key>,
     /// The accounts at providers.

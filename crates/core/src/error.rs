@@ -91,6 +91,23 @@ impl GatewayError {
         Self::new(Kind::Unauthenticated, Origin::Caller, message)
     }
 
+    /// No session, an ended one, or a token that is not of this gateway: the answer is the same for all of them.
+    pub fn not_signed_in() -> Self {
+        let message = "This needs a session of this gateway. Sign in at `POST /auth/login`, and send its token as `Authorization: Bearer <token>`.";
+        Self::new(Kind::Unauthenticated, Origin::Caller, message).coded("invalid_session")
+    }
+
+    /// Nobody signs in with this address, or not with this password: the answer is the same.
+    pub fn wrong_login() -> Self {
+        let message = "The e-mail address or the password is wrong.";
+        Self::new(Kind::Unauthenticated, Origin::Caller, message).coded("invalid_credentials")
+    }
+
+    /// Somebody is known, and may not do this. `message` says what they may do instead.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(Kind::NotAllowed, Origin::Caller, message)
+    }
+
     /// The right key, but switched off.
     pub fn key_disabled() -> Self {
         Self::new(Kind::KeyDisabled, Origin::Caller, "This API key is disabled.")
@@ -291,6 +308,11 @@ impl GatewayError {
 
     fn blaming(mut self, param: Option<&str>) -> Self {
         self.0.param = param.map(|param| shortened(param, 200).to_owned());
+        self
+    }
+
+    fn coded(mut self, code: &str) -> Self {
+        self.0.code = Some(code.to_owned());
         self
     }
 

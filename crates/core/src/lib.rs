@@ -25,6 +25,7 @@ pub mod operation;
 pub mod pattern;
 pub mod provider;
 pub mod rate_headers;
+pub mod role;
 pub mod route;
 pub mod secret;
 pub mod snapshot;

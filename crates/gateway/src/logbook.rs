@@ -44,7 +44,12 @@ pub struct Logbook {
 impl Logbook {
     /// Starts the job that writes. It ends when this and what is in it are gone.
     pub fn start(store: Store, counts: Arc<RowCounts>, jobs: &Jobs) -> Self {
-        let (inbox, receiver) = mpsc::channel(INBOX);
+        Self::with_room(INBOX, store, counts, jobs)
+    }
+
+    /// The same with an inbox of this size.
+    pub fn with_room(room: usize, store: Store, counts: Arc<RowCounts>, jobs: &Jobs) -> Self {
+        let (inbox, receiver) = mpsc::channel(room);
         jobs.spawn("log of calls", write(receiver, store, Arc::clone(&counts)));
         Self { inbox, counts }
     }

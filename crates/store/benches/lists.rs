@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use sqlx::Row as _;
-use waypost_store::logbook::{DAY_MS, Dimension, GroupBy, LogFilter, LogRow, Place as LogPlace, Report, Scope, UsageFilter};
+use waypost_store::logbook::{
+    DAY_MS, Dimension, GroupBy, LogFilter, LogRow, Place as LogPlace, Report, Scope, UsageFilter,
+};
 use waypost_store::{Place, Store};
 
 const ROWS: i64 = 10_000_000;
@@ -106,7 +108,11 @@ async fn fill(store: &Store, rows: i64) {
         ("usage_daily_teams", "usage_daily_models", "day, model, deployment, channel"),
     ] {
         let sums = columns.split(", ").map(|name| format!("sum({name})")).collect::<Vec<_>>().join(", ");
-        run(store, format!("insert into {table} ({group}, {columns}) select {group}, {sums} from {from} group by {group}")).await;
+        run(
+            store,
+            format!("insert into {table} ({group}, {columns}) select {group}, {sums} from {from} group by {group}"),
+        )
+        .await;
     }
 }
 
@@ -136,15 +142,23 @@ async fn lists(store: &Store, rows: i64) {
     let usual = LogFilter::default;
     measured("logs: the newest 100", |_| list(Scope::Everything, usual(), None)).await;
     measured("logs: 100 at any depth", |turn| list(Scope::Everything, usual(), deep(turn))).await;
-    measured("logs: of a key", |turn| list(Scope::Everything, LogFilter { key: some("key_", turn * 97), ..usual() }, None)).await;
+    measured("logs: of a key", |turn| {
+        list(Scope::Everything, LogFilter { key: some("key_", turn * 97), ..usual() }, None)
+    })
+    .await;
     measured("logs: of a user", |turn| list(Scope::User(format!("usr_{:026}", turn * 97)), usual(), None)).await;
-    measured("logs: of a team, at any depth", |turn| list(Scope::Team(format!("team_{turn:026}")), usual(), deep(turn))).await;
+    measured("logs: of a team, at any depth", |turn| {
+        list(Scope::Team(format!("team_{turn:026}")), usual(), deep(turn))
+    })
+    .await;
     measured("logs: of a model, at any depth", |turn| {
         list(Scope::Everything, LogFilter { model: Some(format!("model-{}", turn % 60)), ..usual() }, deep(turn))
     })
     .await;
-    measured("logs: errors, at any depth", |turn| list(Scope::Everything, LogFilter { only_errors: true, ..usual() }, deep(turn)))
-        .await;
+    measured("logs: errors, at any depth", |turn| {
+        list(Scope::Everything, LogFilter { only_errors: true, ..usual() }, deep(turn))
+    })
+    .await;
     measured("logs: errors of a team, at any depth", |turn| {
         list(Scope::Team(format!("team_{turn:026}")), LogFilter { only_errors: true, ..usual() }, deep(turn))
     })
@@ -194,7 +208,8 @@ async fn reports(store: &Store) {
             let name = format!("usage: 30 days by {} and {}, any page", of.name(), second.name());
             let Some(by) = GroupBy::two(of, second) else { continue };
             measured(&name, |turn| {
-                let after = after(of, turn).map(|lead| vec![lead, if second == Dimension::Day { "0".to_owned() } else { String::new() }]);
+                let after = after(of, turn)
+                    .map(|lead| vec![lead, if second == Dimension::Day { "0".to_owned() } else { String::new() }]);
                 usage(Scope::Everything, Report { after, ..whole(by) })
             })
             .await;
@@ -203,13 +218,21 @@ async fn reports(store: &Store) {
     let by = GroupBy::two(Dimension::Key, Dimension::Model).expect("they are two");
     measured("usage: one day by key and model, any page", |turn| {
         let after = after(Dimension::Key, turn).map(|lead| vec![lead, String::new()]);
-        usage(Scope::Everything, Report { after, first_day: FIRST_DAY + turn % DAYS, last_day: FIRST_DAY + turn % DAYS, ..whole(by) })
+        usage(
+            Scope::Everything,
+            Report { after, first_day: FIRST_DAY + turn % DAYS, last_day: FIRST_DAY + turn % DAYS, ..whole(by) },
+        )
     })
     .await;
-    measured("usage: of a team by key and model", |turn| usage(Scope::Team(format!("team_{turn:026}")), whole(by))).await;
+    measured("usage: of a team by key and model", |turn| usage(Scope::Team(format!("team_{turn:026}")), whole(by)))
+        .await;
     let by = GroupBy::two(Dimension::Model, Dimension::Day).expect("they are two");
-    measured("usage: of a user by model and day", |turn| usage(Scope::User(format!("usr_{:026}", turn * 97)), whole(by))).await;
-    measured("usage: of a key by model and day", |turn| usage(Scope::Key(format!("key_{:026}", turn * 97)), whole(by))).await;
+    measured("usage: of a user by model and day", |turn| {
+        usage(Scope::User(format!("usr_{:026}", turn * 97)), whole(by))
+    })
+    .await;
+    measured("usage: of a key by model and day", |turn| usage(Scope::Key(format!("key_{:026}", turn * 97)), whole(by)))
+        .await;
     measured("usage: the total of 30 days", |_| async {
         store.logbook().total(&Scope::Everything, &whole(by)).await.expect("the total is answered");
     })

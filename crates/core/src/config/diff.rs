@@ -105,6 +105,13 @@ fn secrets(before: &Config, after: &Config) -> Vec<String> {
     if before.admin.token != after.admin.token {
         paths.push("admin.token".to_owned());
     }
+    if before.identity.jwt_secret != after.identity.jwt_secret {
+        paths.push("identity.jwt_secret".to_owned());
+    }
+    let client = |config: &Config| config.identity.oidc.as_ref().map(|oidc| oidc.client_secret.clone());
+    if client(before) != client(after) {
+        paths.push("identity.oidc.client_secret".to_owned());
+    }
     for key in &after.keys {
         if before.keys.iter().any(|old| old.name == key.name && old.key != key.key) {
             paths.push(format!("keys[{}].key", key.name));

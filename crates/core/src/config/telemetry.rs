@@ -209,7 +209,15 @@ impl Default for CallLog {
 
 impl Default for Logging {
     fn default() -> Self {
-        Self { enabled: true, format: None, level: None, log_request: true, log_response: true, log_body: false, database: CallLog::default() }
+        Self {
+            enabled: true,
+            format: None,
+            level: None,
+            log_request: true,
+            log_response: true,
+            log_body: false,
+            database: CallLog::default(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod admin;
 mod base_url;
 mod channel;
 mod cors;
+mod identity;
 mod keys;
 mod probe;
 mod routes;
@@ -54,6 +55,7 @@ pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigE
     let cors = cors::compile(config, &mut problems);
     let trusted_proxies = keys::networks(&config.server.trusted_proxies, "server.trusted_proxies", &mut problems);
     let admin = admin::compile(config, &mut problems);
+    identity::check(config, &mut problems);
     check_rules(config, &mut problems);
     for list in [&mut problems.errors, &mut problems.warnings] {
         config.locate(list);

@@ -162,11 +162,7 @@ impl Call {
         Opened {
             request_id: Arc::clone(&self.request_id),
             key: Arc::clone(&caller.name),
-            whose: Whose {
-                key_id: Arc::clone(&caller.id),
-                user: caller.user.clone(),
-                team: caller.team.clone(),
-            },
+            whose: Whose { key_id: Arc::clone(&caller.id), user: caller.user.clone(), team: caller.team.clone() },
             client: self.client,
             model: self.model.clone(),
             operation: self.operation.name(),

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use waypost_core::config::{self, Config, Logging};
 use waypost_store::Store;
 
-use super::{StartError, epoch_millis};
 use super::arguments::SaidOfLogs;
+use super::{StartError, epoch_millis};
 use crate::app::App;
 use crate::jobs::Jobs;
-use crate::logbook::retention::{self, Retention};
 use crate::logbook::Logbook;
+use crate::logbook::retention::{self, Retention};
 use crate::records::LogStyle;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::{Lines, Writer};

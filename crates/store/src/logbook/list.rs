@@ -73,7 +73,8 @@ impl Logbook<'_> {
             Some(horizon) => horizon.fetch_optional(self.store.reader()).await?,
             None => None,
         };
-        let next = next.map(|row| Ok::<_, sqlx::Error>(Place { at: row.try_get(0)?, seq: row.try_get(1)? })).transpose()?;
+        let next =
+            next.map(|row| Ok::<_, sqlx::Error>(Place { at: row.try_get(0)?, seq: row.try_get(1)? })).transpose()?;
         Ok(LogPage { rows, next })
     }
 

@@ -30,7 +30,16 @@ pub struct Sums {
 
 /// The columns of [`Sums`], in the order of [`Sums::cells`].
 const SUMS: [&str; 11] = [
-    "requests", "errors", "input", "output", "cache_read", "cache_write", "reasoning", "audio_input", "audio_output", "cost",
+    "requests",
+    "errors",
+    "input",
+    "output",
+    "cache_read",
+    "cache_write",
+    "reasoning",
+    "audio_input",
+    "audio_output",
+    "cost",
     "unpriced",
 ];
 

@@ -2,7 +2,8 @@
 
 use waypost_store::Store;
 use waypost_store::logbook::{
-    Body, Capture, CapturedBody, DAY_MS, Dimension, GroupBy, LogFilter, LogRow, Report, Scope, Sums, UsageFilter, UsageRow,
+    Body, Capture, CapturedBody, DAY_MS, Dimension, GroupBy, LogFilter, LogRow, Report, Scope, Sums, UsageFilter,
+    UsageRow,
 };
 
 use crate::harness::{NOW, on_both};
@@ -122,7 +123,8 @@ async fn a_scope_shows_only_its_own() {
         assert_eq!(logbook.call(&team, "req_0").await.unwrap(), None);
         assert_eq!(logbook.call(&team, "req_1").await.unwrap().map(|call| call.row), rows.get(1).cloned());
         assert_eq!(logbook.call(&Scope::Key("key_0".to_owned()), "req_1").await.unwrap(), None);
-        let report = Report { filter: UsageFilter { key: Some("key_0".to_owned()), ..UsageFilter::default() }, ..report() };
+        let report =
+            Report { filter: UsageFilter { key: Some("key_0".to_owned()), ..UsageFilter::default() }, ..report() };
         assert_eq!(logbook.usage(&team, &report).await.unwrap().rows, []);
         assert_eq!(logbook.total(&team, &report).await.unwrap(), Sums::default());
     })
@@ -192,7 +194,8 @@ fn added_up(rows: &[LogRow], by: GroupBy) -> Vec<(Vec<String>, Sums)> {
 
 fn every_grouping() -> Vec<GroupBy> {
     let one = Dimension::ALL.into_iter().map(GroupBy::one);
-    let two = Dimension::ALL.into_iter().flat_map(|a| Dimension::ALL.into_iter().filter_map(move |b| GroupBy::two(a, b)));
+    let two =
+        Dimension::ALL.into_iter().flat_map(|a| Dimension::ALL.into_iter().filter_map(move |b| GroupBy::two(a, b)));
     one.chain(two).collect()
 }
 
@@ -234,7 +237,8 @@ async fn filters_days_and_scopes_narrow_usage_and_its_total() {
                 };
                 let kept: Vec<LogRow> = rows.iter().filter(within).cloned().collect();
                 for group_by in every_grouping() {
-                    let report = Report { group_by, first_day, last_day, filter: filter.clone(), limit: 50, ..report() };
+                    let report =
+                        Report { group_by, first_day, last_day, filter: filter.clone(), limit: 50, ..report() };
                     let found = groups(&store, &team, report.clone()).await;
                     let story = format!("{group_by:?} {filter:?} {first} {last}");
                     assert_eq!(found.len(), added_up(&kept, group_by).len(), "{story}");
@@ -277,7 +281,10 @@ async fn old_calls_are_forgotten_a_few_at_a_time_and_sums_stay() {
         while removed.last() != Some(&0) {
             removed.push(logbook.prune(before, 25).await.unwrap());
         }
-        assert!(removed.iter().all(|count| *count <= 25) && removed.iter().sum::<u64>() == old && old > 25, "{removed:?}");
+        assert!(
+            removed.iter().all(|count| *count <= 25) && removed.iter().sum::<u64>() == old && old > 25,
+            "{removed:?}"
+        );
         assert_eq!(
             all(&store, &Scope::Everything, &LogFilter::default()).await,
             expected(&rows, |row| row.at >= before)

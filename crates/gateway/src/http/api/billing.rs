@@ -75,7 +75,8 @@ pub async fn answer(app: &App, arrival: &Arrival, wanted: Billing) -> Result<Res
             Ok(shown(&Costs::of(&standing, &daily)))
         }
         Billing::Usage => {
-            let (today, month) = (sums(app, &caller, today, today).await?, sums(app, &caller, today - 29, today).await?);
+            let (today, month) =
+                (sums(app, &caller, today, today).await?, sums(app, &caller, today - 29, today).await?);
             Ok(shown(&KeyUsage::of(&caller, &standing, &today, &month)))
         }
     }

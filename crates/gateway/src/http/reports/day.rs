@@ -15,7 +15,8 @@ pub(in crate::http) fn written(day: i64) -> String {
 pub(in crate::http) fn read(text: &str) -> Option<i64> {
     let mut parts = text.split('-');
     let mut part = |length: usize| {
-        let digits = parts.next().filter(|part| part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit()))?;
+        let digits =
+            parts.next().filter(|part| part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit()))?;
         digits.parse::<i64>().ok()
     };
     let (year, month, of_month) = (part(4)?, part(2)?, part(2)?);

@@ -74,7 +74,8 @@ fn group_by(text: &str) -> Result<GroupBy, GatewayError> {
         (_, Some(None)) | (None, _) => None,
     };
     found.ok_or_else(|| {
-        let message = "`group_by` is one or two, with a comma between, of key, user, team, model, deployment, channel and day.";
+        let message =
+            "`group_by` is one or two, with a comma between, of key, user, team, model, deployment, channel and day.";
         GatewayError::invalid_request(message, Some("group_by"))
     })
 }
@@ -238,15 +239,8 @@ pub(in crate::http) fn file(report: &Report, page: &UsagePage) -> String {
             | Dimension::Channel => value.to_string(),
         });
         let sums = &row.sums;
-        let counts = [
-            sums.requests,
-            sums.errors,
-            sums.input,
-            sums.output,
-            sums.cache_read,
-            sums.cache_write,
-            sums.reasoning,
-        ];
+        let counts =
+            [sums.requests, sums.errors, sums.input, sums.output, sums.cache_read, sums.cache_write, sums.reasoning];
         let name = row.key_name.as_deref().unwrap_or_default().to_owned();
         let cells = group.chain([name]).chain(counts.map(|count| count.to_string()));
         csv.row(cells.chain([money::usd(sums.cost), sums.unpriced.to_string()]));
