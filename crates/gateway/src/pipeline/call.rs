@@ -18,7 +18,7 @@ use waypost_core::GatewayError;
 use waypost_core::access::Caller;
 use waypost_core::operation::Operation;
 use waypost_core::route::Query;
-use waypost_core::usage::TraceContext;
+use waypost_core::usage::{TraceContext, Whose};
 use waypost_wire::chat::Request;
 use waypost_wire::dialect::{Face, Reply, Tap};
 use waypost_wire::peek::{Peek, keys_once};
@@ -162,6 +162,7 @@ impl Call {
         Opened {
             request_id: Arc::clone(&self.request_id),
             key: Arc::clone(&caller.name),
+            whose: Whose { key_id: Arc::clone(&caller.id), user: caller.user.clone(), team: caller.team.clone() },
             client: self.client,
             model: self.model.clone(),
             operation: self.operation.name(),

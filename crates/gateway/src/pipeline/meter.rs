@@ -15,7 +15,7 @@ use waypost_core::error::Kind;
 use waypost_core::limit::Admission;
 use waypost_core::route::Claim;
 use waypost_core::usage::{
-    AttemptOutcome, AttemptRecord, Basis, Outcome, Stages, TraceContext, UsageRecord, clamp, estimate,
+    AttemptOutcome, AttemptRecord, Basis, Outcome, Stages, TraceContext, UsageRecord, Whose, clamp, estimate,
 };
 use waypost_core::verdict::Class;
 use waypost_wire::chat::Usage;
@@ -33,6 +33,7 @@ use crate::records::Records;
 pub struct Opened {
     pub request_id: Arc<str>,
     pub key: Arc<str>,
+    pub whose: Whose,
     pub client: Option<IpAddr>,
     pub model: Option<Arc<str>>,
     pub operation: &'static str,
@@ -346,6 +347,7 @@ impl Meter {
         let record = UsageRecord {
             request_id: Arc::clone(&self.opened.request_id),
             key: Arc::clone(&self.opened.key),
+            whose: self.opened.whose.clone(),
             client: self.opened.client,
             model: self.opened.model.clone(),
             operation: self.opened.operation,
@@ -361,6 +363,7 @@ impl Meter {
             usage,
             basis,
             clamped,
+            cost: None,
             latency_ms: millis(Instant::now()),
             first_token_ms: self.first_token.map(millis),
             began: self.clock.moment(self.opened.at),
