@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -18,7 +18,7 @@ use waypost_core::GatewayError;
 use waypost_core::access::Caller;
 use waypost_core::operation::Operation;
 use waypost_core::route::{Charge, Query};
-use waypost_core::usage::TraceContext;
+use waypost_core::usage::{TraceContext, Whose};
 use waypost_wire::chat::Request;
 use waypost_wire::dialect::{Face, Reply, Tap};
 use waypost_wire::peek::{Peek, keys_once};
@@ -166,6 +166,7 @@ impl Call {
         Opened {
             request_id: Arc::clone(&self.request_id),
             key: Arc::clone(&caller.name),
+            whose: Whose { key_id: Arc::clone(&caller.id), user: caller.user.clone(), team: caller.team.clone() },
             client: self.client,
             model: self.model.clone(),
             operation: self.operation.name(),
@@ -199,6 +200,14 @@ impl Call {
         const USUAL_OUTPUT: u64 = 256;
         let input = waypost_core::usage::estimate(self.body().map_or(0, |body| body.len() as u64));
         input.saturating_add(USUAL_OUTPUT)
+    }
+
+    /// How long the body is, if that is known.
+    pub fn length(&self) -> Option<u64> {
+        match &self.payload {
+            Payload::Whole(body) => Some(body.len() as u64),
+            Payload::Arriving(_) => self.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok(),
+        }
     }
 
     /// The body, if it is here whole.

@@ -23,6 +23,7 @@ use waypost_wire::chat::Usage;
 use super::call::Call;
 use super::kept::Written;
 use crate::app::{App, Live};
+use crate::telemetry::wall::rfc_3339;
 
 /// How much of an answer may be delivered before the journal is told again: about 256 tokens.
 const CHECKPOINT_BYTES: u64 = 1024;
@@ -179,7 +180,8 @@ fn most(pricing: &Pricing, call: &Call, deployment: &Deployment, terms: &Terms) 
     };
     let mut ask = pricing::Ask::of(&call.peek, body, capabilities.context, cap);
     if call.body().is_none() {
-        ask.input = capabilities.context.unwrap_or_else(|| call.length.unwrap_or(u64::from(u32::MAX)));
+        // An upload is read while it is sent.
+        ask.input = capabilities.context.or_else(|| call.length()).unwrap_or(u64::from(u32::MAX));
     }
     pricing::Ask { factor: terms.factor, images: terms.images, calls: terms.calls, ..ask }
 }
@@ -211,7 +213,7 @@ fn words(short: &Short) -> String {
     );
     match (short.ends, short.purse.id()) {
         (Some(ends), _) => {
-            text.push_str(&format!(" It starts anew at {}.", crate::telemetry::wall::date_time(ends)));
+            text.push_str(&format!(" It starts anew at {}.", rfc_3339(u64::try_from(ends).unwrap_or_default())));
         }
         (None, PurseId::Credit(_)) => text.push_str(" Top it up, or ask for a smaller `max_tokens`."),
         (None, PurseId::Budget(_)) => text.push_str(" Have it raised, or ask for a smaller `max_tokens`."),

@@ -6,5 +6,6 @@
 mod audit;
 mod harness;
 mod journal;
+mod logbook;
 mod migrate;
 mod people;
