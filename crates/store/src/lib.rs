@@ -7,8 +7,10 @@
 mod error;
 pub mod id;
 pub mod journal;
+pub mod ledger;
 mod migrate;
 mod migrations;
+pub mod money;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;

@@ -6,3 +6,4 @@
 mod harness;
 mod journal;
 mod migrate;
+mod money;
