@@ -20,4 +20,8 @@ macro_rules! migration {
     };
 }
 
-pub(crate) const ALL: &[Migration] = &[migration!(1, "base", "0001_base"), migration!(2, "ledger", "0002_ledger")];
+pub(crate) const ALL: &[Migration] = &[
+    migration!(1, "base", "0001_base"),
+    migration!(2, "ledger", "0002_ledger"),
+    migration!(3, "people", "0003_people"),
+];

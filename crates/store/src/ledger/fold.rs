@@ -235,7 +235,11 @@ async fn fit(tx: &mut Transaction<'static, Any>, node: &str, fresh: &mut [Draft]
         let purses: Vec<_> = purses_of(draft).collect();
         let fits = purses.iter().all(|purse| limits.get(purse).is_none_or(|limit| limit.fits(draft.charged)));
         if fits {
-            purses.iter().filter_map(|purse| Some(limits.get_mut(purse)?.spent += draft.charged)).for_each(drop);
+            for purse in &purses {
+                if let Some(limit) = limits.get_mut(purse) {
+                    limit.spent += draft.charged;
+                }
+            }
         } else {
             let payer = draft.entries.first().map(|(account, _)| account.clone()).unwrap_or_default();
             charge(draft, &payer, 0);

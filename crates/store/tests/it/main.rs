@@ -3,7 +3,9 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 #![expect(clippy::disallowed_methods, reason = "tests race tasks of their own")]
 
+mod audit;
 mod harness;
 mod journal;
 mod migrate;
 mod money;
+mod people;
