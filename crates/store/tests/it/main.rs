@@ -8,4 +8,5 @@ mod harness;
 mod journal;
 mod logbook;
 mod migrate;
+mod money;
 mod people;
