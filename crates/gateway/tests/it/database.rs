@@ -37,7 +37,9 @@ async fn a_gateway_over_a_database_serves() {
     let database = Database::sqlite().await;
     let yaml = format!("keys: [{{name: test, key: {KEY}}}]\nchannels: [{{name: sim, provider: simulator}}]\n");
     let gateway = Gateway::with_store(&yaml, database.store.clone()).await;
-    let answer = gateway.post("/v1/chat/completions", r#"{"model": "sim/chat", "messages": [{"role": "user", "content": "hi"}]}"#).await;
+    let answer = gateway
+        .post("/v1/chat/completions", r#"{"model": "sim/chat", "messages": [{"role": "user", "content": "hi"}]}"#)
+        .await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(gateway.app.store.is_some() && database.folder.join("app.db").is_file());
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "scripted peers end with the test's runtime")]
 
 mod admin;
+mod caller_limits;
 mod capabilities;
 mod capacity;
 mod catalogue;
@@ -37,6 +38,8 @@ mod relay;
 mod reload;
 mod reload_storm;
 mod resilience;
+mod scopes;
+mod security;
 mod simulator;
 mod ssrf;
 mod start;
