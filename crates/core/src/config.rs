@@ -16,11 +16,13 @@ mod environment;
 mod error;
 mod expand;
 mod health;
+mod identity;
 mod json;
 mod keys;
 mod limits;
 mod mappings;
 mod node;
+mod prices;
 mod probe;
 mod read;
 mod retry;
@@ -50,9 +52,13 @@ pub use effective::{Effective, explain};
 pub use error::{ConfigError, Mark};
 pub use expand::Lookup;
 pub use health::{Breaker, BreakerChoice, Cooldowns, Preset};
+pub use identity::{Identity, Oidc, Registration};
 pub use keys::{Key, KeyLimits};
 pub use limits::Limits;
 pub use mappings::ModelMappings;
+pub use prices::{
+    Ceiling, Currency, Day, PerMillion, PerUnit, PriceEntry, PriceTier, Pricing, ServiceTiers, UnknownPrice,
+};
 pub use probe::{Probe, ProbeKind};
 pub use retry::{Backoff, BackoffStrategy, Retry, RetryBudget};
 pub use routing::{Hedge, KeyStrategy, ModelRouting, Queue, Routing, Strategy};
@@ -75,6 +81,8 @@ pub struct Config {
     pub database: Database,
     /// Who may look at the running gateway and steer it.
     pub admin: Admin,
+    /// Who may become a user, and how users prove who they are.
+    pub identity: Identity,
     /// The keys that callers present.
     pub keys: Vec<Key>,
     /// The accounts at providers.
@@ -89,12 +97,19 @@ pub struct Config {
     pub cooldowns: Cooldowns,
     /// What becomes of requests that ask for more than a model can do.
     pub capabilities: CapabilityPolicy,
+    /// What models cost.
+    pub prices: Vec<PriceEntry>,
+    /// What becomes of requests whose price nobody knows.
+    pub pricing: Pricing,
     pub defaults: Defaults,
     pub telemetry: Telemetry,
     pub logging: Logging,
     pub security: Security,
     /// Serve callers without a key. Only possible while the gateway listens on a loopback address.
     pub open_mode: bool,
+    /// Prices that were set while the gateway ran: after those of files, before those that are built in.
+    #[serde(skip)]
+    pub api_prices: Vec<PriceEntry>,
     #[serde(skip)]
     origin: Origin,
 }

@@ -91,6 +91,23 @@ impl GatewayError {
         Self::new(Kind::Unauthenticated, Origin::Caller, message)
     }
 
+    /// No session, an ended one, or a token that is not of this gateway: the answer is the same for all of them.
+    pub fn not_signed_in() -> Self {
+        let message = "This needs a session of this gateway. Sign in at `POST /auth/login`, and send its token as `Authorization: Bearer <token>`.";
+        Self::new(Kind::Unauthenticated, Origin::Caller, message).coded("invalid_session")
+    }
+
+    /// Nobody signs in with this address, or not with this password: the answer is the same.
+    pub fn wrong_login() -> Self {
+        let message = "The e-mail address or the password is wrong.";
+        Self::new(Kind::Unauthenticated, Origin::Caller, message).coded("invalid_credentials")
+    }
+
+    /// Somebody is known, and may not do this. `message` says what they may do instead.
+    pub fn not_permitted(message: impl Into<String>) -> Self {
+        Self::new(Kind::NotAllowed, Origin::Caller, message)
+    }
+
     /// The right key, but switched off.
     pub fn key_disabled() -> Self {
         Self::new(Kind::KeyDisabled, Origin::Caller, "This API key is disabled.")
@@ -125,6 +142,12 @@ impl GatewayError {
     pub fn model_needed() -> Self {
         let message = "This API key is limited to certain models, so it may only be used where the request names one.";
         Self::new(Kind::NotAllowed, Origin::Caller, message)
+    }
+
+    /// Nobody knows what the model costs, and the caller may not be served for nothing.
+    pub fn unpriced() -> Self {
+        let message = "The model has no known price here, so it cannot be used by a key that pays. Its owner can set one in `prices`.";
+        Self::new(Kind::NotAllowed, Origin::Gateway, message).blaming(Some("model"))
     }
 
     /// No route serves the model. `nearest` are names the caller may have meant, best first.
@@ -223,6 +246,12 @@ impl GatewayError {
             .after(retry_after)
     }
 
+    /// The database does not answer; what is asked of it has to wait.
+    pub fn database_away() -> Self {
+        Self::new(Kind::Overloaded, Origin::Gateway, "The gateway's database does not answer at this moment.")
+            .after(Duration::from_secs(1))
+    }
+
     /// The process is stopping.
     pub fn shutting_down() -> Self {
         Self::new(Kind::ShuttingDown, Origin::Gateway, "This gateway instance is shutting down.")
@@ -291,6 +320,11 @@ impl GatewayError {
 
     fn blaming(mut self, param: Option<&str>) -> Self {
         self.0.param = param.map(|param| shortened(param, 200).to_owned());
+        self
+    }
+
+    fn coded(mut self, code: &str) -> Self {
+        self.0.code = Some(code.to_owned());
         self
     }
 
