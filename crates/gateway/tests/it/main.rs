@@ -5,6 +5,7 @@
 
 mod admin;
 mod billing;
+mod caller_limits;
 mod capabilities;
 mod capacity;
 mod catalogue;
@@ -39,6 +40,8 @@ mod relay;
 mod reload;
 mod reload_storm;
 mod resilience;
+mod scopes;
+mod security;
 mod simulator;
 mod ssrf;
 mod start;
