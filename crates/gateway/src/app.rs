@@ -18,6 +18,7 @@ use waypost_core::ids::ChannelId;
 use waypost_core::rate_headers;
 use waypost_core::route::Claim;
 use waypost_core::snapshot::{Deployment, Snapshot};
+use waypost_store::money::Money;
 use waypost_store::{Store, Vault};
 
 use crate::catalog::Feed;
@@ -63,6 +64,8 @@ pub struct App {
     pub vault: OnceLock<Arc<Vault>>,
     /// What the database holds of the configuration, where that counts.
     pub catalog: OnceLock<Arc<Feed>>,
+    /// What requests are charged by; absent where nothing is charged.
+    pub money: Option<Money>,
     /// How much is tried again, over all requests.
     pub traffic: Traffic,
     pub queues: Arc<Queues>,
@@ -100,6 +103,7 @@ pub struct Parts {
     pub records: Records,
     pub limits: Limits,
     pub store: Option<Store>,
+    pub money: Option<Money>,
     /// 64 random bits, different for every process.
     pub entropy: u64,
 }
@@ -153,6 +157,7 @@ impl App {
             store: parts.store,
             vault: OnceLock::new(),
             catalog: OnceLock::new(),
+            money: parts.money,
             traffic: Traffic::default(),
             queues: Arc::default(),
             health: ToldLately::default(),
@@ -270,6 +275,12 @@ impl App {
         unix_millis()
     }
 
+    /// The name of a request in the ledger, unique for ever: the caller's own name for it may come again.
+    pub fn ledger_id(&self, request_id: &Arc<str>) -> Arc<str> {
+        let mut dice = self.dice();
+        format!("{request_id}~{:016x}{:016x}", dice.throw(), dice.throw()).into()
+    }
+
     /// Seconds since 1970.
     pub fn unix_seconds(&self) -> u64 {
         unix_seconds()
@@ -359,7 +370,7 @@ impl App {
 }
 
 /// Milliseconds since 1970.
-fn unix_millis() -> i64 {
+pub(crate) fn unix_millis() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -6,6 +6,9 @@
 mod audit;
 mod catalog;
 mod harness;
+mod journal;
+mod logbook;
 mod migrate;
+mod money;
 mod people;
 mod vault;
