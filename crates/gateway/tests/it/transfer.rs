@@ -190,8 +190,8 @@ async fn rotation_keeps_every_secret_and_the_old_key_opens_nothing_any_more() {
 
     let (code, out, err) = folder.try_run(&["export", "--with-secrets"]).await;
     assert!(code != Some(0) && out.is_empty() && err.contains("is sealed with the master key"), "{err}");
-    let with_new =
-        || Waypost::new().env("WAYPOST_MASTER_KEY_FILE", &new).arguments(&["--database", &folder.database()]);
-    let (code, out, err) = with_new().arguments(&["export", "--with-secrets"]).run().await;
+    let with_new = Waypost::new().env("WAYPOST_MASTER_KEY_FILE", &new);
+    let (code, out, err) =
+        with_new.arguments(&["export", "--with-secrets", "--database", &folder.database()]).run().await;
     assert_eq!((code, out), (Some(0), before), "{err}");
 }
