@@ -14,6 +14,7 @@ pub mod dice;
 pub mod error;
 pub mod health;
 pub mod ids;
+pub mod key_text;
 pub mod limit;
 pub mod mapping;
 pub mod moment;
