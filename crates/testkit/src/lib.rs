@@ -14,6 +14,8 @@ mod headers;
 pub mod load;
 mod peer;
 mod play;
+#[cfg(unix)]
+pub mod postgres;
 pub mod provider;
 mod recorded;
 mod script;

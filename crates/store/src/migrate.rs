@@ -1,0 +1,120 @@
+//! Brings a database's tables up to date: forward only, all steps or none, one process at a time, with a copy of an
+//! embedded database made first. Decides when; what is done is in [`crate::migrations`]. Tests: `tests/it/migrate.rs`.
+
+use std::path::{Path, PathBuf};
+
+use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
+
+use crate::migrations::{ALL, Migration};
+use crate::{Kind, Store, StoreError};
+
+/// What a migration did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Migrated {
+    /// The steps taken, by name, in order; none if the tables were up to date.
+    pub steps: Vec<&'static str>,
+    /// Where an embedded database was copied to before it was changed.
+    pub backup: Option<PathBuf>,
+    /// The number of the last step, before and after.
+    pub from: i64,
+    pub to: i64,
+}
+
+/// Kept in every version: it is what tells one from another.
+const HISTORY: &str = "create table if not exists migrations (
+    number bigint primary key, name text not null, applied_at bigint not null)";
+
+/// Any number that nothing else locks by.
+const POSTGRES_LOCK: &str = "select pg_advisory_xact_lock(7161972)";
+
+impl Store {
+    /// Takes the steps that are missing. Doing it again does nothing.
+    pub async fn migrate(&self, now: i64) -> Result<Migrated, StoreError> {
+        self.migrate_to(i64::MAX, now).await
+    }
+
+    /// Takes the steps up to this number; for tests of upgrades.
+    pub async fn migrate_to(&self, last: i64, now: i64) -> Result<Migrated, StoreError> {
+        let before = self.version().await?;
+        let backup = match (self.path(), before) {
+            (Some(path), Some(number)) if missing(number, last).next().is_some() => {
+                Some(self.copy(path, number).await?)
+            }
+            _ => None,
+        };
+        let mut tx = self.begin().await?;
+        if self.kind() == Kind::Postgres {
+            sqlx::query(POSTGRES_LOCK).execute(&mut *tx).await?;
+        }
+        sqlx::query(HISTORY).execute(&mut *tx).await?;
+        let from = newest(&mut tx).await?;
+        let known = ALL.last().map_or(0, |step| step.number);
+        if from > known {
+            return Err(StoreError::Version(format!(
+                "the database is of version {from}, this program knows versions up to {known}; use a newer program, or restore \
+                 the copy made before the upgrade"
+            )));
+        }
+        let mut done = Migrated { backup, from, to: from, steps: Vec::new() };
+        for step in missing(from, last) {
+            let sql = match self.kind() {
+                Kind::Sqlite => step.sqlite,
+                Kind::Postgres => step.postgres,
+            };
+            sqlx::raw_sql(sql).execute(&mut *tx).await?;
+            sqlx::query("insert into migrations (number, name, applied_at) values ($1, $2, $3)")
+                .bind(step.number)
+                .bind(step.name)
+                .bind(now)
+                .execute(&mut *tx)
+                .await?;
+            done.steps.push(step.name);
+            done.to = step.number;
+        }
+        tx.commit().await?;
+        Ok(done)
+    }
+
+    /// The number of the last step taken; `None` if the database is new.
+    pub async fn version(&self) -> Result<Option<i64>, StoreError> {
+        let there = match self.kind() {
+            Kind::Sqlite => "select count(*) from sqlite_master where type = 'table' and name = 'migrations'",
+            Kind::Postgres => {
+                "select count(*) from pg_tables where schemaname = current_schema() and tablename = 'migrations'"
+            }
+        };
+        let tables: i64 = sqlx::query(there).fetch_one(self.reader()).await?.try_get(0)?;
+        if tables == 0 {
+            return Ok(None);
+        }
+        let row = sqlx::query("select coalesce(max(number), 0) from migrations").fetch_one(self.reader()).await?;
+        Ok(Some(row.try_get(0)?))
+    }
+
+    async fn copy(&self, path: &Path, number: i64) -> Result<PathBuf, StoreError> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".version-{number}.backup"));
+        let copy = PathBuf::from(name);
+        if copy.exists() {
+            std::fs::remove_file(&copy).map_err(|error| StoreError::file(&copy, error))?;
+        }
+        let text = copy.to_string_lossy().replace('\'', "''");
+        let mut connection = self.writers.acquire().await?;
+        sqlx::raw_sql(AssertSqlSafe(format!("vacuum into '{text}'"))).execute(&mut *connection).await?;
+        #[cfg(unix)]
+        {
+            let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+            std::fs::set_permissions(&copy, private).map_err(|error| StoreError::file(&copy, error))?;
+        }
+        Ok(copy)
+    }
+}
+
+fn missing(from: i64, last: i64) -> impl Iterator<Item = &'static Migration> {
+    ALL.iter().filter(move |step| step.number > from && step.number <= last)
+}
+
+async fn newest(tx: &mut Transaction<'static, Any>) -> Result<i64, StoreError> {
+    let row = sqlx::query("select coalesce(max(number), 0) from migrations").fetch_one(&mut **tx).await?;
+    Ok(row.try_get(0)?)
+}

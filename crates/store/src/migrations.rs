@@ -1,0 +1,23 @@
+//! The steps from an empty database to today's tables, in order. A step that has been released is never changed; another
+//! one is added. Decides nothing; how they are taken is in [`crate::migrate`].
+
+/// One step, in the words of each database.
+pub(crate) struct Migration {
+    pub(crate) number: i64,
+    pub(crate) name: &'static str,
+    pub(crate) sqlite: &'static str,
+    pub(crate) postgres: &'static str,
+}
+
+macro_rules! migration {
+    ($number:literal, $name:literal, $file:literal) => {
+        Migration {
+            number: $number,
+            name: $name,
+            sqlite: include_str!(concat!("../migrations/sqlite/", $file, ".sql")),
+            postgres: include_str!(concat!("../migrations/postgres/", $file, ".sql")),
+        }
+    };
+}
+
+pub(crate) const ALL: &[Migration] = &[migration!(1, "base", "0001_base")];

@@ -1,0 +1,7 @@
+//! The store's tests: each runs on SQLite and on Postgres.
+
+#![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
+#![expect(clippy::disallowed_methods, reason = "tests race tasks of their own")]
+
+mod harness;
+mod migrate;
