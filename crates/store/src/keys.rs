@@ -6,10 +6,8 @@ mod list;
 mod row;
 mod write;
 
-use crate::Store;
-
-pub use list::{KeyFilter, KeyPlace};
-pub use write::{KeyChange, NewKey};
+pub use list::{Filter, get, holders, holders_of, page, texts, texts_between};
+pub use write::{New, change, create, follow_user, note_uses, revoke, rotate};
 
 /// A virtual key as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +19,7 @@ pub struct Key {
     pub owner: Owner,
     pub plan: Option<String>,
     pub scopes: Scopes,
-    pub limits: KeyLimits,
+    pub limits: Limits,
     pub enabled: bool,
     pub expires_at: Option<i64>,
     /// `api`, or where it was imported from.
@@ -54,16 +52,16 @@ pub struct Scopes {
 
 /// How much a key may be used; `None` is no limit of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct KeyLimits {
+pub struct Limits {
     pub rpm: Option<i64>,
     pub tpm: Option<i64>,
     pub concurrency: Option<i64>,
     pub tokens_per_day: Option<i64>,
 }
 
-/// A text that a key is known by.
+/// A text that a key is known by, as far as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeySecret {
+pub struct Text {
     pub hash: [u8; 32],
     pub key: String,
     pub created_at: i64,
@@ -71,14 +69,14 @@ pub struct KeySecret {
     pub valid_until: Option<i64>,
 }
 
-/// The keys of a store.
-#[derive(Clone, Copy, Debug)]
-pub struct Keys<'s> {
-    store: &'s Store,
-}
 
-impl Store {
-    pub fn keys(&self) -> Keys<'_> {
-        Keys { store: self }
-    }
+/// A key with what its owner adds to it, as requests need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub key: Key,
+    /// Are the user and the team there and enabled, as far as the key has them?
+    pub owner_enabled: bool,
+    /// The plan of its user, and of its team.
+    pub user_plan: Option<String>,
+    pub team_plan: Option<String>,
 }

@@ -3,14 +3,43 @@
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
-use super::{Key, KeyLimits, KeySecret, Owner, Scopes};
+use super::{Holder, Key, Limits, Owner, Scopes, Text};
 use crate::StoreError;
 
-/// What [`key`] reads, of keys as `k` with their uses as `u`.
-pub(super) const COLUMNS: &str = "k.id, k.name, k.hint, k.user_id, k.team_id, k.plan_id, k.models, k.model_groups, k.endpoints, \
-     k.addresses, k.rpm, k.tpm, k.concurrency, k.tokens_per_day, k.enabled, k.expires_at, k.origin, k.created_at, k.created_by, \
-     k.revoked_at, u.last_used_at, k.version";
-pub(super) const FROM: &str = "from keys k left join key_uses u on u.key_id = k.id";
+/// What [`key`] reads.
+macro_rules! columns {
+    () => {
+        "k.id, k.name, k.hint, k.user_id, k.team_id, k.plan_id, k.models, k.model_groups, k.endpoints, k.addresses, k.rpm, k.tpm, \
+         k.concurrency, k.tokens_per_day, k.enabled, k.expires_at, k.origin, k.created_at, k.created_by, k.revoked_at, \
+         u.last_used_at, k.version"
+    };
+}
+
+/// Keys with their last uses.
+pub(super) const SELECT: &str =
+    concat!("select ", columns!(), " from keys k left join key_uses u on u.key_id = k.id");
+/// The same, with what their owners add.
+pub(super) const HOLDERS: &str = concat!(
+    "select ",
+    columns!(),
+    ", p.enabled, p.plan, t.enabled, t.plan from keys k left join key_uses u on u.key_id = k.id \
+     left join users p on p.id = k.user_id left join teams t on t.id = k.team_id"
+);
+
+/// Of [`HOLDERS`].
+pub(super) fn holder(row: &AnyRow) -> Result<Holder, StoreError> {
+    let key = key(row)?;
+    let enabled = |named: Option<&String>, at: usize| -> Result<bool, StoreError> {
+        let enabled: Option<i64> = row.try_get(at)?;
+        Ok(named.is_none() || enabled == Some(1))
+    };
+    Ok(Holder {
+        owner_enabled: enabled(key.owner.user.as_ref(), 22)? && enabled(key.owner.team.as_ref(), 24)?,
+        user_plan: row.try_get(23)?,
+        team_plan: row.try_get(25)?,
+        key,
+    })
+}
 
 pub(super) fn key(row: &AnyRow) -> Result<Key, StoreError> {
     Ok(Key {
@@ -25,7 +54,7 @@ pub(super) fn key(row: &AnyRow) -> Result<Key, StoreError> {
             endpoints: list(row.try_get(8)?)?,
             addresses: list(row.try_get(9)?)?,
         },
-        limits: KeyLimits {
+        limits: Limits {
             rpm: row.try_get(10)?,
             tpm: row.try_get(11)?,
             concurrency: row.try_get(12)?,
@@ -43,12 +72,12 @@ pub(super) fn key(row: &AnyRow) -> Result<Key, StoreError> {
 }
 
 /// Of `hash, key_id, created_at, valid_until`.
-pub(super) fn secret(row: &AnyRow) -> Result<KeySecret, StoreError> {
+pub(super) fn text(row: &AnyRow) -> Result<Text, StoreError> {
     let hash: Vec<u8> = row.try_get(0)?;
     let key: String = row.try_get(1)?;
     let hash = <[u8; 32]>::try_from(hash)
         .map_err(|_| StoreError::Corrupt(format!("a hash of key `{key}` in key_secrets is not 32 bytes; revoke the key")))?;
-    Ok(KeySecret { hash, key, created_at: row.try_get(2)?, valid_until: row.try_get(3)? })
+    Ok(Text { hash, key, created_at: row.try_get(2)?, valid_until: row.try_get(3)? })
 }
 
 fn list(text: Option<String>) -> Result<Option<Vec<String>>, StoreError> {

@@ -1,55 +1,82 @@
-//! What a handler is asked: who asks, of what, with which words. Reads bodies, places in lists and versions; decides nothing about
-//! what they mean. Tests are below, and in `it/manage/`.
+//! What a handler is asked: who asks, of what, with which words. Reads bodies, places in lists and versions, and writes down what
+//! was done. Decides nothing about what they mean. Tests are below, and in `it/manage/`.
 
-use std::sync::Arc;
+use std::str::FromStr as _;
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::Uri;
 use http::header::IF_MATCH;
+use http::request::Parts;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
+use sqlx::{Any, Transaction};
 use waypost_core::GatewayError;
-use waypost_core::role::{Action, Actor, Reach};
-use waypost_store::Store;
+use waypost_core::role::{Action, Actor};
+use waypost_store::audit::{self, Entry};
+use waypost_store::page::{Cursor, MAX_PAGE, Scope};
+use waypost_store::{Store, StoreError};
 
-use super::cursor;
+use super::answer::Answer;
+use super::fault;
+use super::route::{Needs, Route};
 use crate::app::App;
 use crate::callers::Callers;
 use crate::http::admin::query::Query;
 
-/// How many a list shows if nobody says, and how many at most.
+/// How many a list shows if nobody says.
 const USUAL: usize = 100;
-const MOST: usize = 1000;
 
 /// One call of a route, by somebody who may use it.
 pub(crate) struct Ask<'a> {
     pub app: &'a App,
-    pub store: &'a Store,
-    pub callers: &'a Arc<Callers>,
+    pub route: &'static Route,
     pub actor: Actor,
-    /// What the route is about.
-    pub action: Action,
     pub request_id: &'a str,
-    /// Milliseconds since 1970.
-    pub now: i64,
     pub query: Query,
-    /// What varies in the path.
-    pub varying: Vec<&'a str>,
-    pub headers: &'a HeaderMap,
-    pub body: Bytes,
+    head: &'a Parts,
+    varying: Vec<&'a str>,
+    body: Bytes,
 }
 
-/// Whose things a list shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Sight {
-    All,
-    Team(String),
-    User(String),
-}
+impl<'a> Ask<'a> {
+    pub(super) fn new(
+        app: &'a App,
+        head: &'a Parts,
+        route: &'static Route,
+        actor: Actor,
+        request_id: &'a str,
+        varying: Vec<&'a str>,
+        body: Bytes,
+    ) -> Self {
+        Self { app, route, actor, request_id, query: Query::of(&head.uri), head, varying, body }
+    }
 
-impl Ask<'_> {
+    pub(super) async fn run(self) -> Result<Answer, GatewayError> {
+        (self.route.handler)(self).await
+    }
+
+    pub(crate) fn uri(&self) -> &'a Uri {
+        &self.head.uri
+    }
+
     /// The first thing that varies in the path.
-    pub(crate) fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &'a str {
         self.varying.first().copied().unwrap_or_default()
+    }
+
+    /// Milliseconds since 1970.
+    pub(crate) fn now(&self) -> i64 {
+        i64::try_from(super::super::admin::time(self.app).unix_ms).unwrap_or(i64::MAX)
+    }
+
+    /// The database. Where there is none, there is nothing of this.
+    pub(crate) fn store(&self) -> Result<&'a Store, GatewayError> {
+        self.app.store().ok_or_else(|| GatewayError::not_found(self.uri().path()))
+    }
+
+    /// Who the keys of the database belong to, as requests see it.
+    pub(crate) fn callers(&self) -> &'a Callers {
+        &self.app.callers
     }
 
     /// The body as this; fields that are not known are refused, by name.
@@ -57,50 +84,102 @@ impl Ask<'_> {
         read(if self.body.is_empty() { b"{}" } else { &self.body })
     }
 
-    /// The version that the change was made for; `None` for whatever version. An error if nothing is said of it.
+    /// The version that the change was made for; `None` for whatever version.
     pub(crate) fn expected(&self) -> Result<Option<i64>, GatewayError> {
-        let mut all = self.headers.get_all(IF_MATCH).iter();
-        let Some(text) = all.next().and_then(|value| value.to_str().ok()) else {
-            return Err(GatewayError::precondition_required());
-        };
-        match text.trim() {
+        let mut all = self.head.headers.get_all(IF_MATCH).iter();
+        let (Some(value), None) = (all.next(), all.next()) else { return Err(GatewayError::precondition_required()) };
+        match value.to_str().unwrap_or_default().trim() {
             "*" => Ok(None),
             text => {
                 let version = text.strip_prefix('"').and_then(|text| text.strip_suffix('"'));
-                let version = version.and_then(|text| text.parse().ok()).filter(|_| all.next().is_none());
-                version.map(Some).ok_or_else(GatewayError::precondition_failed)
+                version.and_then(|text| text.parse().ok()).map(Some).ok_or_else(GatewayError::precondition_failed)
             }
         }
     }
 
-    /// How many a page of the list has.
-    pub(crate) fn limit(&self) -> Result<usize, GatewayError> {
-        self.query.number("limit", USUAL, 1..=MOST)
+    /// The same where it may be left out.
+    pub(crate) fn expected_if_said(&self) -> Result<Option<i64>, GatewayError> {
+        if self.head.headers.contains_key(IF_MATCH) { self.expected() } else { Ok(None) }
     }
 
-    /// The place after which the page begins, as the parts that [`cursor::write`] was given.
-    pub(crate) fn after<const N: usize>(&self) -> Result<Option<[String; N]>, GatewayError> {
-        self.query.get("after").map(cursor::read).transpose()
-    }
-
-    /// Whose things this call may see.
-    pub(crate) fn sight(&self) -> Result<Sight, GatewayError> {
-        match (self.actor.reach(self.action), &self.actor.team) {
-            (Reach::All, _) => Ok(Sight::All),
-            (Reach::Team, Some(team)) => Ok(Sight::Team(team.to_string())),
-            (Reach::Own, _) => Ok(Sight::User(self.actor.id.to_string())),
-            (Reach::Team, None) | (Reach::Nothing, _) => Err(GatewayError::forbidden(self.actor.role.name())),
+    /// Fails if this is not the version that the change was made for.
+    pub(crate) fn check_version(&self, version: i64) -> Result<(), GatewayError> {
+        match self.expected()? {
+            Some(expected) if expected != version => Err(GatewayError::precondition_failed()),
+            Some(_) | None => Ok(()),
         }
     }
 
-    /// Is what belongs to this user in this team within reach? If not, it is as if it did not exist.
-    pub(crate) fn check_touch(&self, user: Option<&str>, team: Option<&str>) -> Result<(), GatewayError> {
-        if self.actor.may_touch(self.action, user, team) { Ok(()) } else { Err(self.absent()) }
+    /// How many a page of the list has.
+    pub(crate) fn limit(&self) -> Result<u32, GatewayError> {
+        let limit = self.query.number("limit", USUAL, 1..=MAX_PAGE as usize)?;
+        Ok(u32::try_from(limit).unwrap_or(MAX_PAGE))
     }
 
-    /// There is no such thing, or not for whoever asks.
-    pub(crate) fn absent(&self) -> GatewayError {
-        GatewayError::no_such(self.id())
+    /// The place after which the page begins.
+    pub(crate) fn after(&self) -> Result<Option<Cursor>, GatewayError> {
+        let place = self.query.get("after").map(Cursor::from_str).transpose();
+        place.map_err(|_| {
+            GatewayError::invalid_request("`after` is no place in this list; use `next` of an answer.", Some("after"))
+        })
+    }
+
+    /// A number after the question mark.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, GatewayError> {
+        let number = self.query.get(name).map(str::parse).transpose();
+        number.map_err(|_| GatewayError::invalid_request(format!("`{name}` is a whole number."), Some(name)))
+    }
+
+    /// What the route does.
+    pub(crate) fn action(&self) -> Action {
+        match self.route.needs {
+            Needs::May(action) | Needs::User(action) => action,
+            Needs::Nobody => Action::ReadPrices,
+        }
+    }
+
+    /// Whose things this call may see and touch.
+    pub(crate) fn scope(&self) -> Result<Scope, GatewayError> {
+        match self.route.needs {
+            // Whatever else a user may see, these routes are for their own.
+            Needs::User(_) => Ok(Scope::Own(self.actor.id.to_string())),
+            Needs::May(action) => {
+                Scope::of(&self.actor, action).ok_or_else(|| GatewayError::forbidden(self.actor.role.name()))
+            }
+            Needs::Nobody => Err(GatewayError::forbidden("nobody")),
+        }
+    }
+
+    /// What the database refused, as whoever asks is told it.
+    pub(crate) fn fault(&self, error: StoreError) -> GatewayError {
+        fault::of(error, self.id())
+    }
+
+    /// Begins to write.
+    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>, GatewayError> {
+        self.store()?.begin().await.map_err(|error| self.fault(error))
+    }
+
+    /// Writes down what was done, to what and to whose, and ends the writing: both, or neither.
+    pub(crate) async fn commit(
+        &self,
+        mut tx: Transaction<'static, Any>,
+        subject: &str,
+        team: Option<&str>,
+        detail: &Value,
+    ) -> Result<(), GatewayError> {
+        let entry = Entry {
+            at: self.now(),
+            actor: &self.actor,
+            action: self.route.name,
+            subject,
+            team,
+            detail,
+            address: None,
+            request_id: Some(self.request_id),
+        };
+        audit::append(&mut tx, entry).await.map_err(|error| self.fault(error))?;
+        tx.commit().await.map_err(|error| self.fault(error.into()))
     }
 
     /// Random bits.
@@ -124,7 +203,7 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, GatewayError> {
         let field = said.split_once("field `").and_then(|(_, rest)| rest.split_once('`')).map(|(field, _)| field);
         let message = match field {
             Some(field) if said.starts_with("unknown field") => {
-                format!("`{field}` is nothing that can be set here, or not by you; leave it out. ({said})")
+                format!("`{field}` is nothing that can be set here, or not by you; leave it out: {said}.")
             }
             Some(_) | None => format!("The body is not what this needs: {said}."),
         };
@@ -133,14 +212,12 @@ fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, GatewayError> {
 }
 
 /// A field that may be left out, or be `null` to take away what was there.
-pub(crate) mod given {
-    use serde::{Deserialize, Deserializer};
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-        deserializer: D,
-    ) -> Result<Option<Option<T>>, D::Error> {
-        Option::<T>::deserialize(deserializer).map(Some)
-    }
+pub(crate) fn given<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: serde::Deserialize<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(Some)
 }
 
 #[cfg(test)]
@@ -152,7 +229,7 @@ mod tests {
     #[derive(Debug, Deserialize, PartialEq)]
     #[serde(deny_unknown_fields)]
     struct Input {
-        #[serde(default, with = "given")]
+        #[serde(default, deserialize_with = "given")]
         plan: Option<Option<String>>,
     }
 
@@ -166,7 +243,8 @@ mod tests {
 
     #[test]
     fn a_field_that_is_not_known_or_stands_twice_is_named() {
-        for (body, field) in [(&br#"{"role":"owner"}"#[..], Some("role")), (br#"{"plan":"a","plan":"b"}"#, Some("plan")), (b"[", None)] {
+        let cases = [(&br#"{"role":"owner"}"#[..], Some("role")), (br#"{"plan":"a","plan":"b"}"#, Some("plan")), (b"[", None)];
+        for (body, field) in cases {
             assert_eq!(read::<Input>(body).unwrap_err().param(), field);
         }
     }

@@ -17,7 +17,7 @@ pub(crate) struct Route {
     pub method: &'static str,
     /// With `{id}` for what varies.
     pub path: &'static str,
-    /// Unique; the operation's name in OpenAPI and in the audit log, such as `keys.create`.
+    /// Unique; the operation's name in OpenAPI and in the audit log, such as `key.create`.
     pub name: &'static str,
     pub summary: &'static str,
     pub needs: Needs,
@@ -53,8 +53,10 @@ pub(crate) enum Kind {
     List,
     /// Makes something.
     Make,
-    /// Changes or ends one thing; whoever does names the version that it is done to.
+    /// Changes one thing; whoever does names the version that it is done to.
     Change,
+    /// Ends one thing, which can be done twice; of a version, if one is named.
+    End,
     /// Does something to one thing that has no version, or to none.
     Act,
 }
@@ -75,12 +77,48 @@ impl Kind {
     pub(crate) fn reads(self) -> bool {
         match self {
             Self::Show | Self::List => true,
-            Self::Make | Self::Change | Self::Act => false,
+            Self::Make | Self::Change | Self::End | Self::Act => false,
         }
     }
 }
 
 impl Route {
+    /// A route that takes and gives nothing that is described.
+    pub(crate) const fn new(
+        (method, path): (&'static str, &'static str),
+        name: &'static str,
+        summary: &'static str,
+        needs: Needs,
+        kind: Kind,
+        handler: Handler,
+    ) -> Self {
+        Self { method, path, name, summary, needs, input: None, team_input: None, output: None, query: &[], kind, handler }
+    }
+
+    /// The body that it takes.
+    #[must_use]
+    pub(crate) const fn taking(self, input: Shape) -> Self {
+        Self { input: Some(input), ..self }
+    }
+
+    /// The body that it takes of whoever belongs to a team.
+    #[must_use]
+    pub(crate) const fn taking_of_teams(self, input: Shape) -> Self {
+        Self { team_input: Some(input), ..self }
+    }
+
+    /// The body that it gives.
+    #[must_use]
+    pub(crate) const fn giving(self, output: Shape) -> Self {
+        Self { output: Some(output), ..self }
+    }
+
+    /// What may stand after the question mark.
+    #[must_use]
+    pub(crate) const fn asking(self, query: &'static [(&'static str, &'static str)]) -> Self {
+        Self { query, ..self }
+    }
+
     /// What varies in the path, in order, if the path is one of this route's.
     pub(crate) fn matches<'p>(&self, path: &'p str) -> Option<Vec<&'p str>> {
         let mut varying = Vec::new();
