@@ -16,7 +16,6 @@ use waypost_core::access::Caller;
 use waypost_core::config::{Config, Format};
 use waypost_core::dice::Dice;
 use waypost_core::health::States;
-use waypost_core::ids::KeyId;
 use waypost_core::moment::Moment;
 use waypost_core::operation::Operation;
 use waypost_core::route::{Query, plan};
@@ -80,7 +79,7 @@ fn snapshot(total: usize) -> (Snapshot, Duration) {
 }
 
 fn decide(snapshot: &Snapshot, model: &str) -> (u128, u128) {
-    let caller = Caller { key: KeyId::of("k"), name: "k".into(), enabled: true, models: None };
+    let caller = Caller::new("k", "k");
     let query =
         Query { model: Some(model), operation: Operation::Chat, dialect: Dialect::OpenaiChat, needs: Needs::default() };
     let mut dice = Dice::seeded(7);

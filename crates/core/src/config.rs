@@ -24,6 +24,7 @@ mod probe;
 mod read;
 mod retry;
 mod routing;
+mod security;
 mod server;
 mod sources;
 mod telemetry;
@@ -47,12 +48,13 @@ pub use effective::{Effective, explain};
 pub use error::{ConfigError, Mark};
 pub use expand::Lookup;
 pub use health::{Breaker, BreakerChoice, Cooldowns, Preset};
-pub use keys::Key;
+pub use keys::{Key, KeyLimits};
 pub use limits::Limits;
 pub use mappings::ModelMappings;
 pub use probe::{Probe, ProbeKind};
 pub use retry::{Backoff, BackoffStrategy, Retry, RetryBudget};
 pub use routing::{Hedge, KeyStrategy, ModelRouting, Queue, Routing, Strategy};
+pub use security::{Block, Security};
 pub use server::Server;
 pub use sources::{Argument, Inputs, Loaded, Text, load};
 pub use telemetry::{LogFormat, Logging, Otlp, Share, Telemetry};
@@ -87,6 +89,7 @@ pub struct Config {
     pub defaults: Defaults,
     pub telemetry: Telemetry,
     pub logging: Logging,
+    pub security: Security,
     /// Serve callers without a key. Only possible while the gateway listens on a loopback address.
     pub open_mode: bool,
     #[serde(skip)]

@@ -6,10 +6,14 @@ mod kinds;
 
 use std::error::Error;
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use waypost_wire::WireError;
 use waypost_wire::error::{Fault, RemoteError};
+
+use crate::limit::{Denied, Free};
+use crate::moment::Moment;
 
 pub use kinds::{KINDS, Kind, Row};
 
@@ -58,6 +62,8 @@ struct Inner {
     /// An upstream's own code, where the caller should see it (`context_length_exceeded`).
     code: Option<String>,
     retry_after: Option<Duration>,
+    /// Where it differs from the kind's.
+    should_retry: Option<bool>,
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
@@ -88,6 +94,25 @@ impl GatewayError {
     /// The right key, but switched off.
     pub fn key_disabled() -> Self {
         Self::new(Kind::KeyDisabled, Origin::Caller, "This API key is disabled.")
+    }
+
+    /// The right key, but its time is over.
+    pub fn key_expired() -> Self {
+        Self::new(Kind::KeyExpired, Origin::Caller, "This API key has expired.")
+    }
+
+    /// The key may not be used from this address.
+    pub fn address_not_allowed(from: Option<IpAddr>) -> Self {
+        let from = from.map_or_else(|| "an address nobody knows".to_owned(), |from| from.to_canonical().to_string());
+        Self::new(Kind::NotAllowed, Origin::Caller, format!("This API key may not be used from {from}."))
+    }
+
+    /// The key may not call the path, which follows `/v1`. `scope` is what it may.
+    pub fn endpoint_not_allowed(path: &str, scope: &[&str]) -> Self {
+        let scope: Vec<_> = scope.iter().map(|word| format!("`{word}`")).collect();
+        let only = if scope.is_empty() { "nothing".to_owned() } else { scope.join(", ") };
+        let message = format!("This API key is limited to {only}; it may not call `/v1{}`.", shown(path));
+        Self::new(Kind::NotAllowed, Origin::Caller, message)
     }
 
     /// The key may not use the model.
@@ -179,6 +204,19 @@ impl GatewayError {
         Self::new(Kind::RateLimited, Origin::Caller, message).after(retry_after)
     }
 
+    /// A limit of this gateway on the caller, at one of its levels.
+    pub fn denied(denied: &Denied, now: Moment) -> Self {
+        let Denied { level, name, dimension, limit, free } = denied;
+        let (what, level, name) = (dimension.name(), level.name(), shown(name));
+        let mut message = format!("Rate limit reached: {what} of {level} `{name}` (limit {limit}).");
+        if *free == Free::Never {
+            message.push_str(" The prompt alone is larger than that.");
+        }
+        let mut error = Self::rate_limited(message, denied.wait(now));
+        error.0.should_retry = (*free == Free::Never).then_some(false);
+        error
+    }
+
     /// Every upstream that serves the model said 429. Not the caller's doing, but waiting is all that helps.
     pub fn upstream_limited(retry_after: Duration) -> Self {
         Self::new(Kind::RateLimited, Origin::Upstream, "The providers of this model are rate limited.")
@@ -257,6 +295,7 @@ impl GatewayError {
             param: None,
             code: None,
             retry_after: None,
+            should_retry: None,
             source: None,
         }))
     }
@@ -318,9 +357,15 @@ impl GatewayError {
         Some(seconds.clamp(RETRY_AFTER.0, RETRY_AFTER.1))
     }
 
+    /// The value of `retry-after-ms`: milliseconds, 1 to an hour, rounded up.
+    pub fn retry_after_millis(&self) -> Option<u64> {
+        let wait = u64::try_from(self.0.retry_after?.as_micros()).unwrap_or(u64::MAX);
+        Some(wait.div_ceil(1000).clamp(RETRY_AFTER.0, RETRY_AFTER.1 * 1000))
+    }
+
     /// The value of `x-should-retry`, where one must be sent.
     pub fn should_retry(&self) -> Option<bool> {
-        self.0.kind.row().should_retry
+        self.0.should_retry.or(self.0.kind.row().should_retry)
     }
 
     /// The error as the encoders of the dialects take it.

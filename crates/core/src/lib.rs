@@ -8,9 +8,11 @@
 #![cfg_attr(test, expect(clippy::indexing_slicing, reason = "a test that indexes wrongly fails, which is its job"))]
 
 pub mod access;
+pub mod address;
 pub mod capability;
 pub mod config;
 pub mod dice;
+pub mod directory;
 pub mod error;
 pub mod health;
 pub mod ids;

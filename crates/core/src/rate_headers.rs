@@ -4,6 +4,8 @@
 
 mod time;
 
+pub(crate) use time::{days, rfc_3339};
+
 #[cfg(test)]
 mod tests;
 

@@ -84,7 +84,7 @@ pub fn plan<'s>(
     let route = match query.model {
         Some(model) => named(snapshot, caller, model)?,
         // What such a request reaches cannot be told from it, so a key limited to some models must not.
-        None if caller.models.is_some() => return Err(GatewayError::model_needed()),
+        None if caller.is_limited_to_models() => return Err(GatewayError::model_needed()),
         None => Found::Listed(snapshot.default.as_deref().ok_or_else(GatewayError::no_default_channel)?),
     };
     let places = usize::try_from(snapshot.retry.max_attempts).unwrap_or(usize::MAX);

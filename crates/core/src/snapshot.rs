@@ -19,8 +19,9 @@ use waypost_wire::Dialect;
 use waypost_wire::dialect::Traits;
 
 use crate::access::Caller;
+use crate::address::Cidr;
 use crate::capability::Capabilities;
-use crate::config::{Backoff, CapabilityPolicy, ConfigError, Hedge, KeyStrategy, Limits, Queue, RetryBudget};
+use crate::config::{Backoff, Block, CapabilityPolicy, ConfigError, Hedge, KeyStrategy, Limits, Queue, RetryBudget};
 use crate::health::{CredentialState, DeploymentState, Lane, Policy, Pulse};
 use crate::ids::{ChannelId, CredentialId, DeploymentId};
 use crate::limit::Gate;
@@ -60,6 +61,10 @@ pub struct Snapshot {
     pub admin: Admin,
     /// Which web pages may call the data plane from a browser.
     pub cors: Cors,
+    /// Proxies that are believed when they say who called them.
+    pub trusted_proxies: Vec<Cidr>,
+    /// When an address is refused that behaves suspiciously.
+    pub block: Option<Block>,
     /// What `/v1/models` lists, by name.
     pub models: Vec<ListedModel>,
     /// What in the config works, but is worth telling its owner.

@@ -10,7 +10,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue};
 use tokio::sync::watch;
+use waypost_core::access::{self, Caller};
 use waypost_core::dice::Dice;
+use waypost_core::directory::Directory;
 use waypost_core::error::{GatewayError, Kind, Origin as ErrorOrigin};
 use waypost_core::health::{States, Traffic, Transition};
 use waypost_core::ids::ChannelId;
@@ -44,6 +46,8 @@ pub struct App {
     pub seals: Arc<Seals>,
     /// How deployments and credentials are doing; outlives every snapshot.
     pub states: States,
+    /// Callers whose keys are in the database.
+    pub directory: Arc<Directory>,
     pub clock: Clock,
     /// How much is tried again, over all requests.
     pub traffic: Traffic,
@@ -127,6 +131,7 @@ impl App {
             telemetry: Arc::new(telemetry),
             seals: Arc::default(),
             states: parts.states,
+            directory: Arc::default(),
             clock: Clock::default(),
             traffic: Traffic::default(),
             queues: Arc::default(),
@@ -181,6 +186,11 @@ impl App {
             generation: report.generation,
         });
         self.last_reload.store(Arc::new(report));
+    }
+
+    /// Whose key a request carries.
+    pub fn identify(&self, live: &Live, token: Option<&str>) -> Result<Arc<Caller>, GatewayError> {
+        access::identify(&live.snapshot, &self.directory, token, unix_millis())
     }
 
     /// What the browser behind a request to the data plane is told.
@@ -295,6 +305,12 @@ impl App {
             }
         }
     }
+}
+
+/// Milliseconds since 1970.
+fn unix_millis() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn unix_seconds() -> u64 {

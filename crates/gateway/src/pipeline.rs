@@ -11,7 +11,7 @@ pub mod queue;
 pub mod simulate;
 
 use http::{HeaderName, Response};
-use waypost_core::access::{self, Caller};
+use waypost_core::access::Caller;
 use waypost_core::dice::Dice;
 use waypost_core::error::{GatewayError, Kind};
 use waypost_core::route::{self, Plan};
@@ -27,21 +27,21 @@ use crate::telemetry::trace_header;
 /// Answers one request that needs an upstream.
 pub async fn run(app: &App, inbound: Inbound) -> Result<Response<Body>, GatewayError> {
     let live = app.live();
-    let caller = access::identify(&live.snapshot, inbound.token())?;
+    let caller = app.identify(&live, inbound.token())?;
     let call = Call::read(app, inbound).await?;
     let mut dice = app.dice();
-    let plan = route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut dice)?;
-    follow(app, &live, caller, plan, call, dice).await
+    let plan = route::plan(&live.snapshot, &caller, &call.query(), app.clock.now(), &mut dice)?;
+    follow(app, &live, &caller, plan, call, dice).await
 }
 
 /// Answers a request for a token count: from an upstream that can count, else from the tokenizer.
 pub async fn count(app: &App, inbound: Inbound) -> Result<Response<Body>, GatewayError> {
     let live = app.live();
-    let caller = access::identify(&live.snapshot, inbound.token())?;
+    let caller = app.identify(&live, inbound.token())?;
     let call = Call::read(app, inbound).await?;
     let mut dice = app.dice();
-    match route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut dice) {
-        Ok(plan) => follow(app, &live, caller, plan, call, dice).await,
+    match route::plan(&live.snapshot, &caller, &call.query(), app.clock.now(), &mut dice) {
+        Ok(plan) => follow(app, &live, &caller, plan, call, dice).await,
         Err(error) if error.kind() == Kind::NoDeployment => {
             let body = call.body().cloned().unwrap_or_default();
             count_tokens::count_here(call.face, &body, &call.peek).await

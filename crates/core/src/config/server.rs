@@ -19,6 +19,9 @@ pub struct Server {
     /// Serve HTTPS (TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1) instead of plain HTTP.
     pub tls: Option<Tls>,
     pub cors: Cors,
+    /// Proxies whose `X-Forwarded-For` and `Forwarded` headers are believed: addresses and networks (`10.0.0.0/8`). Nobody's by
+    /// default. Where a proxy stands before the gateway, only this tells callers apart.
+    pub trusted_proxies: Vec<String>,
     /// The largest request body in bytes; larger ones are answered with 413.
     #[serde(deserialize_with = "bounded::<_, _, 1024, 1_073_741_824>")]
     #[schemars(range(min = 1024, max = 1_073_741_824))]
@@ -48,6 +51,7 @@ impl Default for Server {
             port: 3000,
             tls: None,
             cors: Cors::default(),
+            trusted_proxies: Vec::new(),
             max_body_bytes: 26_214_400,
             max_connections: 10_000,
             max_requests: 10_000,

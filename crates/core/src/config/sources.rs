@@ -123,13 +123,7 @@ fn add_caller(config: &mut Config, setup: bool, dice: [u8; 24]) -> Option<Secret
         return None;
     }
     let key = if setup { Secret::new(SETUP_KEY) } else { make_key(dice) };
-    config.keys.push(Key {
-        name: "default".to_owned(),
-        key: Some(key.clone()),
-        key_sha256: None,
-        models: vec!["*".to_owned()],
-        enabled: true,
-    });
+    config.keys.push(Key::named("default", key.clone()));
     Some(key)
 }
 

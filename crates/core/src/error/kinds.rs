@@ -8,6 +8,7 @@ pub enum Kind {
     Unsupported,
     Unauthenticated,
     KeyDisabled,
+    KeyExpired,
     NotAllowed,
     Forbidden,
     NotFound,
@@ -85,11 +86,18 @@ pub const KINDS: &[Row] = &[
         "Ask the owner of the gateway to enable the key, or use another one.",
     ),
     row(
+        Kind::KeyExpired,
+        (401, "key_expired"),
+        (INVALID, Some("key_expired")),
+        ("authentication_error", "UNAUTHENTICATED"),
+        "Ask the owner of the gateway for a new key, or for more time.",
+    ),
+    row(
         Kind::NotAllowed,
         (403, "not_allowed"),
         (INVALID, Some("not_allowed")),
         ("permission_error", "PERMISSION_DENIED"),
-        "Choose a model the key may use, or ask the owner of the gateway to allow it.",
+        "Use the key for what it may be used for, or ask the owner of the gateway to allow more.",
     ),
     row(
         Kind::Forbidden,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{CredentialState, DeploymentState, Lane, Pulse};
 use crate::ids::{ChannelId, CredentialId, DeploymentId};
-use crate::limit::Gate;
+use crate::limit::{Gate, LevelGate, LevelKind};
 use crate::moment::Moment;
 
 /// The living state of a process. Clones share it.
@@ -22,6 +22,7 @@ struct Registry {
     /// With the fingerprint of the secret the state is of.
     credentials: HashMap<CredentialId, (u64, Arc<CredentialState>)>,
     gates: HashMap<ChannelId, Arc<Gate>>,
+    levels: HashMap<(LevelKind, Box<str>), Arc<LevelGate>>,
     turns: HashMap<Turn, Arc<AtomicU64>>,
     pulses: HashMap<Box<str>, Arc<Pulse>>,
 }
@@ -58,6 +59,11 @@ impl States {
         found(&mut self.lock().gates, channel)
     }
 
+    /// What was taken of the limits of a key, user, team or plan. `id` is its id in the database, or its name in the file.
+    pub fn level(&self, kind: LevelKind, id: &str) -> Arc<LevelGate> {
+        found(&mut self.lock().levels, (kind, id.into()))
+    }
+
     pub(crate) fn turn(&self, turn: Turn) -> Arc<AtomicU64> {
         found(&mut self.lock().turns, turn)
     }
@@ -75,6 +81,7 @@ impl States {
         registry.lanes.retain(|(id, _), lane| Arc::strong_count(lane) > 1 || deployments.contains_key(id));
         registry.credentials.retain(|_, (_, state)| Arc::strong_count(state) > 1);
         registry.gates.retain(|_, state| Arc::strong_count(state) > 1);
+        registry.levels.retain(|_, gate| Arc::strong_count(gate) > 1 || gate.is_used(now));
         registry.turns.retain(|_, state| Arc::strong_count(state) > 1);
         registry.pulses.retain(|_, state| Arc::strong_count(state) > 1);
     }

@@ -120,7 +120,7 @@ fn digits(text: &str) -> (&str, &str) {
 }
 
 /// The Unix time of `2026-01-02T03:04:05Z`, with a fraction (ignored) or an offset if it has one.
-fn rfc_3339(value: &str) -> Option<u64> {
+pub(crate) fn rfc_3339(value: &str) -> Option<u64> {
     let (date, time) = value.split_once(['T', 't', ' '])?;
     let mut date = date.splitn(3, '-').map(two_or_more);
     let (year, month, day) = (date.next()??, date.next()??, date.next()??);
@@ -157,7 +157,7 @@ fn offset(zone: &str) -> Option<i64> {
 }
 
 /// Days since 1970 in the Gregorian calendar, the year beginning in March so that the leap day is its last.
-fn days(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
     let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
     let leap_days = year / 4 - year / 100 + year / 400;
     year * 365 + leap_days + (month * 153 + 2) / 5 + day - 719_469

@@ -2,10 +2,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::*;
+use crate::access::Scopes;
 use crate::config::{Config, Format};
 use crate::error::Kind;
 use crate::health::States;
-use crate::ids::KeyId;
 use crate::pattern::Pattern;
 use crate::snapshot::compile;
 use crate::verdict::{Outcome, Trouble, judge};
@@ -28,7 +28,7 @@ fn channels(settings: &[&str]) -> String {
 
 fn caller(models: Option<&[&str]>) -> Caller {
     let models = models.map(|models| models.iter().map(|model| Pattern::new(model)).collect());
-    Caller { key: KeyId::of("k"), name: "k".into(), enabled: true, models }
+    Caller { scopes: Scopes { models, ..Scopes::default() }, ..Caller::new("k", "k") }
 }
 
 fn chat(model: &str) -> Query<'_> {

@@ -46,12 +46,13 @@ impl Problems {
 /// already known of a deployment or credential of the same name is taken from `states`.
 pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigError>> {
     let mut problems = Problems::default();
-    let keys = keys::callers(config, &mut problems);
+    let keys = keys::callers(config, states, &mut problems);
     let anybody = keys::anybody(config, &mut problems);
     let channels = channels(config, states, &mut problems);
     let default = default(&channels, config, states, &mut problems);
     let fallback = fallback(&channels, config, &mut problems);
     let cors = cors::compile(config, &mut problems);
+    let trusted_proxies = keys::networks(&config.server.trusted_proxies, "server.trusted_proxies", &mut problems);
     let admin = admin::compile(config, &mut problems);
     check_rules(config, &mut problems);
     for list in [&mut problems.errors, &mut problems.warnings] {
@@ -75,6 +76,8 @@ pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigE
         show_upstream_model: config.model_mappings.expose_actual,
         admin,
         cors,
+        trusted_proxies,
+        block: config.security.block,
         models: routes.listed,
         warnings: problems.warnings,
     })

@@ -6,7 +6,6 @@ use crate::access::Caller;
 use crate::config::{Config, Format};
 use crate::dice::Dice;
 use crate::health::States;
-use crate::ids::KeyId;
 use crate::moment::Moment;
 use crate::route::{Query, plan};
 use crate::snapshot::{Snapshot, compile};
@@ -25,7 +24,7 @@ fn snapshot(more: &str) -> Snapshot {
 }
 
 fn route(snapshot: &Snapshot, model: &str, needs: Needs) -> Result<Vec<String>, GatewayError> {
-    let caller = Caller { key: KeyId::of("k"), name: "k".into(), enabled: true, models: None };
+    let caller = Caller::new("k", "k");
     let query = Query { model: Some(model), operation: Operation::Chat, dialect: Dialect::OpenaiChat, needs };
     let plan = plan(snapshot, &caller, &query, Moment::seconds(1), &mut Dice::seeded(1))?;
     Ok(plan.deployments().map(|deployment| deployment.channel.name.to_string()).collect())

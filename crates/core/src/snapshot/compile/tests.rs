@@ -3,6 +3,9 @@ use std::time::Duration;
 use super::*;
 use crate::access::identify;
 use crate::config::Format;
+use crate::directory::Directory;
+use crate::limit::{Ask, CallerLimits};
+use crate::moment::Moment;
 use crate::provider::Place;
 use crate::snapshot::Deployment;
 
@@ -287,12 +290,79 @@ fn a_key_is_known_by_its_text_or_its_hash() {
   - {name: hashed, key_sha256: 2C26B46B68FFC68FF99B453C1D30413413422D706483BFA0F98A5E886266E7AE, models: ['gpt-*']}
   - {name: off, key: wp-off-key-0123456789, enabled: false}",
     );
-    let caller = |key| identify(&snapshot, Some(key));
+    let caller = |key| identify(&snapshot, &Directory::default(), Some(key), 0);
     assert_eq!(&*caller("wp-plain-key-0123456789").unwrap().name, "plain");
-    assert!(caller("wp-plain-key-0123456789").unwrap().models.is_none());
+    assert!(caller("wp-plain-key-0123456789").unwrap().scopes.models.is_none());
     let hashed = caller("foo").unwrap();
     assert!(hashed.may_use("gpt-4o") && !hashed.may_use("claude-opus-4-6"));
     assert!(caller("wp-off-key-0123456789").is_err() && caller("nobody").is_err());
+}
+
+#[test]
+fn a_key_of_the_file_has_scopes_and_limits() {
+    let snapshot = snapshot(
+        "keys:
+  - {name: a, key: wp-plain-key-0123456789, endpoints: [embeddings, '/v1/files*'], addresses: [10.0.0.0/8, '::1'],
+     expires_at: 2027-01-31, limits: {rpm: 2, tpm: 100, concurrency: 3, tokens_per_day: 5000}, user: alice, team: search}
+  - {name: b, key: wp-other-key-0123456789, expires_at: '2027-01-31T12:00:00+02:00'}",
+    );
+    let caller = |key| identify(&snapshot, &Directory::default(), Some(key), 0).unwrap();
+    let a = caller("wp-plain-key-0123456789");
+    assert_eq!(a.scopes.endpoints.as_ref().unwrap().words().collect::<Vec<_>>(), ["embeddings", "/v1/files*"]);
+    assert!(a.scopes.admits_address("10.9.9.9".parse().ok()) && !a.scopes.admits_address("11.0.0.1".parse().ok()));
+    assert_eq!(a.scopes.expires_at, Some(1_801_440_000_000), "the end of the day");
+    assert_eq!((a.user.as_deref(), a.team.as_deref()), (Some("alice"), Some("search")));
+    let limits = CallerLimits { rpm: Some(2), tpm: Some(100), concurrency: Some(3), tokens_per_day: Some(5000) };
+    assert_eq!(a.levels.iter().map(|level| level.limits).collect::<Vec<_>>(), [limits]);
+    assert_eq!(caller("wp-other-key-0123456789").scopes.expires_at, Some(1_801_389_600_000));
+    assert!(caller("wp-other-key-0123456789").levels.is_empty());
+}
+
+#[test]
+fn scopes_that_mean_nothing_are_refused_with_their_place_and_the_fix() {
+    let of = |key: &str| compiled(&format!("keys: [{{name: a, key: wp-plain-key-0123456789, {key}}}]")).unwrap_err();
+    for (key, expected) in [
+        (
+            "endpoints: [chat, embedings]",
+            "keys[0].endpoints[1]: `embedings` names no endpoint; did you mean `embeddings`?",
+        ),
+        (
+            "endpoints: [rerank]",
+            "keys[0].endpoints[0]: `rerank` names no endpoint; use chat, completions, embeddings, images, audio, passthrough, or a path such as `/v1/files*`",
+        ),
+        (
+            "addresses: [here]",
+            "keys[0].addresses[0]: `here` is neither an address nor a network; write 192.0.2.7 or 10.0.0.0/8",
+        ),
+        ("expires_at: soon", "keys[0].expires_at: `soon` is no time; write 2027-01-31, or 2027-01-31T12:00:00Z"),
+        (
+            "expires_at: 2027-02-29",
+            "keys[0].expires_at: `2027-02-29` is no time; write 2027-01-31, or 2027-01-31T12:00:00Z",
+        ),
+    ] {
+        let errors = of(key);
+        assert!(errors.len() == 1 && errors[0].ends_with(expected), "{errors:?}");
+    }
+    let proxies = compiled("server: {trusted_proxies: [10.0.0.0/8, proxy.example]}").unwrap_err();
+    assert!(proxies[0].contains("server.trusted_proxies[1]: `proxy.example` is neither"), "{proxies:?}");
+}
+
+#[test]
+fn what_was_taken_of_a_keys_limits_is_kept_over_reloads() {
+    let states = States::default();
+    let compiled = |rpm: u32| {
+        let text = format!("keys: [{{name: a, key: wp-plain-key-0123456789, limits: {{rpm: {rpm}}}}}]");
+        let snapshot = compile(&Config::parse(&text, Format::Yaml, "w.yaml", &|_| None).unwrap(), &states).unwrap();
+        let caller = snapshot.keys.values().next().map(Arc::clone).unwrap();
+        caller.levels.clone()
+    };
+    let now = Moment::seconds(1);
+    for rpm in [2, 3] {
+        compiled(rpm).admit(Ask::default(), now).unwrap().used(0);
+        states.sweep(now);
+    }
+    assert!(compiled(2).admit(Ask::default(), now).is_err());
+    assert!(compiled(3).admit(Ask::default(), now).is_ok());
 }
 
 #[test]

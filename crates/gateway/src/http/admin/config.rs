@@ -52,7 +52,7 @@ fn keys(snapshot: &Snapshot) -> Vec<Value> {
         Some(patterns) => patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
         None => vec!["*".to_owned()],
     };
-    let key = |caller: &&std::sync::Arc<waypost_core::access::Caller>| json!({ "name": &*caller.name, "key": HIDDEN, "enabled": caller.enabled, "models": models(&caller.models) });
+    let key = |caller: &&std::sync::Arc<waypost_core::access::Caller>| json!({ "name": &*caller.name, "key": HIDDEN, "enabled": caller.enabled, "models": models(&caller.scopes.models) });
     callers.iter().map(key).collect()
 }
 

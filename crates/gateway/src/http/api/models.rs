@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 use waypost_core::GatewayError;
-use waypost_core::access::{self, Caller};
+use waypost_core::access::Caller;
 use waypost_core::capability::Capabilities;
 use waypost_core::snapshot::{ListedModel, Snapshot};
 use waypost_wire::Dialect;
@@ -18,9 +18,9 @@ use crate::http::{Arrival, reply, token};
 /// All models the caller may use, by name.
 pub fn list(app: &App, arrival: &Arrival) -> Result<Response<Body>, GatewayError> {
     let live = app.live();
-    let caller = access::identify(&live.snapshot, token(arrival.request.headers()))?;
+    let caller = app.identify(&live, token(arrival.request.headers()))?;
     let listed = live.snapshot.models.iter().filter(|model| caller.may_use(&model.name));
-    let models: Vec<Value> = listed.map(|model| drawn(app, model, caller, arrival.face.dialect)).collect();
+    let models: Vec<Value> = listed.map(|model| drawn(app, model, &caller, arrival.face.dialect)).collect();
     let body = if arrival.face.dialect == Dialect::Anthropic {
         let id = |model: Option<&Value>| model.and_then(|model| model.get("id").cloned()).unwrap_or_default();
         json!({ "first_id": id(models.first()), "last_id": id(models.last()), "has_more": false, "data": models })
@@ -33,10 +33,10 @@ pub fn list(app: &App, arrival: &Arrival) -> Result<Response<Body>, GatewayError
 /// One model. A name that only a family serves is answered too, because it can be used.
 pub fn one(app: &App, arrival: &Arrival, id: &str) -> Result<Response<Body>, GatewayError> {
     let live = app.live();
-    let caller = access::identify(&live.snapshot, token(arrival.request.headers()))?;
+    let caller = app.identify(&live, token(arrival.request.headers()))?;
     let id = decoded(id);
-    let model = found(&live.snapshot, caller, &id)?;
-    Ok(reply::json(StatusCode::OK, &drawn(app, &model, caller, arrival.face.dialect)))
+    let model = found(&live.snapshot, &caller, &id)?;
+    Ok(reply::json(StatusCode::OK, &drawn(app, &model, &caller, arrival.face.dialect)))
 }
 
 fn found(snapshot: &Snapshot, caller: &Caller, id: &str) -> Result<ListedModel, GatewayError> {
