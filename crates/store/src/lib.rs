@@ -4,10 +4,19 @@
 //! databases: parameters are `$1`, columns are integers, text and bytes, times are milliseconds since 1970.
 //! Tests: `tests/it/`, every one on both databases.
 
+pub mod audit;
+pub mod digest;
 mod error;
 pub mod id;
+pub mod identities;
+pub mod invites;
 mod migrate;
 mod migrations;
+pub mod page;
+pub mod plans;
+pub mod sessions;
+pub mod teams;
+pub mod users;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;

@@ -20,4 +20,4 @@ macro_rules! migration {
     };
 }
 
-pub(crate) const ALL: &[Migration] = &[migration!(1, "base", "0001_base")];
+pub(crate) const ALL: &[Migration] = &[migration!(1, "base", "0001_base"), migration!(3, "people", "0003_people")];

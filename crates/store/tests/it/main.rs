@@ -1,7 +1,9 @@
 //! The store's tests: each runs on SQLite and on Postgres.
 
-#![expect(clippy::expect_used, reason = "a test that cannot go on must fail")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 #![expect(clippy::disallowed_methods, reason = "tests race tasks of their own")]
 
+mod audit;
 mod harness;
 mod migrate;
+mod people;

@@ -1,0 +1,34 @@
+//! Who a user is at a provider of identities (OIDC). Decides that one of theirs is one of ours for ever.
+//! Tests: `tests/it/people.rs`.
+
+use sqlx::{Any, Row as _, Transaction};
+
+use crate::{Store, StoreError};
+
+/// Links somebody of a provider to a user; [`StoreError::Taken`] if they are linked already.
+pub async fn link(
+    tx: &mut Transaction<'static, Any>,
+    issuer: &str,
+    subject: &str,
+    user: &str,
+    now: i64,
+) -> Result<(), StoreError> {
+    sqlx::query("insert into identities (issuer, subject, user_id, created_at) values ($1, $2, $3, $4)")
+        .bind(issuer.to_owned())
+        .bind(subject.to_owned())
+        .bind(user.to_owned())
+        .bind(now)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// The user whom somebody of a provider is linked to.
+pub async fn user_of(store: &Store, issuer: &str, subject: &str) -> Result<Option<String>, StoreError> {
+    let row = sqlx::query("select user_id from identities where issuer = $1 and subject = $2")
+        .bind(issuer.to_owned())
+        .bind(subject.to_owned())
+        .fetch_optional(store.reader())
+        .await?;
+    row.map(|row| Ok(row.try_get(0)?)).transpose()
+}
