@@ -19,7 +19,9 @@ use waypost_core::ids::ChannelId;
 use waypost_core::rate_headers;
 use waypost_core::route::Claim;
 use waypost_core::snapshot::{Deployment, Snapshot};
+use waypost_store::Store;
 
+use crate::callers::Callers;
 use crate::clock::Clock;
 use crate::discovery::Discovery;
 use crate::events::{Event, Events};
@@ -48,6 +50,9 @@ pub struct App {
     pub states: States,
     /// Callers whose keys are in the database.
     pub directory: Arc<Directory>,
+    /// Keeps the directory as the database has it.
+    pub callers: Callers,
+    store: OnceLock<Store>,
     pub clock: Clock,
     /// How much is tried again, over all requests.
     pub traffic: Traffic,
@@ -122,6 +127,7 @@ impl Live {
 impl App {
     pub fn new(parts: Parts) -> Self {
         let telemetry = Telemetry::default();
+        let directory = Arc::<Directory>::default();
         telemetry.metrics.know(&parts.live.snapshot);
         Self {
             live: ArcSwap::from_pointee(parts.live),
@@ -131,7 +137,9 @@ impl App {
             telemetry: Arc::new(telemetry),
             seals: Arc::default(),
             states: parts.states,
-            directory: Arc::default(),
+            callers: Callers::new(Arc::clone(&directory)),
+            directory,
+            store: OnceLock::new(),
             clock: Clock::default(),
             traffic: Traffic::default(),
             queues: Arc::default(),
@@ -171,6 +179,16 @@ impl App {
     /// Tells of every configuration that is taken into use from now on.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// From now on this database is there. Only the first one counts.
+    pub fn attach(&self, store: Store) {
+        let _ = self.store.set(store);
+    }
+
+    /// The database, if there is one.
+    pub fn store(&self) -> Option<&Store> {
+        self.store.get()
     }
 
     /// What came of the last reload, or of the start.

@@ -5,11 +5,13 @@
 //! Tests: `tests/it/`, every one on both databases.
 
 pub mod audit;
+pub mod changes;
 pub mod digest;
 mod error;
 pub mod id;
 pub mod identities;
 pub mod invites;
+pub mod keys;
 mod migrate;
 mod migrations;
 pub mod page;
@@ -42,6 +44,9 @@ pub enum Place {
     /// A `postgres://` address; secret, because it may hold a password.
     Postgres { url: Secret, connections: u32 },
 }
+
+/// Writes that happen together or not at all.
+pub type Tx = Transaction<'static, Any>;
 
 /// The two databases that there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,8 @@
 #![expect(clippy::disallowed_methods, reason = "tests race tasks of their own")]
 
 mod audit;
+mod changes;
 mod harness;
+mod keys;
 mod migrate;
 mod people;

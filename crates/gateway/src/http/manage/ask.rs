@@ -9,12 +9,11 @@ use http::header::IF_MATCH;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use sqlx::{Any, Transaction};
 use waypost_core::GatewayError;
 use waypost_core::role::{Action, Actor};
 use waypost_store::audit::{self, Entry};
 use waypost_store::page::{Cursor, MAX_PAGE, Scope};
-use waypost_store::{Store, StoreError};
+use waypost_store::{Store, StoreError, Tx};
 
 use super::answer::Answer;
 use super::fault;
@@ -156,14 +155,14 @@ impl<'a> Ask<'a> {
     }
 
     /// Begins to write.
-    pub(crate) async fn begin(&self) -> Result<Transaction<'static, Any>, GatewayError> {
+    pub(crate) async fn begin(&self) -> Result<Tx, GatewayError> {
         self.store()?.begin().await.map_err(|error| self.fault(error))
     }
 
     /// Writes down what was done, to what and to whose, and ends the writing: both, or neither.
     pub(crate) async fn commit(
         &self,
-        mut tx: Transaction<'static, Any>,
+        mut tx: Tx,
         subject: &str,
         team: Option<&str>,
         detail: &Value,
