@@ -142,9 +142,9 @@ impl GatewayError {
         Self::new(Kind::NotFound, Origin::Caller, format!("There is nothing at `{}`.", shown(path)))
     }
 
-    /// The role of whoever asks does not reach so far.
-    pub fn forbidden(role: &str) -> Self {
-        Self::new(Kind::Forbidden, Origin::Caller, format!("As {} you may not do this.", shown(role)))
+    /// Whoever asks may not do this, whatever they send. `message` says why.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(Kind::Forbidden, Origin::Caller, message)
     }
 
     /// There is nothing of this id, or not for whoever asks: the answer is the same.

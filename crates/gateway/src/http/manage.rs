@@ -3,12 +3,18 @@
 
 pub(crate) mod answer;
 pub(crate) mod ask;
+mod audit;
 mod fault;
 mod gateway;
+mod invites;
 mod keys;
 mod openapi;
+mod plans;
 pub(crate) mod route;
+mod sessions;
 pub(crate) mod table;
+mod teams;
+mod users;
 mod who;
 
 use bytes::Bytes;
@@ -23,7 +29,6 @@ use waypost_wire::dialect::Face;
 use self::answer::Answer;
 use self::ask::Ask;
 use self::route::{Kind, Needs, Route};
-use super::admin::query::Query;
 use super::body::Body;
 use super::{Arrival, reply, unreadable};
 use crate::app::App;
@@ -105,7 +110,13 @@ fn check(route: &Route, actor: &Actor) -> Result<(), GatewayError> {
         Needs::May(action) => actor.may(action),
         Needs::User(action) => actor.may(action) && who::is_user(actor),
     };
-    if admitted { Ok(()) } else { Err(GatewayError::forbidden(actor.role.name())) }
+    if admitted { Ok(()) } else { Err(forbidden(actor)) }
+}
+
+/// The role does not reach so far.
+fn forbidden(actor: &Actor) -> GatewayError {
+    let whose = if actor.team.is_some() { " of a team" } else { "" };
+    GatewayError::forbidden(format!("As {}{whose} you may not do this.", actor.role))
 }
 
 fn nothing_there(at_path: &[(&Route, Vec<&str>)], head: &Parts) -> Refused {

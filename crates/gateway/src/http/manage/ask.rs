@@ -10,16 +10,17 @@ use http::request::Parts;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use waypost_core::GatewayError;
-use waypost_core::role::{Action, Actor};
+use waypost_core::role::Actor;
 use waypost_store::audit::{self, Entry};
 use waypost_store::page::{Cursor, MAX_PAGE, Scope};
+use waypost_store::teams::Team;
+use waypost_store::users::User;
 use waypost_store::{Store, StoreError, Tx};
 
 use super::answer::Answer;
 use super::fault;
 use super::route::{Needs, Route};
 use crate::app::App;
-use crate::callers::Callers;
 use crate::http::admin::query::Query;
 
 /// How many a list shows if nobody says.
@@ -73,11 +74,6 @@ impl<'a> Ask<'a> {
         self.app.store().ok_or_else(|| GatewayError::not_found(self.uri().path()))
     }
 
-    /// Who the keys of the database belong to, as requests see it.
-    pub(crate) fn callers(&self) -> &'a Callers {
-        &self.app.callers
-    }
-
     /// The body as this; fields that are not known are refused, by name.
     pub(crate) fn input<T: DeserializeOwned>(&self) -> Result<T, GatewayError> {
         read(if self.body.is_empty() { b"{}" } else { &self.body })
@@ -129,24 +125,21 @@ impl<'a> Ask<'a> {
         number.map_err(|_| GatewayError::invalid_request(format!("`{name}` is a whole number."), Some(name)))
     }
 
-    /// What the route does.
-    pub(crate) fn action(&self) -> Action {
-        match self.route.needs {
-            Needs::May(action) | Needs::User(action) => action,
-            Needs::Nobody => Action::ReadPrices,
-        }
-    }
-
     /// Whose things this call may see and touch.
     pub(crate) fn scope(&self) -> Result<Scope, GatewayError> {
         match self.route.needs {
             // Whatever else a user may see, these routes are for their own.
             Needs::User(_) => Ok(Scope::Own(self.actor.id.to_string())),
             Needs::May(action) => {
-                Scope::of(&self.actor, action).ok_or_else(|| GatewayError::forbidden(self.actor.role.name()))
+                Scope::of(&self.actor, action).ok_or_else(|| self.forbidden())
             }
-            Needs::Nobody => Err(GatewayError::forbidden("nobody")),
+            Needs::Nobody => Err(self.forbidden()),
         }
+    }
+
+    /// The role of whoever asks does not reach so far.
+    pub(crate) fn forbidden(&self) -> GatewayError {
+        super::forbidden(&self.actor)
     }
 
     /// What the database refused, as whoever asks is told it.
@@ -180,6 +173,24 @@ impl<'a> Ask<'a> {
         audit::append(&mut tx, entry).await.map_err(|error| self.fault(error))?;
         tx.commit().await.map_err(|error| self.fault(error.into()))
     }
+
+    /// From now on requests see keys as a change of this row leaves them; `noun` is `key`, `user`, `team` or `plan`.
+    pub(crate) async fn take_effect(&self, noun: &str, id: &str) -> Result<(), GatewayError> {
+        self.app.callers.refresh(self.app, self.store()?, noun, id).await.map_err(|error| self.fault(error))
+    }
+
+    /// A user was changed: from now on keys and sessions know.
+    pub(crate) async fn note_user(&self, user: &User) -> Result<(), GatewayError> {
+        self.take_effect("user", &user.id).await
+    }
+
+    /// A team was changed: from now on keys and sessions know.
+    pub(crate) async fn note_team(&self, team: &Team) -> Result<(), GatewayError> {
+        self.take_effect("team", &team.id).await
+    }
+
+    /// A session was ended.
+    pub(crate) fn note_session_end(&self, _id: &str) {}
 
     /// Random bits.
     pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], GatewayError> {
@@ -216,7 +227,7 @@ where
     D: serde::Deserializer<'de>,
     T: serde::Deserialize<'de>,
 {
-    Option::<T>::deserialize(deserializer).map(Some)
+    <Option<T> as serde::Deserialize>::deserialize(deserializer).map(Some)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! written is in effect before the answer is sent. Tests: `it/manage/keys.rs`.
 
 mod own;
-mod view;
+pub(super) mod view;
 
 use serde_json::json;
 use waypost_core::access::fingerprint;
@@ -108,7 +108,7 @@ async fn make(ask: &Ask<'_>, mut wanted: Wanted) -> Result<Answer, GatewayError>
     let key = keys::create(&mut tx, &new, ask.now()).await.map_err(|error| ask.fault(error))?;
     let view = KeyView::of(key.clone());
     ask.commit(tx, &key.id, key.owner.team.as_deref(), &json!({ "key": view })).await?;
-    take_effect(ask, &key.id).await?;
+    ask.take_effect("key", &key.id).await?;
     Answer::made(&KeyMade { key: secret.expose().to_owned(), view }, key.version)
 }
 
@@ -137,7 +137,7 @@ async fn alter(ask: &Ask<'_>, old: &Key, mut wanted: Wanted) -> Result<Answer, G
     let key = keys::change(&mut tx, &ask.scope()?, &wanted).await.map_err(|error| ask.fault(error))?;
     let (before, after) = (KeyView::of(old.clone()), KeyView::of(key.clone()));
     ask.commit(tx, &key.id, key.owner.team.as_deref(), &json!({ "before": before, "after": after })).await?;
-    take_effect(ask, &key.id).await?;
+    ask.take_effect("key", &key.id).await?;
     Answer::of_version(&after, key.version)
 }
 
@@ -151,7 +151,7 @@ async fn rotate(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let key = key.map_err(|error| ask.fault(error))?;
     let detail = json!({ "old_valid_until": valid_until, "hint": key.hint });
     ask.commit(tx, &key.id, key.owner.team.as_deref(), &detail).await?;
-    take_effect(&ask, &key.id).await?;
+    ask.take_effect("key", &key.id).await?;
     let version = key.version;
     Answer::of_version(&KeyMade { key: secret.expose().to_owned(), view: KeyView::of(key) }, version)
 }
@@ -162,7 +162,7 @@ async fn revoke(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let key = keys::revoke(&mut tx, &scope, (ask.id(), ask.expected_if_said()?), ask.now()).await;
     let key = key.map_err(|error| ask.fault(error))?;
     ask.commit(tx, &key.id, key.owner.team.as_deref(), &json!({ "name": key.name, "hint": key.hint })).await?;
-    take_effect(&ask, &key.id).await?;
+    ask.take_effect("key", &key.id).await?;
     let version = key.version;
     Answer::of_version(&KeyView::of(key), version)
 }
@@ -176,9 +176,4 @@ fn new_text(ask: &Ask<'_>) -> Result<(Secret, [u8; 32], String), GatewayError> {
     let secret = key_text::write(ask.random()?);
     let (hash, hint) = (fingerprint(secret.expose()), key_text::hint(secret.expose()));
     Ok((secret, hash, hint))
-}
-
-/// From now on requests see the key as it is.
-async fn take_effect(ask: &Ask<'_>, id: &str) -> Result<(), GatewayError> {
-    ask.callers().refresh(ask.app, ask.store()?, "key", id).await.map_err(|error| ask.fault(error))
 }

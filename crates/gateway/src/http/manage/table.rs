@@ -1,10 +1,21 @@
 //! Every route of the administration, in one place. What is not here is not there. Tests are below, and in `it/manage/`.
 
 use super::route::Route;
-use super::{gateway, keys, openapi};
+use super::{audit, gateway, invites, keys, openapi, plans, sessions, teams, users};
 
 /// The lines, noun by noun.
-static TABLE: &[&[Route]] = &[openapi::ROUTES, gateway::ROUTES, keys::ROUTES, keys::OWN];
+static TABLE: &[&[Route]] = &[
+    openapi::ROUTES,
+    gateway::ROUTES,
+    keys::ROUTES,
+    keys::OWN,
+    users::ROUTES,
+    invites::ROUTES,
+    teams::ROUTES,
+    plans::ROUTES,
+    sessions::ROUTES,
+    audit::ROUTES,
+];
 
 /// All routes.
 pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
