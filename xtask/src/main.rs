@@ -7,6 +7,7 @@ mod bench;
 mod command;
 mod fuzz;
 mod live;
+mod postgres;
 mod run;
 mod sdk;
 mod soak;

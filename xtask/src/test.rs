@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything a change has to pass, in the order that tells soonest.
 
 use crate::command::{cargo, output, run as run_it};
+use crate::postgres::{self, Postgres, VARIABLE};
 use crate::steps::Steps;
 use crate::{Outcome, fuzz, no_arguments, sdk, tools};
 
@@ -8,6 +9,7 @@ use crate::{Outcome, fuzz, no_arguments, sdk, tools};
 pub(crate) fn run(arguments: &[String]) -> Outcome {
     no_arguments(arguments)?;
     sdk::required()?;
+    postgres::required()?;
     let mut steps = Steps::start();
     steps.step("format", || run_it(&mut cargo(&["fmt", "--all", "--check"])));
     steps.step("lints", || run_it(&mut cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])));
@@ -28,8 +30,11 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
 
 /// With nextest when it is installed: it runs them in parallel and names slow ones. Plain cargo runs the same tests.
 fn tests() -> Outcome {
+    let postgres = Postgres::start()?;
     if output(&mut cargo(&["nextest", "--version"])).is_ok() {
-        return run_it(&mut cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]));
+        let mut nextest = cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]);
+        return run_it(nextest.env(VARIABLE, &postgres.url));
     }
-    run_it(&mut cargo(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"]))
+    let mut test = cargo(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"]);
+    run_it(test.env(VARIABLE, &postgres.url))
 }

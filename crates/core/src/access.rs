@@ -71,12 +71,22 @@ impl Caller {
         self.all_scopes().any(Scopes::limits_models)
     }
 
-    /// Refuses what the key may not be used for, before anything of a request's body is known: what is called, as what
-    /// follows `/v1` with its slash, and where from.
-    pub fn check(&self, operation: Operation, path: &str, from: Option<IpAddr>) -> Result<(), GatewayError> {
-        if !self.all_scopes().all(|scopes| scopes.admits_address(from)) {
-            return Err(GatewayError::address_not_allowed(from));
+    /// Refuses a key that is switched off or over. `now` is in milliseconds since 1970.
+    pub fn check_in_force(&self, now: i64) -> Result<(), GatewayError> {
+        if !self.enabled {
+            return Err(GatewayError::key_disabled());
         }
+        if self.all_scopes().any(|scopes| scopes.has_expired(now)) { Err(GatewayError::key_expired()) } else { Ok(()) }
+    }
+
+    /// Refuses a key that may not be used from there.
+    pub fn check_address(&self, from: Option<IpAddr>) -> Result<(), GatewayError> {
+        let admitted = self.all_scopes().all(|scopes| scopes.admits_address(from));
+        if admitted { Ok(()) } else { Err(GatewayError::address_not_allowed(from)) }
+    }
+
+    /// Refuses what the key may not call, before anything of a request's body is known. `path` is what follows `/v1/`.
+    pub fn check_endpoint(&self, operation: Operation, path: &str) -> Result<(), GatewayError> {
         match self.all_scopes().find(|scopes| !scopes.admits_endpoint(operation, path)) {
             Some(scopes) => {
                 let words: Vec<_> = scopes.endpoints.iter().flat_map(Endpoints::words).collect();
@@ -96,8 +106,17 @@ pub fn fingerprint(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
-/// Finds the caller of a token, among the keys of the file first. What is looked up and compared is the SHA-256, so the time it
-/// takes says nothing about the key; every refusal but that of a disabled or expired key is the same. `now` is in milliseconds
+/// Finds the caller of a token, among the keys of the file first; `None` if nobody has it. What is looked up and compared is the
+/// SHA-256, so the time it takes says nothing about the key.
+pub fn find(snapshot: &Snapshot, directory: &Directory, token: Option<&str>) -> Option<Arc<Caller>> {
+    let known = token.map(fingerprint).and_then(|print| {
+        let of_file = snapshot.keys.get(&print).map(Arc::clone);
+        of_file.or_else(|| directory.find(&print))
+    });
+    known.or_else(|| snapshot.anybody.clone())
+}
+
+/// The same, if the key is in force; every refusal but that of a disabled or expired key is the same. `now` is in milliseconds
 /// since 1970.
 pub fn identify(
     snapshot: &Snapshot,
@@ -105,17 +124,8 @@ pub fn identify(
     token: Option<&str>,
     now: i64,
 ) -> Result<Arc<Caller>, GatewayError> {
-    let known = token.map(fingerprint).and_then(|print| {
-        let of_file = snapshot.keys.get(&print).map(Arc::clone);
-        of_file.or_else(|| directory.find(&print))
-    });
-    let caller = known.or_else(|| snapshot.anybody.clone()).ok_or_else(GatewayError::unauthenticated)?;
-    if !caller.enabled {
-        return Err(GatewayError::key_disabled());
-    }
-    if caller.all_scopes().any(|scopes| scopes.has_expired(now)) {
-        return Err(GatewayError::key_expired());
-    }
+    let caller = find(snapshot, directory, token).ok_or_else(GatewayError::unauthenticated)?;
+    caller.check_in_force(now)?;
     Ok(caller)
 }
 
@@ -196,7 +206,7 @@ mod tests {
     #[test]
     fn scopes_are_named_in_the_refusal() {
         let scopes = Scopes { endpoints: Endpoints::read(&["embeddings", "/v1/files*"]).ok(), ..Scopes::default() };
-        let error = Caller { scopes, ..caller() }.check(Operation::Chat, "/chat/completions", None).unwrap_err();
+        let error = Caller { scopes, ..caller() }.check_endpoint(Operation::Chat, "chat/completions").unwrap_err();
         assert_eq!(error.status(), 403);
         assert!(error.message().contains("`embeddings`") && error.message().contains("`/v1/files*`"), "{error}");
     }

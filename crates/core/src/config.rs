@@ -7,6 +7,7 @@ mod capabilities;
 mod channels;
 mod convert;
 mod cors;
+mod database;
 mod defaults;
 mod diff;
 mod discovery;
@@ -15,11 +16,13 @@ mod environment;
 mod error;
 mod expand;
 mod health;
+mod identity;
 mod json;
 mod keys;
 mod limits;
 mod mappings;
 mod node;
+mod prices;
 mod probe;
 mod read;
 mod retry;
@@ -41,6 +44,7 @@ pub use capabilities::{Capability, CapabilityPolicy, Missing, OverLimit, Unstrea
 pub use channels::{Channel, ChatDialect, Credential, Model, ModelEntry, Timeouts};
 pub use convert::{Note, NoteKind};
 pub use cors::Cors;
+pub use database::Database;
 pub use defaults::Defaults;
 pub use diff::{Change, difference};
 pub use discovery::Discover;
@@ -48,9 +52,13 @@ pub use effective::{Effective, explain};
 pub use error::{ConfigError, Mark};
 pub use expand::Lookup;
 pub use health::{Breaker, BreakerChoice, Cooldowns, Preset};
+pub use identity::{Identity, Oidc, Registration};
 pub use keys::{Key, KeyLimits};
 pub use limits::Limits;
 pub use mappings::ModelMappings;
+pub use prices::{
+    Ceiling, Currency, Day, PerMillion, PerUnit, PriceEntry, PriceTier, Pricing, ServiceTiers, UnknownPrice,
+};
 pub use probe::{Probe, ProbeKind};
 pub use retry::{Backoff, BackoffStrategy, Retry, RetryBudget};
 pub use routing::{Hedge, KeyStrategy, ModelRouting, Queue, Routing, Strategy};
@@ -70,8 +78,11 @@ use sources::Origin;
 #[schemars(title = "Waypost configuration")]
 pub struct Config {
     pub server: Server,
+    pub database: Database,
     /// Who may look at the running gateway and steer it.
     pub admin: Admin,
+    /// Who may become a user, and how users prove who they are.
+    pub identity: Identity,
     /// The keys that callers present.
     pub keys: Vec<Key>,
     /// The accounts at providers.
@@ -86,12 +97,19 @@ pub struct Config {
     pub cooldowns: Cooldowns,
     /// What becomes of requests that ask for more than a model can do.
     pub capabilities: CapabilityPolicy,
+    /// What models cost.
+    pub prices: Vec<PriceEntry>,
+    /// What becomes of requests whose price nobody knows.
+    pub pricing: Pricing,
     pub defaults: Defaults,
     pub telemetry: Telemetry,
     pub logging: Logging,
     pub security: Security,
     /// Serve callers without a key. Only possible while the gateway listens on a loopback address.
     pub open_mode: bool,
+    /// Prices that were set while the gateway ran: after those of files, before those that are built in.
+    #[serde(skip)]
+    pub api_prices: Vec<PriceEntry>,
     #[serde(skip)]
     origin: Origin,
 }

@@ -91,6 +91,23 @@ impl GatewayError {
         Self::new(Kind::Unauthenticated, Origin::Caller, message)
     }
 
+    /// No session, an ended one, or a token that is not of this gateway: the answer is the same for all of them.
+    pub fn not_signed_in() -> Self {
+        let message = "This needs a session of this gateway. Sign in at `POST /auth/login`, and send its token as `Authorization: Bearer <token>`.";
+        Self::new(Kind::Unauthenticated, Origin::Caller, message).coded("invalid_session")
+    }
+
+    /// Nobody signs in with this address, or not with this password: the answer is the same.
+    pub fn wrong_login() -> Self {
+        let message = "The e-mail address or the password is wrong.";
+        Self::new(Kind::Unauthenticated, Origin::Caller, message).coded("invalid_credentials")
+    }
+
+    /// Somebody is known, and may not do this. `message` says what they may do instead.
+    pub fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(Kind::NotAllowed, Origin::Caller, message)
+    }
+
     /// The right key, but switched off.
     pub fn key_disabled() -> Self {
         Self::new(Kind::KeyDisabled, Origin::Caller, "This API key is disabled.")
@@ -107,11 +124,11 @@ impl GatewayError {
         Self::new(Kind::NotAllowed, Origin::Caller, format!("This API key may not be used from {from}."))
     }
 
-    /// The key may not call the path, which follows `/v1`. `scope` is what it may.
+    /// The key may not call the path, which follows `/v1/`. `scope` is what it may.
     pub fn endpoint_not_allowed(path: &str, scope: &[&str]) -> Self {
         let scope: Vec<_> = scope.iter().map(|word| format!("`{word}`")).collect();
         let only = if scope.is_empty() { "nothing".to_owned() } else { scope.join(", ") };
-        let message = format!("This API key is limited to {only}; it may not call `/v1{}`.", shown(path));
+        let message = format!("This API key is limited to {only}; it may not call `/v1/{}`.", shown(path));
         Self::new(Kind::NotAllowed, Origin::Caller, message)
     }
 
@@ -127,6 +144,12 @@ impl GatewayError {
         Self::new(Kind::NotAllowed, Origin::Caller, message)
     }
 
+    /// Nobody knows what the model costs, and the caller may not be served for nothing.
+    pub fn unpriced() -> Self {
+        let message = "The model has no known price here, so it cannot be used by a key that pays. Its owner can set one in `prices`.";
+        Self::new(Kind::NotAllowed, Origin::Gateway, message).blaming(Some("model"))
+    }
+
     /// No route serves the model. `nearest` are names the caller may have meant, best first.
     pub fn model_not_found(model: &str, nearest: &[&str]) -> Self {
         let mut message = format!("The model `{}` does not exist here.", shown(model));
@@ -140,11 +163,6 @@ impl GatewayError {
     /// No such path.
     pub fn not_found(path: &str) -> Self {
         Self::new(Kind::NotFound, Origin::Caller, format!("There is nothing at `{}`.", shown(path)))
-    }
-
-    /// Whoever asks may not do this, whatever they send. `message` says why.
-    pub fn forbidden(message: impl Into<String>) -> Self {
-        Self::new(Kind::Forbidden, Origin::Caller, message)
     }
 
     /// There is nothing of this id, or not for whoever asks: the answer is the same.
@@ -214,6 +232,22 @@ impl GatewayError {
         }
         let mut error = Self::rate_limited(message, denied.wait(now));
         error.0.should_retry = (*free == Free::Never).then_some(false);
+        error
+    }
+
+    /// So many wrong keys came from the caller's address that it is told to wait.
+    pub fn too_many_wrong_keys() -> Self {
+        let message = "Incorrect API key provided, too often. Correct the key before you try again.";
+        let mut error = Self::rate_limited(message, Duration::from_secs(60));
+        error.0.should_retry = Some(false);
+        error
+    }
+
+    /// Suspicious requests came from the caller's address.
+    pub fn blocked(wait: Duration) -> Self {
+        let message = "Too many suspicious requests came from this address; it is refused for a while.";
+        let mut error = Self::rate_limited(message, wait);
+        error.0.should_retry = Some(false);
         error
     }
 
@@ -302,6 +336,11 @@ impl GatewayError {
 
     fn blaming(mut self, param: Option<&str>) -> Self {
         self.0.param = param.map(|param| shortened(param, 200).to_owned());
+        self
+    }
+
+    fn coded(mut self, code: &str) -> Self {
+        self.0.code = Some(code.to_owned());
         self
     }
 

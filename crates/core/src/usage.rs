@@ -3,6 +3,7 @@
 
 mod trace;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use waypost_wire::chat::Usage;
@@ -64,6 +65,8 @@ pub struct UsageRecord {
     pub request_id: Arc<str>,
     /// The virtual key's name.
     pub key: Arc<str>,
+    /// Where the caller is; absent if a proxy did not say.
+    pub client: Option<IpAddr>,
     /// The model the caller asked for; absent where the endpoint has none.
     pub model: Option<Arc<str>>,
     pub operation: &'static str,
@@ -171,6 +174,7 @@ pub fn clamp(usage: &mut Usage) -> bool {
     let (input, output) = (usage.input.unwrap_or(MOST_TOKENS), usage.output.unwrap_or(MOST_TOKENS));
     bound(&mut usage.cache_read, input);
     bound(&mut usage.cache_write, input);
+    bound(&mut usage.cache_write_1h, usage.cache_write.unwrap_or(input));
     bound(&mut usage.audio_input, input);
     bound(&mut usage.reasoning, output);
     bound(&mut usage.audio_output, output);

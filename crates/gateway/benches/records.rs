@@ -58,6 +58,7 @@ fn record(number: usize) -> UsageRecord {
     UsageRecord {
         request_id: "req_0123456789abcdef0123456789abcdef".into(),
         key: format!("key-{}", number % 40).into(),
+        client: Some([127, 0, 0, 1].into()),
         model: Some(format!("model-{}", number % 30).into()),
         operation: "chat",
         deployment: Some(Arc::clone(&attempt.deployment)),

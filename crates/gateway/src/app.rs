@@ -2,15 +2,14 @@
 //! Holds no policy: config and core decide. The living state is beside the snapshot, never inside it.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue};
 use tokio::sync::watch;
-use waypost_core::access::{self, Caller};
 use waypost_core::dice::Dice;
 use waypost_core::directory::Directory;
 use waypost_core::error::{GatewayError, Kind, Origin as ErrorOrigin};
@@ -22,17 +21,20 @@ use waypost_core::snapshot::{Deployment, Snapshot};
 use waypost_store::Store;
 
 use crate::callers::Callers;
+use crate::client;
 use crate::clock::Clock;
 use crate::discovery::Discovery;
 use crate::events::{Event, Events};
 use crate::http::api::health::ToldLately;
 use crate::http::cors::{self, Verdict};
+use crate::limits::Limits as CallerLimits;
 use crate::pipeline::meter::Chain;
 use crate::pipeline::queue::Queues;
 use crate::probe::Probes;
 use crate::records::Records;
 use crate::reload::{Orders, Report};
 use crate::seals::Seals;
+use crate::security::{Incident, Security, Sign, Who};
 use crate::serve::{Glance, Limits};
 use crate::simulator::Simulator;
 use crate::telemetry::Telemetry;
@@ -52,8 +54,13 @@ pub struct App {
     pub directory: Arc<Directory>,
     /// Keeps the directory as the database has it.
     pub callers: Callers,
-    store: OnceLock<Store>,
+    /// Where what callers take of their limits is counted.
+    pub caller_limits: CallerLimits,
+    /// Who behaves suspiciously.
+    pub security: Security,
     pub clock: Clock,
+    /// Where people, keys, usage and money are kept; absent in commands and tests that keep nothing.
+    pub store: Option<Store>,
     /// How much is tried again, over all requests.
     pub traffic: Traffic,
     pub queues: Arc<Queues>,
@@ -90,6 +97,7 @@ pub struct Parts {
     pub transport: Box<dyn Transport>,
     pub records: Records,
     pub limits: Limits,
+    pub store: Option<Store>,
     /// 64 random bits, different for every process.
     pub entropy: u64,
 }
@@ -139,8 +147,10 @@ impl App {
             states: parts.states,
             callers: Callers::new(Arc::clone(&directory)),
             directory,
-            store: OnceLock::new(),
+            caller_limits: CallerLimits::default(),
+            security: Security::default(),
             clock: Clock::default(),
+            store: parts.store,
             traffic: Traffic::default(),
             queues: Arc::default(),
             health: ToldLately::default(),
@@ -181,16 +191,6 @@ impl App {
         self.changes.subscribe()
     }
 
-    /// From now on this database is there. Only the first one counts.
-    pub fn attach(&self, store: Store) {
-        let _ = self.store.set(store);
-    }
-
-    /// The database, if there is one.
-    pub fn store(&self) -> Option<&Store> {
-        self.store.get()
-    }
-
     /// What came of the last reload, or of the start.
     pub fn last_reload(&self) -> Arc<Report> {
         self.last_reload.load_full()
@@ -206,9 +206,35 @@ impl App {
         self.last_reload.store(Arc::new(report));
     }
 
-    /// Whose key a request carries.
-    pub fn identify(&self, live: &Live, token: Option<&str>) -> Result<Arc<Caller>, GatewayError> {
-        access::identify(&live.snapshot, &self.directory, token, unix_millis())
+    /// Where the caller behind a request is.
+    pub fn client_address(&self, headers: &HeaderMap, peer: SocketAddr) -> Option<IpAddr> {
+        client::address(headers, peer, &self.live.load().snapshot.trusted_proxies)
+    }
+
+    /// How much longer an address is refused, if it is and may be.
+    pub fn blocked(&self, client: Option<IpAddr>) -> Option<Duration> {
+        let left = self.security.blocked(client, self.clock.now())?;
+        self.live.load().snapshot.block.is_some().then_some(left)
+    }
+
+    /// Notes something suspicious, and tells of it if it is worth that. Says whether its sender is to wait.
+    pub fn suspect(&self, live: &Live, sign: Sign, client: Option<IpAddr>, key: Option<&str>) -> bool {
+        let shared = client.is_some_and(|client| client::is_trusted(client, &live.snapshot.trusted_proxies));
+        let who = Who { address: client, shared, key };
+        let noted = self.security.note(sign, who, live.snapshot.block, self.clock.now(), self.unix_millis());
+        if let Some(incident) = noted.incident {
+            let Incident { kind, address, count, blocked_for, .. } = &*incident;
+            let client = address.map(|address| address.to_string());
+            tracing::warn!(kind, client, key, count, blocked_for, "suspicious requests");
+            self.events.tell(|| Event::Security { kind, client, key, count: *count, blocked_for: *blocked_for });
+        }
+        noted.throttled
+    }
+
+    /// The error for a key that nobody has.
+    pub fn suspect_key(&self, live: &Live, client: Option<IpAddr>, error: GatewayError) -> GatewayError {
+        let wait = self.suspect(live, Sign::BadKey, client, None);
+        if wait { GatewayError::too_many_wrong_keys() } else { error }
     }
 
     /// What the browser behind a request to the data plane is told.
@@ -235,6 +261,11 @@ impl App {
         }
         let mut dice = self.dice();
         format!("req_{:016x}{:016x}", dice.throw(), dice.throw()).into()
+    }
+
+    /// Milliseconds since 1970.
+    pub fn unix_millis(&self) -> i64 {
+        unix_millis()
     }
 
     /// Seconds since 1970.

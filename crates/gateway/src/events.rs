@@ -77,6 +77,8 @@ pub enum Event<'e> {
     },
     /// A deployment was isolated, or is back.
     Breaker { deployment: &'e str, channel: &'e str, model: &'e str, from: &'static str, to: &'static str },
+    /// Requests were suspicious.
+    Security { kind: &'static str, client: Option<String>, key: Option<&'e str>, count: u32, blocked_for: Option<u64> },
     /// A configuration was taken into use, or refused.
     Reload { trigger: &'static str, ok: bool, errors: &'e [String], generation: u64 },
 }
@@ -98,11 +100,15 @@ impl Event<'_> {
             Self::AttemptEnd { .. } => "attempt_end",
             Self::RequestEnd { .. } => "request_end",
             Self::Breaker { .. } => "breaker",
+            Self::Security { .. } => "security",
             Self::Reload { .. } => "reload",
         }
     }
 
     fn key(&self) -> Option<&str> {
+        if let Self::Security { key, .. } = self {
+            return *key;
+        }
         self.about().map(|about| about.key)
     }
 
@@ -120,7 +126,7 @@ impl Event<'_> {
             | Self::AttemptStart { about, .. }
             | Self::AttemptEnd { about, .. }
             | Self::RequestEnd { about, .. } => Some(about),
-            Self::Breaker { .. } | Self::Reload { .. } => None,
+            Self::Breaker { .. } | Self::Security { .. } | Self::Reload { .. } => None,
         }
     }
 }

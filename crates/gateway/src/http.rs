@@ -7,11 +7,13 @@ pub mod body;
 pub mod cors;
 pub mod manage;
 pub mod multipart;
+pub mod rates;
 pub mod reply;
 pub mod required;
 pub mod router;
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use self::router::{Endpoint, Route, is_data_plane, route};
 use crate::app::App;
 use crate::pipeline;
 use crate::pipeline::call::Inbound;
+use crate::security::Sign;
 use crate::serve::{BodyError, Peer, Refusal, check_encoding, check_head};
 
 /// When a caller may try again whose request was one too many.
@@ -43,6 +46,8 @@ pub struct Arrival {
     pub request: Request<Incoming>,
     pub face: Face,
     pub request_id: Arc<str>,
+    /// Where its caller is; `None` if a trusted proxy did not say.
+    pub client: Option<IpAddr>,
 }
 
 /// Answers one request; whatever happens inside, there is an answer.
@@ -53,18 +58,22 @@ pub async fn answer(app: Arc<App>, request: Request<Incoming>, peer: Peer) -> Re
     let Route { endpoint, face } =
         route(request.method(), uri.path(), request.headers().contains_key("anthropic-version"));
     let head = check_head(&request, app.limits());
+    let client = app.client_address(request.headers(), peer.addr);
+    let blocked = app.blocked(client).filter(|_| !matches!(endpoint, Endpoint::Health { .. }));
     let browser =
         if is_data_plane(&endpoint, uri.path()) { app.judge_origin(request.headers()) } else { Verdict::Silent };
     let mut response = match (head, browser.preflight(request.method(), request.headers())) {
         (Err(refusal), _) => {
-            let mut response = drawn(&app, &refused(refusal), face, &request_id);
+            app.suspect(&app.live(), Sign::BadHead, client, None);
+            let mut response = refuse(&app, &refused(refusal), face, &request_id);
             // Where a head is in doubt, so is where the next one begins.
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             response
         }
+        (Ok(()), _) if let Some(wait) = blocked => refuse(&app, &GatewayError::blocked(wait), face, &request_id),
         (Ok(()), Some(preflight)) => preflight,
         (Ok(()), None) => {
-            let arrival = Arrival { request, face, request_id: Arc::clone(&request_id) };
+            let arrival = Arrival { request, face, request_id: Arc::clone(&request_id), client };
             worked(&app, endpoint, arrival, peer).await
         }
     };
@@ -75,7 +84,7 @@ pub async fn answer(app: Arc<App>, request: Request<Incoming>, peer: Peer) -> Re
 
 /// The endpoint's answer, or the error that it ended in, be it a panic.
 async fn worked(app: &App, endpoint: Endpoint<'_>, arrival: Arrival, peer: Peer) -> Response<Body> {
-    let (face, request_id) = (arrival.face, Arc::clone(&arrival.request_id));
+    let (face, request_id, client) = (arrival.face, Arc::clone(&arrival.request_id), arrival.client);
     let working = pin!(dispatch(app, endpoint, arrival, peer));
     let result = match Caught(working).await {
         Ok(result) => result,
@@ -84,10 +93,18 @@ async fn worked(app: &App, endpoint: Endpoint<'_>, arrival: Arrival, peer: Peer)
             Err(GatewayError::internal(panic))
         }
     };
-    result.unwrap_or_else(|error| drawn(app, &error, face, &request_id))
+    result.unwrap_or_else(|error| drawn(app, &error, face, &request_id, client))
 }
 
-fn drawn(app: &App, error: &GatewayError, face: Face, request_id: &str) -> Response<Body> {
+/// The answer to a request that was not admitted.
+pub fn drawn(app: &App, error: &GatewayError, face: Face, request_id: &str, client: Option<IpAddr>) -> Response<Body> {
+    if let Some(sign) = Sign::of(error.kind()) {
+        app.suspect(&app.live(), sign, client, None);
+    }
+    refuse(app, error, face, request_id)
+}
+
+fn refuse(app: &App, error: &GatewayError, face: Face, request_id: &str) -> Response<Body> {
     app.telemetry.count_refusal(error.kind());
     app.log_refusal(request_id, error);
     reply::error(error, face, request_id)

@@ -2,6 +2,7 @@
 //!
 //! One request takes one snapshot and keeps it to its end; once admitted it files exactly one record.
 
+pub mod admit;
 pub mod attempt;
 pub mod call;
 pub mod deliver;
@@ -14,8 +15,10 @@ use http::{HeaderName, Response};
 use waypost_core::access::Caller;
 use waypost_core::dice::Dice;
 use waypost_core::error::{GatewayError, Kind};
+use waypost_core::limit::Admission;
 use waypost_core::route::{self, Plan};
 
+use self::admit::{Knock, Told};
 use self::call::{Call, Inbound};
 use self::meter::Meter;
 use crate::app::{App, Live};
@@ -27,26 +30,49 @@ use crate::telemetry::trace_header;
 /// Answers one request that needs an upstream.
 pub async fn run(app: &App, inbound: Inbound) -> Result<Response<Body>, GatewayError> {
     let live = app.live();
-    let caller = app.identify(&live, inbound.token())?;
-    let call = Call::read(app, inbound).await?;
-    let mut dice = app.dice();
-    let plan = route::plan(&live.snapshot, &caller, &call.query(), app.clock.now(), &mut dice)?;
-    follow(app, &live, &caller, plan, call, dice).await
+    let caller = admit::enter(app, &live, &Knock::of(&inbound))?;
+    let told = Told::of(app, &caller, &inbound);
+    told.on(walk(app, &live, &caller, inbound).await)
 }
 
 /// Answers a request for a token count: from an upstream that can count, else from the tokenizer.
 pub async fn count(app: &App, inbound: Inbound) -> Result<Response<Body>, GatewayError> {
     let live = app.live();
-    let caller = app.identify(&live, inbound.token())?;
+    let caller = admit::enter(app, &live, &Knock::of(&inbound))?;
+    let told = Told::of(app, &caller, &inbound);
+    told.on(walk_to_count(app, &live, &caller, inbound).await)
+}
+
+async fn walk(app: &App, live: &Live, caller: &Caller, inbound: Inbound) -> Result<Response<Body>, GatewayError> {
     let call = Call::read(app, inbound).await?;
     let mut dice = app.dice();
-    match route::plan(&live.snapshot, &caller, &call.query(), app.clock.now(), &mut dice) {
-        Ok(plan) => follow(app, &live, &caller, plan, call, dice).await,
-        Err(error) if error.kind() == Kind::NoDeployment => {
+    let plan = route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut dice)?;
+    let admission = admit::within_limits(app, caller, &call).await?;
+    follow(app, live, caller, plan, call, admission, dice).await
+}
+
+async fn walk_to_count(
+    app: &App,
+    live: &Live,
+    caller: &Caller,
+    inbound: Inbound,
+) -> Result<Response<Body>, GatewayError> {
+    let call = Call::read(app, inbound).await?;
+    let mut dice = app.dice();
+    let plan = match route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut dice) {
+        Ok(plan) => Some(plan),
+        Err(error) if error.kind() == Kind::NoDeployment => None,
+        Err(error) => return Err(error),
+    };
+    let mut admission = admit::within_limits(app, caller, &call).await?;
+    match plan {
+        Some(plan) => follow(app, live, caller, plan, call, admission, dice).await,
+        None => {
             let body = call.body().cloned().unwrap_or_default();
-            count_tokens::count_here(call.face, &body, &call.peek).await
+            let counted = count_tokens::count_here(call.face, &body, &call.peek).await;
+            admission.used(0);
+            counted
         }
-        Err(error) => Err(error),
     }
 }
 
@@ -56,9 +82,10 @@ async fn follow(
     caller: &Caller,
     mut plan: Plan<'_>,
     call: Call,
+    admission: Admission,
     dice: Dice,
 ) -> Result<Response<Body>, GatewayError> {
-    let mut meter = Meter::start(call.opened(caller), app);
+    let mut meter = Meter::start(call.opened(caller), admission, app);
     meter.planned(&plan);
     let answer = attempt::first_success(app, live, &mut plan, &call, &mut meter, dice).await;
     let trace = wants_trace(live, &call).then(|| meter.way()).and_then(|(stages, trail)| trace_header(stages, trail));

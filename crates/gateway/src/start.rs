@@ -3,6 +3,7 @@
 
 mod arguments;
 mod boot;
+mod database;
 mod end;
 mod outlets;
 mod secure;
@@ -10,7 +11,7 @@ mod secure;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -89,6 +90,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     }
     let warnings = snapshot.warnings.iter().map(ToString::to_string).collect();
     let settings = found.loaded.config.server.clone();
+    let store = database::open(&found.loaded.config.database, epoch_millis()).await?;
     let live = Live::new(snapshot).map_err(|_| StartError::one("a channel's base_url is not an http or https URL"))?;
 
     let jobs = Jobs::new();
@@ -106,6 +108,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         transport: Box::new(HttpTransport::new(PoolSettings::default(), jobs.clone())),
         records,
         limits: limits.clone(),
+        store: Some(store.clone()),
         entropy: u64::from_le_bytes(random()?),
     }));
     let outlets = Outlets {
@@ -155,10 +158,17 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     // The last sender of records goes with the app; then the records job and what hangs on it end by themselves.
     drop((app, edge));
     jobs.drain(Instant::now() + Duration::from_secs(2)).await;
+    store.close().await;
     Ok(())
 }
 
 // === the world outside ===
+
+/// Milliseconds since 1970.
+fn epoch_millis() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
 
 async fn listen(host: &str, port: u16) -> Result<TcpListener, StartError> {
     let addresses: Vec<SocketAddr> = (host, port)

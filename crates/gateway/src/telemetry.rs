@@ -22,7 +22,7 @@ use waypost_core::error::{KINDS, Kind};
 
 pub use metrics::Metrics;
 pub use trace_header::trace_header;
-pub use wall::Wall;
+pub use wall::{Wall, rfc_3339};
 
 /// Everything that is counted or told, for the life of the process.
 pub struct Telemetry {

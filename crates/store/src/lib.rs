@@ -12,6 +12,7 @@ pub mod id;
 pub mod identities;
 pub mod invites;
 pub mod keys;
+pub mod journal;
 mod migrate;
 mod migrations;
 pub mod page;
@@ -25,7 +26,8 @@ use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{Any, AnyPool, ConnectOptions as _, Executor as _, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _, Transaction};
+use tokio::time::timeout;
 use waypost_core::secret::Secret;
 
 pub use error::StoreError;
@@ -154,6 +156,13 @@ const SQLITE_READER: [&str; 4] = [
 
 async fn pool(url: &str, connections: u32, settings: &'static [&'static str]) -> Result<AnyPool, StoreError> {
     let options = AnyConnectOptions::from_str(url)?.disable_statement_logging();
+    // A pool tries again and again and then only says that it took too long.
+    let mut first =
+        timeout(PATIENCE * 2, AnyConnection::connect_with(&options)).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    for setting in settings {
+        first.execute(*setting).await?;
+    }
+    first.close().await?;
     let pool = AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(PATIENCE)

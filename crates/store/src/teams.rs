@@ -115,6 +115,11 @@ pub async fn all(store: &Store) -> Result<Vec<Team>, StoreError> {
     Listing::of(SELECT).rows(store, read).await
 }
 
+/// Whatever changed at or after this time.
+pub async fn changed_since(store: &Store, since: i64) -> Result<Vec<Team>, StoreError> {
+    Listing::of(SELECT).only("changed_at >= $", since).rows(store, read).await
+}
+
 fn listing(scope: &Scope) -> Listing {
     // A user owns no team: their own scope holds none.
     Listing::of(SELECT).within(scope, "id = $", "id = $")

@@ -33,7 +33,7 @@ impl Scopes {
         self.models.is_some() || self.groups.is_some()
     }
 
-    /// May it call this? `path` is what follows `/v1`, with its slash.
+    /// May it call this? `path` is what follows `/v1/`. Listing models shows only what it may use, and is always allowed.
     pub fn admits_endpoint(&self, operation: Operation, path: &str) -> bool {
         self.endpoints.as_ref().is_none_or(|endpoints| endpoints.admit(operation, path))
     }
@@ -56,7 +56,7 @@ impl Scopes {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Endpoints {
     operations: Vec<Operation>,
-    /// Of what follows `/v1`, with its slash.
+    /// Of what follows `/v1/`.
     paths: Vec<Pattern>,
     words: Vec<Box<str>>,
 }
@@ -84,9 +84,8 @@ impl Endpoints {
             match Self::OPERATIONS.iter().find(|(name, _)| *name == word) {
                 Some((_, operation)) => endpoints.operations.push(*operation),
                 None if word.starts_with('/') => {
-                    endpoints.paths.push(Pattern::new(
-                        word.strip_prefix("/v1").filter(|rest| rest.starts_with('/')).unwrap_or(word),
-                    ));
+                    let below = word.strip_prefix("/v1/").unwrap_or(word);
+                    endpoints.paths.push(Pattern::new(below.trim_start_matches('/')));
                 }
                 None => return Err(BadEndpoint(word.to_owned())),
             }
@@ -103,7 +102,11 @@ impl Endpoints {
     /// What an unknown path does is told by where it lies, so that no spelling of a path leads around a scope: all that lies
     /// below `/images` is `images`, and so on.
     fn admit(&self, operation: Operation, path: &str) -> bool {
-        self.operations.contains(&scoped(operation, path)) || self.paths.iter().any(|pattern| pattern.matches(path))
+        let path = path.trim_start_matches('/');
+        let operation = scoped(operation, path);
+        operation == Operation::Models
+            || self.operations.contains(&operation)
+            || self.paths.iter().any(|pattern| pattern.matches(path))
     }
 }
 
@@ -111,7 +114,7 @@ fn scoped(operation: Operation, path: &str) -> Operation {
     match operation {
         Operation::CountTokens => Operation::Chat,
         Operation::Passthrough => {
-            let first = path.trim_start_matches('/').split(['/', ':', ';']).next().unwrap_or_default();
+            let first = path.split(['/', ':', ';']).next().unwrap_or_default();
             let of_word = |word: &str| first.eq_ignore_ascii_case(word);
             match () {
                 () if of_word("chat") || of_word("responses") || of_word("messages") => Operation::Chat,

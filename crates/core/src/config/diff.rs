@@ -88,6 +88,13 @@ impl Names {
         for (position, key) in config.keys.iter().enumerate() {
             names.push((format!("keys[{position}]"), format!("keys[{}]", key.name)));
         }
+        for (position, entry) in config.prices.iter().enumerate() {
+            let scope = entry.channel.as_deref().or(entry.provider.as_deref());
+            let model = entry.model.as_deref().unwrap_or_default();
+            let name = scope.map_or_else(|| model.to_owned(), |scope| format!("{scope}/{model}"));
+            let from = entry.effective_from.map_or_else(String::new, |day| format!("@{day}"));
+            names.push((format!("prices[{position}]"), format!("prices[{name}{from}]")));
+        }
         // Longer paths before those that they begin with.
         names.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
         Self(names)
@@ -104,6 +111,13 @@ fn secrets(before: &Config, after: &Config) -> Vec<String> {
     let mut paths = Vec::new();
     if before.admin.token != after.admin.token {
         paths.push("admin.token".to_owned());
+    }
+    if before.identity.jwt_secret != after.identity.jwt_secret {
+        paths.push("identity.jwt_secret".to_owned());
+    }
+    let client = |config: &Config| config.identity.oidc.as_ref().map(|oidc| oidc.client_secret.clone());
+    if client(before) != client(after) {
+        paths.push("identity.oidc.client_secret".to_owned());
     }
     for key in &after.keys {
         if before.keys.iter().any(|old| old.name == key.name && old.key != key.key) {

@@ -18,9 +18,11 @@ const OF_ACCOUNTS: [&str; 8] =
     ["API_KEY", "BASE_URL", "PRIORITY", "MAX_RPS", "TIMEOUT", "WEIGHT", "ENABLED", "HEALTH_CHECK"];
 
 /// What can be said of everything.
-const OF_ALL: [&str; 19] = [
+const OF_ALL: [&str; 22] = [
     "HOST",
     "PORT",
+    "DB_PATH",
+    "DATABASE_URL",
     "LOG_LEVEL",
     "LOG_FORMAT",
     "CORS_ORIGINS",
@@ -33,6 +35,7 @@ const OF_ALL: [&str; 19] = [
     "ANTHROPIC_MODEL",
     CALLER_KEY,
     ADMIN_TOKEN,
+    JWT_SECRET,
     "WAYPOST_CONFIG",
     "WAYPOST_MODE",
     "WAYPOST_STATE_DIR",
@@ -45,6 +48,9 @@ const CALLER_KEY: &str = "WAYPOST_API_KEY";
 
 /// The variable that holds the administrator's token.
 const ADMIN_TOKEN: &str = "WAYPOST_ADMIN_TOKEN";
+
+/// The variable that holds what sessions are signed with.
+const JWT_SECRET: &str = "JWT_SECRET";
 
 /// What an account with a number gets unless its variables say otherwise.
 const USUAL_RPS: &str = "100";
@@ -86,6 +92,10 @@ impl Environment<'_> {
     pub(super) fn add_settings(&mut self, root: &mut Node) {
         self.plain(root, "HOST", &["server", "host"]);
         self.plain(root, "PORT", &["server", "port"]);
+        self.plain(root, "DB_PATH", &["database", "path"]);
+        if let Some((mark, url)) = self.said("DATABASE_URL") {
+            root.set(&["database", "url"], Node::text(mark, url));
+        }
         self.plain(root, "PROXY_KEY_STRATEGY", &["defaults", "key_strategy"]);
         if let Some((mark, list)) = self.said("CORS_ORIGINS") {
             let origins = list.split(',').map(str::trim).filter(|origin| !origin.is_empty());
@@ -107,6 +117,9 @@ impl Environment<'_> {
         if let Some((mark, token)) = self.said(ADMIN_TOKEN) {
             root.remove(&["admin", "token_sha256"]);
             root.set(&["admin", "token"], Node::text(mark, token));
+        }
+        if let Some((mark, secret)) = self.said(JWT_SECRET) {
+            root.set(&["identity", "jwt_secret"], Node::text(mark, secret));
         }
         if root.get("keys").is_none_or(|keys| keys.items().is_empty())
             && let Some((mark, key)) = self.said(CALLER_KEY)

@@ -10,7 +10,6 @@ pub enum Kind {
     KeyDisabled,
     KeyExpired,
     NotAllowed,
-    Forbidden,
     NotFound,
     ModelNotFound,
     MethodNotAllowed,
@@ -98,13 +97,6 @@ pub const KINDS: &[Row] = &[
         (INVALID, Some("not_allowed")),
         ("permission_error", "PERMISSION_DENIED"),
         "Use the key for what it may be used for, or ask the owner of the gateway to allow more.",
-    ),
-    row(
-        Kind::Forbidden,
-        (403, "forbidden"),
-        (INVALID, Some("forbidden")),
-        ("permission_error", "PERMISSION_DENIED"),
-        "Ask somebody with a role that may do this.",
     ),
     row(
         Kind::NotFound,

@@ -11,12 +11,18 @@ pub struct Ask {
     pub prompt: u64,
     /// The cap on the output, or what is usual.
     pub output: u64,
+    /// It is a cap.
+    pub capped: bool,
 }
+
+/// Where the output has no cap, no more is reserved for it than such a part of a limit: small limits are for small requests.
+const UNCAPPED_PART: u64 = 10;
 
 impl Ask {
     /// What is reserved under a limit. A prompt that fits may be answered: however high its cap, it needs no more than all.
     pub(super) fn within(self, limit: u64) -> u64 {
-        self.prompt.saturating_add(self.output).min(limit)
+        let output = if self.capped { self.output } else { self.output.min(limit / UNCAPPED_PART) };
+        self.prompt.saturating_add(output).min(limit)
     }
 }
 

@@ -69,6 +69,7 @@ pub async fn run(config: &Config, wanted: &Wanted) -> Result<ExitCode, Vec<Strin
         transport: Box::new(HttpTransport::new(PoolSettings::default(), jobs.clone())),
         records: Records::new().0,
         limits: Limits::default(),
+        store: None,
         entropy: 0,
     }));
     let rows = ask_all(&app, wanted, &jobs).await;

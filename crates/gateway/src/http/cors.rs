@@ -16,7 +16,9 @@ const BY_ORIGIN: HeaderValue = HeaderValue::from_static("origin");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE");
 /// What of an answer a page may read beside the body.
 const EXPOSED: HeaderValue = HeaderValue::from_static(
-    "x-request-id, request-id, retry-after, x-should-retry, x-waypost-deployment, x-waypost-attempts, \
+    "x-request-id, request-id, retry-after, retry-after-ms, x-should-retry, x-ratelimit-limit-requests, \
+     x-ratelimit-remaining-requests, x-ratelimit-reset-requests, x-ratelimit-limit-tokens, \
+     x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens, x-waypost-deployment, x-waypost-attempts, \
      x-waypost-cost-basis, x-waypost-losses, x-waypost-trace",
 );
 

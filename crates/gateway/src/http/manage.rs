@@ -17,8 +17,10 @@ mod teams;
 mod users;
 mod who;
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, WWW_AUTHENTICATE};
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
@@ -32,6 +34,7 @@ use self::route::{Kind, Needs, Route};
 use super::body::Body;
 use super::{Arrival, reply, unreadable};
 use crate::app::App;
+use crate::security::Sign;
 use crate::serve::{Limits, read_body};
 
 /// No change of anything needs more.
@@ -39,14 +42,17 @@ const MAX_BODY: u64 = 1 << 20;
 
 /// Answers whatever the table has, and says so of what it does not have.
 pub(crate) async fn answer(app: &App, arrival: Arrival) -> Response<Body> {
-    let Arrival { request, request_id, .. } = arrival;
+    let Arrival { request, request_id, client, .. } = arrival;
     let (head, body) = request.into_parts();
-    let mut response = match routed(app, &head, body, &request_id).await {
+    let mut response = match routed(app, (&head, client, &request_id), body).await {
         Ok(response) => response,
         Err(Refused { error, allow }) => {
             app.log_refusal(&request_id, &error);
             let mut response = reply::error(&error, Face::OPENAI_CHAT, &request_id);
             if error.status() == 401 {
+                if head.headers.contains_key(AUTHORIZATION) {
+                    app.suspect(&app.live(), Sign::BadAdminToken, client, None);
+                }
                 response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             if let Some(allow) = allow.and_then(|allow| HeaderValue::from_str(&allow).ok()) {
@@ -71,7 +77,11 @@ impl From<GatewayError> for Refused {
     }
 }
 
-async fn routed(app: &App, head: &Parts, body: Incoming, request_id: &str) -> Result<Response<Body>, Refused> {
+/// A request's head, from where it came, and its id.
+type Came<'a> = (&'a Parts, Option<IpAddr>, &'a str);
+
+async fn routed(app: &App, came: Came<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
+    let head = came.0;
     let path = head.uri.path();
     let reads = head.method == Method::HEAD;
     let method = if reads { "GET" } else { head.method.as_str() };
@@ -80,7 +90,7 @@ async fn routed(app: &App, head: &Parts, body: Incoming, request_id: &str) -> Re
     if let Some((route, varying)) = found
         && route.needs == Needs::Nobody
     {
-        let ask = Ask::new(app, head, route, Actor::system(), request_id, varying.clone(), Bytes::new());
+        let ask = Ask::new(app, came, (route, varying.clone()), Actor::system(), Bytes::new());
         return Ok(drawn(ask.run().await?, head));
     }
     // Who asks comes before what there is, so that nobody learns of it.
@@ -99,7 +109,7 @@ async fn routed(app: &App, head: &Parts, body: Incoming, request_id: &str) -> Re
         let limits = Limits { max_body_bytes: MAX_BODY.min(app.limits().max_body_bytes), ..app.limits().clone() };
         read_body(body, &limits).await.map_err(unreadable)?
     };
-    let ask = Ask::new(app, head, route, actor, request_id, varying.clone(), body);
+    let ask = Ask::new(app, came, (route, varying.clone()), actor, body);
     Ok(drawn(ask.run().await?, head))
 }
 

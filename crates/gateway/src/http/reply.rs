@@ -13,6 +13,8 @@ use super::body::Body;
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Anthropic's own spelling, which its SDKs read.
 const ANTHROPIC_REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+/// The same, finer: OpenAI's and Anthropic's SDKs look at it first.
+const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
@@ -27,6 +29,9 @@ pub fn error(error: &GatewayError, face: Face, request_id: &str) -> Response<Bod
     headers.insert(CONTENT_TYPE, JSON);
     if let Some(seconds) = error.retry_after() {
         headers.insert(RETRY_AFTER, seconds.into());
+    }
+    if let (Some(millis), true) = (error.retry_after_millis(), error.status() == 429) {
+        headers.insert(RETRY_AFTER_MS, millis.into());
     }
     if let Some(should_retry) = error.should_retry() {
         headers.insert(SHOULD_RETRY, HeaderValue::from_static(if should_retry { "true" } else { "false" }));

@@ -2,6 +2,7 @@
 //!
 //! The body is read once and peeked once; it is decoded only if some attempt has to translate it. Tests: `it/v1/`.
 
+use std::net::IpAddr;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -28,7 +29,7 @@ use super::meter::Opened;
 use crate::app::App;
 use crate::http::multipart::{Ahead, Search, boundary};
 use crate::http::required::{self, Form};
-use crate::http::{Arrival, token, unreadable};
+use crate::http::{Arrival, unreadable};
 use crate::serve::{BodyError, LimitedBody, read_body};
 use crate::upstream::{BoxError, OutBody};
 
@@ -44,13 +45,6 @@ pub struct Inbound {
     pub at: Instant,
 }
 
-impl Inbound {
-    /// The key the request carries.
-    pub fn token(&self) -> Option<&str> {
-        token(self.arrival.request.headers())
-    }
-}
-
 /// A request ready to be routed.
 pub struct Call {
     pub face: Face,
@@ -64,6 +58,8 @@ pub struct Call {
     pub peek: Peek,
     pub model: Option<Arc<str>>,
     pub request_id: Arc<str>,
+    /// Where its caller is, as far as anybody knows.
+    pub client: Option<IpAddr>,
     pub at: Instant,
     /// When the body was read and validated.
     pub read: Instant,
@@ -107,7 +103,7 @@ impl Call {
     /// Reads the body as far as routing needs it, and validates it.
     pub async fn read(app: &App, inbound: Inbound) -> Result<Self, GatewayError> {
         let Inbound { arrival, operation, rest, at } = inbound;
-        let Arrival { request, face, request_id } = arrival;
+        let Arrival { request, face, request_id, client } = arrival;
         let (head, body) = request.into_parts();
         let (payload, peek) = match operation {
             Operation::Passthrough | Operation::Images | Operation::Audio | Operation::Models => {
@@ -138,6 +134,7 @@ impl Call {
             peek,
             model,
             request_id,
+            client,
             at,
             read: Instant::now(),
             decoded: OnceLock::new(),
@@ -165,10 +162,12 @@ impl Call {
         Opened {
             request_id: Arc::clone(&self.request_id),
             key: Arc::clone(&caller.name),
+            client: self.client,
             model: self.model.clone(),
             operation: self.operation.name(),
             stream: self.peek.stream,
             input_bytes: self.body().map_or(0, |body| body.len() as u64),
+            counting: self.counting(),
             at: self.at,
             read: self.read,
             trace: self.headers.get("traceparent").and_then(|parent| TraceContext::parse(parent.to_str().ok()?)),

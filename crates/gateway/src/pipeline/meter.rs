@@ -5,12 +5,14 @@
 
 mod tell;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use waypost_core::GatewayError;
 use waypost_core::error::Kind;
+use waypost_core::limit::Admission;
 use waypost_core::route::Claim;
 use waypost_core::usage::{
     AttemptOutcome, AttemptRecord, Basis, Outcome, Stages, TraceContext, UsageRecord, clamp, estimate,
@@ -20,6 +22,7 @@ use waypost_wire::chat::Usage;
 use waypost_wire::chat::event::Event;
 use waypost_wire::loss::Losses;
 
+use super::admit::Counting;
 use super::queue::Queues;
 use crate::app::App;
 use crate::clock::Clock;
@@ -30,11 +33,14 @@ use crate::records::Records;
 pub struct Opened {
     pub request_id: Arc<str>,
     pub key: Arc<str>,
+    pub client: Option<IpAddr>,
     pub model: Option<Arc<str>>,
     pub operation: &'static str,
     pub stream: bool,
     /// Size of the request's body: the base of an input estimate.
     pub input_bytes: u64,
+    /// What counts against the caller's limits.
+    pub counting: Counting,
     pub at: Instant,
     /// When the body was read and validated.
     pub read: Instant,
@@ -49,6 +55,8 @@ pub struct Meter {
     clock: Clock,
     queues: Arc<Queues>,
     events: Arc<Events>,
+    /// What it took of its caller's limits.
+    admission: Admission,
     /// The attempt that answers, and its place in the trail.
     claim: Option<(Claim, usize)>,
     trail: Vec<AttemptRecord>,
@@ -81,7 +89,7 @@ impl Trial {
 }
 
 impl Meter {
-    pub fn start(opened: Opened, app: &App) -> Self {
+    pub fn start(opened: Opened, admission: Admission, app: &App) -> Self {
         let micros = |until: Instant| micros(until.duration_since(opened.at));
         let stages = Stages {
             read_us: Some(micros(opened.read)),
@@ -94,6 +102,7 @@ impl Meter {
             clock: app.clock,
             queues: Arc::clone(&app.queues),
             events: Arc::clone(&app.events),
+            admission,
             claim: None,
             trail: Vec::new(),
             stages,
@@ -306,6 +315,15 @@ impl Meter {
         self.tell_end(place);
     }
 
+    /// What was used counts against its caller's limits, in the place of what was reserved.
+    fn correct_limits(&mut self, usage: &Usage) {
+        let used = match self.opened.counting {
+            Counting::Usage => usage.input.unwrap_or(0).saturating_add(usage.output.unwrap_or(0)),
+            Counting::Asked(tokens) => tokens,
+        };
+        self.admission.used(used);
+    }
+
     /// Files the record. Later calls, and the drop, file nothing.
     pub fn settle(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.settled, true) {
@@ -319,6 +337,7 @@ impl Meter {
         };
         let clamped = clamp(&mut usage);
         self.release(outcome, &usage);
+        self.correct_limits(&usage);
         self.tell_left();
         // Also where no attempt answered: whatever it held is given back by now.
         self.queues.freed();
@@ -327,6 +346,7 @@ impl Meter {
         let record = UsageRecord {
             request_id: Arc::clone(&self.opened.request_id),
             key: Arc::clone(&self.opened.key),
+            client: self.opened.client,
             model: self.opened.model.clone(),
             operation: self.opened.operation,
             deployment: self.deployment.take(),

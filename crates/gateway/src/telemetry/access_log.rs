@@ -3,6 +3,7 @@
 //! Knows no request. Tests: `it/logs.rs` and below.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -75,6 +76,7 @@ struct Line<'a> {
 #[derive(Serialize)]
 struct Asked<'a> {
     key: &'a str,
+    client: Option<IpAddr>,
     operation: &'static str,
     model: Option<&'a str>,
     stream: bool,
@@ -97,8 +99,13 @@ struct Answered<'a> {
 }
 
 fn json_line(lines: Lines, out: &mut Vec<u8>, record: &UsageRecord, wall: &Wall) {
-    let asked =
-        Asked { key: &record.key, operation: record.operation, model: record.model.as_deref(), stream: record.stream };
+    let asked = Asked {
+        key: &record.key,
+        client: record.client,
+        operation: record.operation,
+        model: record.model.as_deref(),
+        stream: record.stream,
+    };
     let answered = lines.response.then(|| Answered {
         deployment: record.deployment.as_deref(),
         attempts: record.attempts,

@@ -40,6 +40,9 @@ fn totals(app: &App, page: &mut Page) {
     let help = "Requests that were refused before they were admitted.";
     page.family(&About { name: "waypost_refusals", help, labels: &["kind"] }, Type::Counter);
     telemetry.refusals().for_each(|(kind, count)| page.told(&[kind], count));
+    let help = "Suspicious requests.";
+    page.family(&About { name: "waypost_security_events", help, labels: &["kind"] }, Type::Counter);
+    app.security.counts().for_each(|(kind, count)| page.told(&[kind], count));
     let help = "What was found when accounts were asked on purpose.";
     page.family(&About { name: "waypost_probes", help, labels: &["channel", "finding"] }, Type::Counter);
     for (channel, finding, count) in app.probes.counts() {

@@ -27,13 +27,17 @@ impl Wall {
 
     /// A moment of the past as RFC 3339 has it, in UTC and to the millisecond.
     pub fn written(&self, past: Moment) -> String {
-        let millis = self.unix_us(past) / 1000;
-        let (days, of_day) = (millis / DAY, millis % DAY);
-        let (year, month, day) = date(days);
-        let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
-        let (second, milli) = (of_day / 1000 % 60, of_day % 1000);
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
+        rfc_3339(self.unix_us(past) / 1000)
     }
+}
+
+/// Milliseconds since 1970 as RFC 3339 has them, in UTC.
+pub fn rfc_3339(millis: u64) -> String {
+    let (days, of_day) = (millis / DAY, millis % DAY);
+    let (year, month, day) = date(days);
+    let (hour, minute) = (of_day / 3_600_000, of_day / 60_000 % 60);
+    let (second, milli) = (of_day / 1000 % 60, of_day % 1000);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
 }
 
 /// Milliseconds of a day.

@@ -2,7 +2,9 @@
 //!
 //! Built from parts as `start` builds it. When it is dropped, it fails the test if a handler panicked.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -17,6 +19,7 @@ use waypost_gateway::jobs::Jobs;
 use waypost_gateway::records::{Inbox, Records};
 use waypost_gateway::serve::{Edge, Limits};
 use waypost_gateway::upstream::{HttpTransport, Lookup, PoolSettings, system_lookup};
+use waypost_store::{Place, Store};
 use waypost_testkit::{Answer, Request};
 
 /// The key that [`Gateway::with_channels`] configures.
@@ -58,7 +61,16 @@ impl Gateway {
         Self::build(yaml, limits, system_lookup()).await
     }
 
+    /// The same as [`Gateway::start`], over a database.
+    pub(crate) async fn with_store(yaml: &str, store: Store) -> Self {
+        Self::build_over(yaml, Limits::default(), system_lookup(), Some(store)).await
+    }
+
     async fn build(yaml: &str, limits: Limits, lookup: Lookup) -> Self {
+        Self::build_over(yaml, limits, lookup, None).await
+    }
+
+    async fn build_over(yaml: &str, limits: Limits, lookup: Lookup, store: Option<Store>) -> Self {
         let config = Config::parse(yaml, Format::Yaml, "test.yaml", &|_| None).expect("the config can be read");
         let states = States::default();
         let snapshot = compile(&config, &states).expect("the config compiles");
@@ -66,7 +78,8 @@ impl Gateway {
         let (records, inbox) = Records::new();
         let transport = Box::new(HttpTransport::with_lookup(PoolSettings::default(), jobs.clone(), lookup));
         let live = Live::new(snapshot).expect("every channel has an address");
-        let app = Arc::new(App::new(Parts { live, states, transport, records, limits: limits.clone(), entropy: 7 }));
+        let app =
+            Arc::new(App::new(Parts { live, states, transport, records, limits: limits.clone(), store, entropy: 7 }));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let url = format!("http://{address}");
@@ -145,3 +158,28 @@ impl Drop for Gateway {
 pub(crate) fn channel(name: &str, provider: &str, url: &str, models: &str) -> String {
     format!("- {{name: {name}, provider: {provider}, base_url: '{url}', api_key: sk-{name}, models: {models}}}\n")
 }
+
+/// An embedded database with nothing in it, in a folder that goes with it.
+pub(crate) struct Database {
+    pub(crate) store: Store,
+    pub(crate) folder: PathBuf,
+}
+
+impl Database {
+    pub(crate) async fn sqlite() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("store-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let store = Store::open(&Place::Sqlite(folder.join("app.db")), NOW).await.expect("SQLite opens");
+        Self { store, folder }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A moment of 2026, in milliseconds since 1970.
+pub(crate) const NOW: i64 = 1_790_000_000_000;

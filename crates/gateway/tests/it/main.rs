@@ -13,6 +13,7 @@ mod checklist_003;
 mod cli;
 mod config_files;
 mod cors;
+mod database;
 mod deploy;
 mod dialects;
 mod discovery;

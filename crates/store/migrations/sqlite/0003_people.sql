@@ -31,6 +31,7 @@ create table teams (
     enabled bigint not null
 );
 create index teams_by_time on teams (created_at, id);
+create index teams_by_change on teams (changed_at);
 
 -- Models and endpoints are JSON lists; empty means all. A limit that is absent is none.
 create table plans (

@@ -7,5 +7,6 @@ mod audit;
 mod changes;
 mod harness;
 mod keys;
+mod journal;
 mod migrate;
 mod people;

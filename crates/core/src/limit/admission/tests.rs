@@ -16,7 +16,7 @@ fn key(limits: CallerLimits) -> Levels {
 }
 
 fn ask(prompt: u64, output: u64) -> Ask {
-    Ask { prompt, output }
+    Ask { prompt, output, capped: true }
 }
 
 /// Admits a request that goes on for ever.
@@ -86,6 +86,16 @@ fn a_prompt_above_the_limit_never_fits_but_a_high_cap_does() {
     assert_eq!((denied.dimension, denied.free), (Dimension::Tokens, Free::Never));
     assert!(admitted(&levels, ask(10, 32_000), Moment::START).is_ok());
     assert_eq!(admitted(&levels, ask(1, 0), Moment::START), Err(Dimension::Tokens));
+}
+
+#[test]
+fn where_the_output_has_no_cap_a_tenth_of_the_limit_is_reserved_at_most() {
+    let levels = key(CallerLimits { tpm: Some(100), ..NOTHING });
+    let uncapped = Ask { capped: false, ..ask(10, 256) };
+    for _ in 0..5 {
+        assert!(admitted(&levels, uncapped, Moment::START).is_ok());
+    }
+    assert_eq!(admitted(&levels, uncapped, Moment::START), Err(Dimension::Tokens));
 }
 
 #[test]

@@ -67,7 +67,15 @@ impl Stage {
         let live = Live::new(snapshot).map_err(|bad| error(&bad))?;
         let transport = Box::new(HttpTransport::new(PoolSettings::default(), jobs.clone()));
         let (limits, records) = (Limits::default(), Records::new().0);
-        let app = Arc::new(App::new(Parts { live, states, transport, records, limits: limits.clone(), entropy: 1 }));
+        let app = Arc::new(App::new(Parts {
+            live,
+            states,
+            transport,
+            records,
+            limits: limits.clone(),
+            store: None,
+            entropy: 1,
+        }));
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|bad| error(&bad))?;
         let address = listener.local_addr().map_err(|bad| error(&bad))?;
         let edge = Edge::new(limits, jobs.clone());

@@ -1,24 +1,27 @@
 //! `GET /v1/models` and `/v1/models/{id}`, in both protocols. Lists what the key may use. Tests: `it/v1/models.rs`.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 use waypost_core::GatewayError;
 use waypost_core::access::Caller;
 use waypost_core::capability::Capabilities;
+use waypost_core::operation::Operation;
 use waypost_core::snapshot::{ListedModel, Snapshot};
 use waypost_wire::Dialect;
 use waypost_wire::peek::Features;
 
-use crate::app::App;
+use crate::app::{App, Live};
 use crate::http::body::Body;
-use crate::http::{Arrival, reply, token};
+use crate::http::{Arrival, reply};
+use crate::pipeline::admit::{self, Knock, Told};
 
 /// All models the caller may use, by name.
 pub fn list(app: &App, arrival: &Arrival) -> Result<Response<Body>, GatewayError> {
     let live = app.live();
-    let caller = app.identify(&live, token(arrival.request.headers()))?;
+    let caller = enter(app, &live, arrival)?;
     let listed = live.snapshot.models.iter().filter(|model| caller.may_use(&model.name));
     let models: Vec<Value> = listed.map(|model| drawn(app, model, &caller, arrival.face.dialect)).collect();
     let body = if arrival.face.dialect == Dialect::Anthropic {
@@ -27,16 +30,23 @@ pub fn list(app: &App, arrival: &Arrival) -> Result<Response<Body>, GatewayError
     } else {
         json!({ "object": "list", "data": models })
     };
-    Ok(reply::json(StatusCode::OK, &body))
+    Told::with(app, &caller, arrival).on(Ok(reply::json(StatusCode::OK, &body)))
+}
+
+/// Lists are read here and reach no upstream, so they take nothing of a key's limits.
+fn enter(app: &App, live: &Live, arrival: &Arrival) -> Result<Arc<Caller>, GatewayError> {
+    let headers = arrival.request.headers();
+    admit::enter(app, live, &Knock { headers, client: arrival.client, operation: Operation::Models, path: "models" })
 }
 
 /// One model. A name that only a family serves is answered too, because it can be used.
 pub fn one(app: &App, arrival: &Arrival, id: &str) -> Result<Response<Body>, GatewayError> {
     let live = app.live();
-    let caller = app.identify(&live, token(arrival.request.headers()))?;
+    let caller = enter(app, &live, arrival)?;
     let id = decoded(id);
-    let model = found(&live.snapshot, &caller, &id)?;
-    Ok(reply::json(StatusCode::OK, &drawn(app, &model, &caller, arrival.face.dialect)))
+    let model = found(&live.snapshot, &caller, &id);
+    let shown = model.map(|model| reply::json(StatusCode::OK, &drawn(app, &model, &caller, arrival.face.dialect)));
+    Told::with(app, &caller, arrival).on(shown)
 }
 
 fn found(snapshot: &Snapshot, caller: &Caller, id: &str) -> Result<ListedModel, GatewayError> {

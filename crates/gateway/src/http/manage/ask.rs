@@ -1,6 +1,7 @@
 //! What a handler is asked: who asks, of what, with which words. Reads bodies, places in lists and versions, and writes down what
 //! was done. Decides nothing about what they mean. Tests are below, and in `it/manage/`.
 
+use std::net::IpAddr;
 use std::str::FromStr as _;
 
 use bytes::Bytes;
@@ -32,7 +33,9 @@ pub(crate) struct Ask<'a> {
     pub route: &'static Route,
     pub actor: Actor,
     pub request_id: &'a str,
-    pub query: Query,
+    pub(in crate::http) query: Query,
+    /// Where whoever asks is, if that is known.
+    address: Option<IpAddr>,
     head: &'a Parts,
     varying: Vec<&'a str>,
     body: Bytes,
@@ -41,14 +44,12 @@ pub(crate) struct Ask<'a> {
 impl<'a> Ask<'a> {
     pub(super) fn new(
         app: &'a App,
-        head: &'a Parts,
-        route: &'static Route,
+        (head, address, request_id): (&'a Parts, Option<IpAddr>, &'a str),
+        (route, varying): (&'static Route, Vec<&'a str>),
         actor: Actor,
-        request_id: &'a str,
-        varying: Vec<&'a str>,
         body: Bytes,
     ) -> Self {
-        Self { app, route, actor, request_id, query: Query::of(&head.uri), head, varying, body }
+        Self { app, route, actor, request_id, query: Query::of(&head.uri), address, head, varying, body }
     }
 
     pub(super) async fn run(self) -> Result<Answer, GatewayError> {
@@ -71,7 +72,7 @@ impl<'a> Ask<'a> {
 
     /// The database. Where there is none, there is nothing of this.
     pub(crate) fn store(&self) -> Result<&'a Store, GatewayError> {
-        self.app.store().ok_or_else(|| GatewayError::not_found(self.uri().path()))
+        self.app.store.as_ref().ok_or_else(|| GatewayError::not_found(self.uri().path()))
     }
 
     /// The body as this; fields that are not known are refused, by name.
@@ -160,6 +161,7 @@ impl<'a> Ask<'a> {
         team: Option<&str>,
         detail: &Value,
     ) -> Result<(), GatewayError> {
+        let address = self.address.map(|address| address.to_canonical().to_string());
         let entry = Entry {
             at: self.now(),
             actor: &self.actor,
@@ -167,7 +169,7 @@ impl<'a> Ask<'a> {
             subject,
             team,
             detail,
-            address: None,
+            address: address.as_deref(),
             request_id: Some(self.request_id),
         };
         audit::append(&mut tx, entry).await.map_err(|error| self.fault(error))?;

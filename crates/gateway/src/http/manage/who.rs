@@ -9,7 +9,7 @@ use crate::http::admin::is_administrator;
 
 /// Is there anybody who could be let in: an admin token, or users?
 pub(super) fn could_be_anybody(app: &App) -> bool {
-    !app.live().snapshot.admin.is_off() || app.store().is_some()
+    !app.live().snapshot.admin.is_off() || app.store.is_some()
 }
 
 /// Who asks; an error for everybody else, the same whatever was wrong.

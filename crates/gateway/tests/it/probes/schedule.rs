@@ -43,7 +43,15 @@ impl Probing {
         let (asked, jobs, (records, _)) = (Listing::default(), Jobs::new(), Records::new());
         let live = Live::new(snapshot).unwrap();
         let transport = Box::new(asked.clone());
-        let app = Arc::new(App::new(Parts { live, states, transport, records, limits: Limits::default(), entropy: 7 }));
+        let app = Arc::new(App::new(Parts {
+            live,
+            states,
+            transport,
+            records,
+            limits: Limits::default(),
+            store: None,
+            entropy: 7,
+        }));
         jobs.spawn("probes", probe::run(Arc::clone(&app), jobs.clone()));
         Self { app, jobs, asked }
     }
