@@ -28,6 +28,7 @@ mod hedging;
 mod identity;
 mod limits;
 mod logs;
+mod manage;
 mod mappings;
 mod metrics;
 mod outage;
