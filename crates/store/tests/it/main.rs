@@ -8,5 +8,7 @@ mod changes;
 mod harness;
 mod keys;
 mod journal;
+mod logbook;
 mod migrate;
+mod money;
 mod people;
