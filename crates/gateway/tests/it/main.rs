@@ -33,6 +33,7 @@ mod identity;
 mod limits;
 mod logbook;
 mod logs;
+mod manage;
 mod mappings;
 mod metrics;
 mod outage;

@@ -5,8 +5,10 @@
 
 mod audit;
 mod catalog;
+mod changes;
 mod harness;
 mod journal;
+mod keys;
 mod logbook;
 mod migrate;
 mod money;
