@@ -77,6 +77,7 @@ fn tell(taken: &Taken) {
         row("credentials", &taken.credentials),
         row("model groups", &taken.groups),
         row("settings", &taken.settings),
+        row("keys", &taken.keys),
     ]));
     for skipped in &taken.skipped {
         say(&format!("skipped: {}: {}", skipped.what, skipped.reason));

@@ -7,6 +7,7 @@ use serde_json::Map;
 use waypost_core::access::fingerprint;
 use waypost_core::secret::Secret;
 use waypost_store::catalog::{ChannelDraft, ModelDraft};
+use waypost_store::keys::{Limits, Scopes};
 
 use self::sql::{Insert, Mistake};
 use super::plan::hint;
@@ -112,7 +113,10 @@ fn caller(plan: &mut Plan, row: &Row<'_>) {
         hashes: texts.iter().map(|text| fingerprint(text)).collect(),
         hint: hint(shown),
         enabled: row.is_on("valid"),
-        models: None,
+        scopes: Scopes::default(),
+        limits: Limits::default(),
+        expires_at: None,
+        origin: CALLERS,
     });
 }
 

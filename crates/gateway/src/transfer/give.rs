@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use waypost_core::config::Catalog;
-use waypost_store::{Store, StoreError};
+use waypost_store::{Store, StoreError, digest, keys};
 
 use super::FORM;
 
@@ -69,7 +69,46 @@ pub async fn export(store: &Store, secrets: Option<&Catalog>) -> Result<Value, S
         "channels": channels,
         "model_groups": groups,
         "settings": settings,
+        "keys": keys_of(store).await?,
     }))
+}
+
+/// Callers' keys that were not revoked: what they may, and the hashes of their texts. Whose they are, this database alone knows.
+async fn keys_of(store: &Store) -> Result<Vec<Value>, StoreError> {
+    let mut shown = Vec::new();
+    for holder in keys::holders(store, "", ALL).await? {
+        let key = holder.key;
+        let texts = keys::texts(store, &key.id).await?;
+        let hashes: Vec<String> =
+            texts.iter().filter(|text| text.valid_until.is_none()).map(|text| digest::hex(&text.hash)).collect();
+        let keys::Limits { rpm, tpm, concurrency, tokens_per_day } = key.limits;
+        let limits = json!({ "rpm": rpm, "tpm": tpm, "concurrency": concurrency, "tokens_per_day": tokens_per_day });
+        let mut row = Map::new();
+        for (name, value) in [
+            ("name", json!(key.name)),
+            ("hashes", json!(hashes)),
+            ("hint", json!(key.hint)),
+            ("enabled", json!(key.enabled)),
+            ("models", json!(key.scopes.models)),
+            ("groups", json!(key.scopes.groups)),
+            ("endpoints", json!(key.scopes.endpoints)),
+            ("addresses", json!(key.scopes.addresses)),
+            ("limits", without_nulls(limits)),
+            ("expires_at", json!(key.expires_at)),
+        ] {
+            row.insert(name.to_owned(), value);
+        }
+        shown.push(without_nulls(Value::Object(row)));
+    }
+    shown.sort_by_key(|key| key.get("name").and_then(Value::as_str).map(str::to_owned));
+    Ok(shown)
+}
+
+fn without_nulls(mut value: Value) -> Value {
+    if let Some(object) = value.as_object_mut() {
+        object.retain(|_, value| !value.is_null());
+    }
+    value
 }
 
 /// How many secrets an export without them leaves out.

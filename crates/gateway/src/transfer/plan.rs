@@ -6,6 +6,7 @@ use waypost_core::access::fingerprint;
 use waypost_core::config::{Format, SECTIONS, Text, Variables, field_name, transfer};
 use waypost_core::secret::Secret;
 use waypost_store::catalog::{ChannelDraft, GroupDraft, ModelDraft, ProviderDraft};
+use waypost_store::keys::{Limits, Scopes};
 
 use super::{FORM, dump, tables};
 
@@ -51,7 +52,12 @@ pub struct KeyPlan {
     /// The last letters of a long text.
     pub hint: String,
     pub enabled: bool,
-    pub models: Option<Vec<String>>,
+    pub scopes: Scopes,
+    pub limits: Limits,
+    /// Milliseconds since 1970.
+    pub expires_at: Option<i64>,
+    /// Where it comes from.
+    pub origin: &'static str,
 }
 
 /// Something that cannot be taken over.
@@ -160,12 +166,37 @@ impl Plan {
         let Some(hashes) = hashes.filter(|hashes| !hashes.is_empty()) else {
             return self.skip(format!("key {name}"), "it has neither `key` nor `key_sha256`");
         };
-        let enabled = take_switch(&mut row);
-        let models = row.remove("models").and_then(|models| serde_json::from_value::<Vec<String>>(models).ok());
-        let models = models.filter(|models| !models.iter().any(|model| model == "*"));
         let hint = text.as_deref().map_or_else(|| take_text(&mut row, &["hint"]).unwrap_or_default(), hint);
-        self.keys.push(KeyPlan { name, hashes, hint, enabled, models });
+        let enabled = take_switch(&mut row);
+        let mut limits = take_map(&mut row, "limits").unwrap_or_default();
+        let scopes = Scopes {
+            models: names(&mut row, "models"),
+            groups: names(&mut row, "groups"),
+            endpoints: names(&mut row, "endpoints"),
+            addresses: names(&mut row, "addresses"),
+        };
+        let mut number = |key: &str| limits.remove(key).or_else(|| row.remove(key)).and_then(|value| value.as_i64());
+        let limits_of = Limits {
+            rpm: number("rpm"),
+            tpm: number("tpm"),
+            concurrency: number("concurrency"),
+            tokens_per_day: number("tokens_per_day"),
+        };
+        let expires_at = number("expires_at");
+        // What bounds a key and is not understood would be lost with it.
+        if let Some((field, _)) = row.iter().chain(&limits).find(|(_, value)| !is_empty(value)) {
+            let reason = format!("`{field}` is not taken over; make the key by hand");
+            return self.skip(format!("key {name}"), reason);
+        }
+        let (limits, origin) = (limits_of, "import");
+        self.keys.push(KeyPlan { name, hashes, hint, enabled, scopes, limits, expires_at, origin });
     }
+}
+
+/// A list of names; none if it is not there or holds everything.
+fn names(row: &mut Map<String, Value>, key: &str) -> Option<Vec<String>> {
+    let names = serde_json::from_value::<Vec<String>>(row.remove(key)?).ok()?;
+    (!names.iter().any(|name| name == "*")).then_some(names)
 }
 
 /// The last letters of a text that is long enough to lose them.

@@ -3,9 +3,10 @@
 
 use serde::Serialize;
 use waypost_store::catalog::{Changes, CredentialDraft, Put};
+use waypost_store::keys::{New, Owner};
 use waypost_store::{StoreError, VaultError};
 
-use super::{ChannelPlan, CredentialPlan, Plan, Skipped, check};
+use super::{ChannelPlan, CredentialPlan, KeyPlan, Plan, Skipped, check};
 
 /// What became of the rows of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -25,6 +26,7 @@ pub struct Taken {
     pub credentials: Counts,
     pub groups: Counts,
     pub settings: Counts,
+    pub keys: Counts,
     pub skipped: Vec<Skipped>,
 }
 
@@ -44,7 +46,7 @@ impl Counts {
     }
 }
 
-/// Writes everything but keys; the caller commits, or drops it for a dry run.
+/// Writes everything; the caller commits, or drops it for a dry run.
 pub async fn take(plan: &Plan, changes: &mut Changes<'_>) -> Result<Taken, VaultError> {
     let mut taken = Taken { skipped: plan.skipped.clone(), ..Taken::default() };
     for provider in &plan.providers {
@@ -59,7 +61,28 @@ pub async fn take(plan: &Plan, changes: &mut Changes<'_>) -> Result<Taken, Vault
     for (path, value) in &plan.settings {
         taken.settings.add(&changes.put_setting(path, value).await?);
     }
+    for key in &plan.keys {
+        taken.keys.add(&changes.put_key(&made(key)).await?);
+    }
     Ok(taken)
+}
+
+/// The key as the store makes it, but for its id.
+fn made(key: &KeyPlan) -> New {
+    New {
+        id: String::new(),
+        name: key.name.clone(),
+        owner: Owner::default(),
+        plan: None,
+        scopes: key.scopes.clone(),
+        limits: key.limits,
+        enabled: key.enabled,
+        expires_at: key.expires_at,
+        origin: key.origin.to_owned(),
+        created_by: "import".to_owned(),
+        hashes: key.hashes.clone(),
+        hint: key.hint.clone(),
+    }
 }
 
 impl Taken {
@@ -117,7 +140,7 @@ impl Taken {
 
     /// How many rows were created or changed.
     pub fn changes(&self) -> usize {
-        let all = [self.providers, self.channels, self.credentials, self.groups, self.settings];
+        let all = [self.providers, self.channels, self.credentials, self.groups, self.settings, self.keys];
         all.iter().map(|counts| counts.created + counts.changed).sum()
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 use sqlx::Row as _;
 use waypost_store::{Place, Store};
+use waypost_testkit::{Request, Script, Upstream, fixtures};
 
 use crate::harness::NOW;
 use crate::start::Waypost;
@@ -144,6 +145,46 @@ async fn a_file_that_is_nothing_changes_nothing_and_is_told() {
         assert!(err.contains(words), "{err}");
         assert!(!folder.0.join("app.db").exists(), "a database was made for nothing");
     }
+}
+
+/// As the second founding document prints its rows, with one caller that is not valid and one more account.
+fn dump(url: &str) -> String {
+    format!(
+        "INSERT INTO open_ai_api_key (id, title, base_url, api_key, model, status)\nVALUES (1, 'OpenAI Key 1', '{url}/v1', \
+         'sk-of-the-dump-0123', 'gpt-3.5-turbo', 1);\nINSERT INTO api_caller (id, title, app_id, app_secret, valid)\nVALUES (1, \
+         'Internal App', 'app_token_123', 'secret-of-app-1', 1),\n(2, 'Old App', 'app_token_456', 'secret-of-app-2', 0);\n"
+    )
+}
+
+#[tokio::test]
+async fn accounts_and_callers_of_a_dump_serve_at_once_and_an_invalid_caller_is_401_002_34_002_35() {
+    let (folder, upstream) = (Folder::new(), Upstream::always(Script::reply(200, fixtures::openai_chat::PLAIN)).await);
+    let file = folder.write("dump.sql", &dump(&upstream.url()));
+    let said = folder.run(&["import", &file]).await;
+    assert!(said.contains(" 4 changes made"), "{said}");
+    assert!(folder.run(&["import", &file]).await.contains(" 0 changes made"));
+    let gateway = Waypost::new().arguments(&["--port", "0", "--mode", "sqlite"]).env("DB_PATH", &folder.database());
+    let gateway = gateway.start().await;
+    let ask = async |key: &str| {
+        let body = r#"{"model":"gpt-3.5-turbo","messages":[{"role":"user","content":"Hello"}]}"#;
+        Request::post("/proxy/v1/chat/completions", body).bearer(key).send(gateway.url()).await.status
+    };
+    for (key, status) in
+        [("app_token_123", 200), ("secret-of-app-1", 200), ("app_token_456", 401), ("secret-of-app-2", 401)]
+    {
+        assert_eq!(ask(key).await, status, "{key}");
+    }
+    assert_eq!(upstream.requests()[0].header("authorization"), Some("Bearer sk-of-the-dump-0123"));
+
+    // Given out and taken over elsewhere, keys are their hashes, and a second time changes nothing.
+    let exported = folder.run(&["export"]).await;
+    assert!(!exported.contains("app_token") && !exported.contains("secret-of"), "{exported}");
+    let other = Folder::new();
+    let file = other.write("export.json", &exported);
+    other.run(&["import", &file]).await;
+    let again: Value = serde_json::from_str(&other.run(&["export"]).await).unwrap();
+    assert_eq!(again["keys"], serde_json::from_str::<Value>(&exported).unwrap()["keys"]);
+    assert_eq!(again["keys"].as_array().map(Vec::len), Some(2));
 }
 
 // === migrate ===

@@ -3,6 +3,7 @@
 
 mod channels;
 mod credentials;
+mod keys;
 
 use serde_json::{Map, Value};
 use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
@@ -113,12 +114,18 @@ impl Store {
 
 impl Changes<'_> {
     /// Makes the changes, if there are any. Gives the catalog's version.
-    pub async fn commit(mut self) -> Result<i64, StoreError> {
+    pub async fn commit(self) -> Result<i64, StoreError> {
+        let (tx, version) = self.finish().await?;
+        tx.commit().await?;
+        Ok(version)
+    }
+
+    /// The transaction, for whoever writes something along with the changes and commits it. Gives the catalog's version.
+    pub async fn finish(mut self) -> Result<(Transaction<'static, Any>, i64), StoreError> {
         let step = i64::from(self.count > 0);
         let sql = "update catalog_version set version = version + $1 where id = 1 returning version";
         let version = sqlx::query(sql).bind(step).fetch_one(&mut *self.tx).await?.try_get(0)?;
-        self.tx.commit().await?;
-        Ok(version)
+        Ok((self.tx, version))
     }
 
     /// How many rows were created, changed or deleted so far.
