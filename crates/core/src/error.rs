@@ -104,7 +104,7 @@ impl GatewayError {
     }
 
     /// Somebody is known, and may not do this. `message` says what they may do instead.
-    pub fn forbidden(message: impl Into<String>) -> Self {
+    pub fn not_permitted(message: impl Into<String>) -> Self {
         Self::new(Kind::NotAllowed, Origin::Caller, message)
     }
 
@@ -244,6 +244,12 @@ impl GatewayError {
     pub fn overloaded(retry_after: Duration) -> Self {
         Self::new(Kind::Overloaded, Origin::Gateway, "The gateway is at its limit of concurrent requests.")
             .after(retry_after)
+    }
+
+    /// The database does not answer; what is asked of it has to wait.
+    pub fn database_away() -> Self {
+        Self::new(Kind::Overloaded, Origin::Gateway, "The gateway's database does not answer at this moment.")
+            .after(Duration::from_secs(1))
     }
 
     /// The process is stopping.

@@ -107,6 +107,7 @@ fn operation(endpoint: &Endpoint<'_>) -> Option<Operation> {
         | Endpoint::Estimate
         | Endpoint::Admin
         | Endpoint::Metrics
+        | Endpoint::Billing(_)
         | Endpoint::NotFound => Some(Operation::Passthrough),
     }
 }
