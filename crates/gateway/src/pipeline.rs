@@ -61,6 +61,7 @@ async fn walk_to_estimate(
     inbound: Inbound,
 ) -> Result<Response<Body>, GatewayError> {
     let mut call = Call::read(app, inbound).await?;
+    call.charge = funds::charge(app, caller, &call);
     let plan = route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut app.dice())?;
     // It is a request like any other, but no tokens are used.
     call.operation = Operation::CountTokens;

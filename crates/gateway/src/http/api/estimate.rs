@@ -72,11 +72,12 @@ impl<'d> Estimate<'d> {
         now_ms: i64,
     ) -> Self {
         let capabilities = &deployment.capabilities;
-        let most = capabilities.max_output.or(deployment.traits.max_output_tokens);
-        let output_cap = pricing.output_cap(call.peek.max_output_tokens, most, Pricing::USUAL_OUTPUT);
+        let output_cap =
+            pricing.output_cap(call.peek.max_output_tokens, capabilities.max_output, Pricing::USUAL_OUTPUT);
         let body = call.body().map_or(&[][..], |body| body);
         let ask = Ask { factor, ..Ask::of(&call.peek, body, capabilities.context, output_cap) };
-        let priced = match pricing.decide(&deployment.prices, now_ms, false) {
+        let pays = call.charge.is_some_and(|charge| charge.limited);
+        let priced = match pricing.decide(&deployment.prices, now_ms, pays) {
             Ok(Priced::At(version)) => Some(PricedAt::of(version, input, &ask)),
             // Served for nothing or not at all: there is no amount to tell either way.
             Ok(Priced::Unpriced) | Err(_) => None,
