@@ -9,3 +9,4 @@ mod journal;
 mod migrate;
 mod money;
 mod people;
+mod verify;
