@@ -11,6 +11,7 @@ pub mod id;
 pub mod identities;
 pub mod invites;
 pub mod journal;
+pub mod logbook;
 pub mod ledger;
 pub mod meta;
 mod migrate;

@@ -4,6 +4,8 @@
 #![expect(clippy::disallowed_methods, reason = "scripted peers end with the test's runtime")]
 
 mod admin;
+mod billing;
+mod caller_limits;
 mod capabilities;
 mod capacity;
 mod catalogue;
@@ -27,6 +29,7 @@ mod harness;
 mod hedging;
 mod identity;
 mod limits;
+mod logbook;
 mod logs;
 mod mappings;
 mod metrics;
@@ -37,6 +40,8 @@ mod relay;
 mod reload;
 mod reload_storm;
 mod resilience;
+mod scopes;
+mod security;
 mod simulator;
 mod ssrf;
 mod start;
