@@ -12,3 +12,4 @@ mod migrate;
 mod money;
 mod people;
 mod vault;
+mod verify;
