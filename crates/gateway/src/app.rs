@@ -60,12 +60,12 @@ pub struct App {
     pub clock: Clock,
     /// Where people, keys, usage and money are kept; absent in commands and tests that keep nothing.
     pub store: Option<Store>,
-    /// What requests are charged by; absent where nothing is charged.
-    pub money: Option<Money>,
     /// What opens the secrets of the database.
     pub vault: OnceLock<Arc<Vault>>,
     /// What the database holds of the configuration, where that counts.
     pub catalog: OnceLock<Arc<Feed>>,
+    /// What requests are charged by; absent where nothing is charged.
+    pub money: Option<Money>,
     /// How much is tried again, over all requests.
     pub traffic: Traffic,
     pub queues: Arc<Queues>,
@@ -155,9 +155,9 @@ impl App {
             security: Security::default(),
             clock: Clock::default(),
             store: parts.store,
-            money: parts.money,
             vault: OnceLock::new(),
             catalog: OnceLock::new(),
+            money: parts.money,
             traffic: Traffic::default(),
             queues: Arc::default(),
             health: ToldLately::default(),

@@ -6,6 +6,7 @@
 mod admin;
 mod billing;
 mod caller_limits;
+mod canary;
 mod capabilities;
 mod capacity;
 mod catalog;
