@@ -14,3 +14,4 @@ mod migrate;
 mod money;
 mod people;
 mod vault;
+mod verify;
