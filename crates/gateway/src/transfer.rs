@@ -9,8 +9,8 @@ mod tables;
 mod take;
 
 pub use self::check::check;
-pub use self::give::{export, hidden};
-pub use self::plan::{ChannelPlan, CredentialPlan, KeyPlan, Plan, Skipped, read};
+pub use self::give::{channel, export};
+pub use self::plan::{ChannelPlan, CredentialPlan, KeyPlan, Plan, Skipped, channel_plan, credential_plan, read};
 pub use self::take::{Counts, Taken, take};
 
 /// Names the form of an export; the only one so far.

@@ -4,6 +4,7 @@
 pub(crate) mod answer;
 pub(crate) mod ask;
 mod audit;
+mod catalog;
 mod fault;
 mod gateway;
 mod invites;

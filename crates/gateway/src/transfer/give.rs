@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 use waypost_core::config::Catalog;
+use waypost_store::catalog::{Channel, Model};
 use waypost_store::{Store, StoreError, digest, keys};
 
 use super::FORM;
@@ -38,12 +39,7 @@ pub async fn export(store: &Store, secrets: Option<&Catalog>) -> Result<Value, S
     }
     let mut channels = Vec::new();
     for row in store.channels("", ALL).await? {
-        let mut shown = parsed(&row.settings).as_object().cloned().unwrap_or_default();
-        shown.insert("name".to_owned(), row.name.into());
-        shown.insert("provider".to_owned(), row.provider.into());
-        shown.insert("base_url".to_owned(), row.base_url.into());
-        shown.insert("enabled".to_owned(), row.enabled.into());
-        shown.insert("models".to_owned(), row.models.iter().map(model).collect());
+        let mut shown = channel(&row);
         let mut keys = credentials.remove(&row.id).unwrap_or_default();
         keys.sort_by_key(|key| key.get("name").and_then(Value::as_str).map(str::to_owned));
         shown.insert("credentials".to_owned(), Value::Array(keys));
@@ -51,7 +47,6 @@ pub async fn export(store: &Store, secrets: Option<&Catalog>) -> Result<Value, S
         if let Some(headers) = open.and_then(|channel| channel.headers.as_ref()) {
             shown.insert("headers".to_owned(), parsed(headers.expose()));
         }
-        shown.retain(|_, value| !value.is_null());
         channels.push(Value::Object(shown));
     }
     channels.sort_by_key(|channel| channel.get("name").and_then(Value::as_str).map(str::to_owned));
@@ -111,14 +106,21 @@ fn without_nulls(mut value: Value) -> Value {
     value
 }
 
-/// How many secrets an export without them leaves out.
-pub fn hidden(export: &Value) -> usize {
-    let channels = export.get("channels").and_then(Value::as_array).into_iter().flatten();
-    let credentials = channels.filter_map(|channel| channel.get("credentials")?.as_array()).flatten();
-    credentials.filter(|credential| credential.get("key").is_none()).count()
+/// A channel without its credentials and headers, as a file would say it.
+pub fn channel(row: &Channel) -> Map<String, Value> {
+    let mut shown = parsed(&row.settings).as_object().cloned().unwrap_or_default();
+    shown.insert("name".to_owned(), row.name.clone().into());
+    shown.insert("provider".to_owned(), row.provider.clone().into());
+    shown.insert("base_url".to_owned(), row.base_url.clone().into());
+    shown.insert("enabled".to_owned(), row.enabled.into());
+    if !row.models.is_empty() {
+        shown.insert("models".to_owned(), row.models.iter().map(model).collect());
+    }
+    shown.retain(|_, value| !value.is_null());
+    shown
 }
 
-fn model(row: &waypost_store::catalog::Model) -> Value {
+fn model(row: &Model) -> Value {
     let mut shown = parsed(&row.settings).as_object().cloned().unwrap_or_default();
     shown.insert("name".to_owned(), row.name.clone().into());
     if let Some(upstream) = &row.upstream {

@@ -132,26 +132,13 @@ impl Plan {
         self.groups.push(GroupDraft { name, enabled, settings });
     }
 
-    pub(super) fn channel(&mut self, mut row: Map<String, Value>) {
-        let Some(name) = take_text(&mut row, &["name"]) else {
-            return self.skip("a channel", "it has no `name`");
-        };
-        let credentials = credentials(&mut row);
-        let models = match row.remove("models").map(models).transpose() {
-            Ok(models) => models.unwrap_or_default(),
-            Err(reason) => return self.skip(format!("channel {name}"), reason),
-        };
-        let headers = take_map(&mut row, "headers");
-        let draft = ChannelDraft {
-            provider: take_text(&mut row, &["provider", "type"]),
-            base_url: take_text(&mut row, &["base_url", "url"]),
-            enabled: take_switch(&mut row),
-            headers,
-            models,
-            name,
-            settings: row,
-        };
-        self.channels.push(ChannelPlan { draft, credentials });
+    fn channel(&mut self, row: Map<String, Value>) {
+        let name =
+            row.get("name").and_then(Value::as_str).map_or("a channel".to_owned(), |name| format!("channel {name}"));
+        match channel_plan(row) {
+            Ok(plan) => self.channels.push(plan),
+            Err(reason) => self.skip(name, reason),
+        }
     }
 
     fn key(&mut self, mut row: Map<String, Value>) {
@@ -199,6 +186,34 @@ fn names(row: &mut Map<String, Value>, key: &str) -> Option<Vec<String>> {
     (!names.iter().any(|name| name == "*")).then_some(names)
 }
 
+/// A channel as a file writes it, taken apart; or why it is none.
+pub fn channel_plan(row: Map<String, Value>) -> Result<ChannelPlan, String> {
+    let mut row = fields(row);
+    let name = take_text(&mut row, &["name"]).ok_or("it has no `name`")?;
+    let credentials = credentials(&mut row);
+    let models = row.remove("models").map(models).transpose()?.unwrap_or_default();
+    let headers = take_map(&mut row, "headers");
+    let draft = ChannelDraft {
+        provider: take_text(&mut row, &["provider", "type"]),
+        base_url: take_text(&mut row, &["base_url", "url"]),
+        enabled: take_switch(&mut row),
+        headers,
+        models,
+        name,
+        settings: row,
+    };
+    Ok(ChannelPlan { draft, credentials })
+}
+
+/// A credential as a file writes it; none if it has no name.
+pub fn credential_plan(row: Map<String, Value>) -> Option<CredentialPlan> {
+    let mut row = fields(row);
+    let name = take_text(&mut row, &["name"])?;
+    let key = take_text(&mut row, &["key"]).map(Secret::new);
+    let limits = take_map(&mut row, "limits").unwrap_or_default();
+    Some(CredentialPlan { name, key, enabled: take_switch(&mut row), limits })
+}
+
 /// The last letters of a text that is long enough to lose them.
 pub(super) fn hint(text: &str) -> String {
     let letters: Vec<char> = text.chars().collect();
@@ -219,12 +234,7 @@ fn credentials(row: &mut Map<String, Value>) -> Vec<CredentialPlan> {
         all.extend(texts.map(|(key, number): (String, u32)| plain(format!("key-{number}"), key)));
     }
     if let Some(Value::Array(named)) = row.remove("credentials") {
-        for mut credential in named.into_iter().filter_map(object).map(fields) {
-            let Some(name) = take_text(&mut credential, &["name"]) else { continue };
-            let key = take_text(&mut credential, &["key"]).map(Secret::new);
-            let limits = take_map(&mut credential, "limits").unwrap_or_default();
-            all.push(CredentialPlan { name, key, enabled: take_switch(&mut credential), limits });
-        }
+        all.extend(named.into_iter().filter_map(object).filter_map(credential_plan));
     }
     all
 }

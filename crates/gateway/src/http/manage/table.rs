@@ -1,12 +1,13 @@
 //! Every route of the administration, in one place. What is not here is not there. Tests are below, and in `it/manage/`.
 
 use super::route::Route;
-use super::{audit, gateway, invites, keys, openapi, plans, sessions, teams, users};
+use super::{audit, catalog, gateway, invites, keys, openapi, plans, sessions, teams, users};
 
 /// The lines, noun by noun.
 static TABLE: &[&[Route]] = &[
     openapi::ROUTES,
     gateway::ROUTES,
+    catalog::ROUTES,
     keys::ROUTES,
     keys::OWN,
     users::ROUTES,
