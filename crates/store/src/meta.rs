@@ -7,12 +7,13 @@ use crate::{Store, StoreError};
 
 /// Puts a value there if there is none of that name; tells whether it did.
 pub async fn put(tx: &mut Transaction<'static, Any>, name: &str, value: &str, now: i64) -> Result<bool, StoreError> {
-    let put = sqlx::query("insert into meta (name, value, changed_at) values ($1, $2, $3) on conflict (name) do nothing")
-        .bind(name.to_owned())
-        .bind(value.to_owned())
-        .bind(now)
-        .execute(&mut **tx)
-        .await?;
+    let put =
+        sqlx::query("insert into meta (name, value, changed_at) values ($1, $2, $3) on conflict (name) do nothing")
+            .bind(name.to_owned())
+            .bind(value.to_owned())
+            .bind(now)
+            .execute(&mut **tx)
+            .await?;
     Ok(put.rows_affected() == 1)
 }
 

@@ -24,6 +24,8 @@ pub enum Endpoint<'a> {
     },
     /// Everything at `/admin` and below, which has a table of its own.
     Admin,
+    /// Everything at `/auth` and below, which has a table of its own, too.
+    Auth,
     Metrics,
     /// Any other path under an OpenAI mount; `rest` is what follows the mount, without a leading slash.
     PassThrough {
@@ -75,6 +77,9 @@ pub fn route<'a>(method: &Method, path: &'a str, anthropic_version: bool) -> Rou
     }
     if path == "/admin" || path.starts_with("/admin/") {
         return Route { endpoint: Endpoint::Admin, face: Face::OPENAI_CHAT };
+    }
+    if path == "/auth" || path.starts_with("/auth/") {
+        return Route { endpoint: Endpoint::Auth, face: Face::OPENAI_CHAT };
     }
     if let Some(rest) = under_anthropic_mount(path) {
         return Route { endpoint: anthropic(method, rest), face: Face::ANTHROPIC };

@@ -353,7 +353,10 @@ async fn what_is_kept_by_name_stays_until_whoever_knows_it_takes_it() {
         assert!(meta::put(&mut tx, "other", "value", NOW).await.unwrap());
         meta::remove(&mut tx, "other").await.unwrap();
         tx.commit().await.unwrap();
-        assert_eq!((meta::get(&store, "thing").await.unwrap(), meta::get(&store, "other").await.unwrap()), (None, None));
+        assert_eq!(
+            (meta::get(&store, "thing").await.unwrap(), meta::get(&store, "other").await.unwrap()),
+            (None, None)
+        );
     })
     .await;
 }
