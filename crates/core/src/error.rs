@@ -144,6 +144,12 @@ impl GatewayError {
         Self::new(Kind::NotAllowed, Origin::Caller, message)
     }
 
+    /// Nobody knows what the model costs, and the caller may not be served for nothing.
+    pub fn unpriced() -> Self {
+        let message = "The model has no known price here, so it cannot be used by a key that pays. Its owner can set one in `prices`.";
+        Self::new(Kind::NotAllowed, Origin::Gateway, message).blaming(Some("model"))
+    }
+
     /// No route serves the model. `nearest` are names the caller may have meant, best first.
     pub fn model_not_found(model: &str, nearest: &[&str]) -> Self {
         let mut message = format!("The model `{}` does not exist here.", shown(model));

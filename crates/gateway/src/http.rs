@@ -9,6 +9,7 @@ pub mod cors;
 pub mod multipart;
 pub mod rates;
 pub mod reply;
+mod reports;
 pub mod required;
 pub mod router;
 
@@ -140,6 +141,7 @@ async fn dispatch(
         Endpoint::CountTokens => {
             Box::pin(pipeline::count(app, inbound(arrival, Operation::CountTokens, "messages/count_tokens"))).await
         }
+        Endpoint::Billing(wanted) => api::billing::answer(app, &arrival, wanted).await,
         Endpoint::Models => api::models::list(app, &arrival),
         Endpoint::Model { id } => api::models::one(app, &arrival, id),
     }

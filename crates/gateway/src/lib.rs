@@ -13,6 +13,7 @@ pub mod http;
 pub mod identity;
 pub mod jobs;
 pub mod limits;
+pub mod logbook;
 pub mod pipeline;
 pub mod probe;
 pub mod records;

@@ -20,4 +20,9 @@ macro_rules! migration {
     };
 }
 
-pub(crate) const ALL: &[Migration] = &[migration!(1, "base", "0001_base"), migration!(3, "people", "0003_people")];
+pub(crate) const ALL: &[Migration] = &[
+    migration!(1, "base", "0001_base"),
+    migration!(2, "ledger", "0002_ledger"),
+    migration!(3, "people", "0003_people"),
+    migration!(5, "logbook", "0005_logbook"),
+];

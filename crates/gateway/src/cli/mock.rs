@@ -107,6 +107,7 @@ fn operation(endpoint: &Endpoint<'_>) -> Option<Operation> {
         | Endpoint::Admin
         | Endpoint::Auth
         | Endpoint::Metrics
+        | Endpoint::Billing(_)
         | Endpoint::NotFound => Some(Operation::Passthrough),
     }
 }

@@ -5,6 +5,7 @@
 
 mod admin;
 mod auth;
+mod billing;
 mod capabilities;
 mod capacity;
 mod catalogue;
@@ -28,6 +29,7 @@ mod harness;
 mod hedging;
 mod identity;
 mod limits;
+mod logbook;
 mod logs;
 mod mappings;
 mod metrics;

@@ -5,5 +5,8 @@
 
 mod audit;
 mod harness;
+mod journal;
+mod logbook;
 mod migrate;
+mod money;
 mod people;
