@@ -8,6 +8,7 @@ mod events;
 mod explain;
 mod kinds;
 pub(super) mod query;
+mod security;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,6 +17,7 @@ use http::{HeaderMap, HeaderValue, Method, Response};
 use serde::Serialize;
 use serde_json::json;
 use waypost_core::GatewayError;
+use waypost_core::error::Kind;
 use waypost_core::health::view::Time;
 use waypost_core::snapshot::Snapshot;
 use waypost_wire::dialect::Face;
@@ -25,9 +27,10 @@ use super::body::Body;
 use super::{Arrival, reply};
 use crate::app::App;
 use crate::reload::Report;
+use crate::security::Sign;
 
 /// What there is, for whoever asks at `/admin`.
-const INDEX: [(&str, &str, &str); 13] = [
+const INDEX: [(&str, &str, &str); 15] = [
     ("GET", "/admin/deployments", "every deployment, how it is doing; ?after=&limit=&channel=&model="),
     ("POST", "/admin/deployments/{id}/reset", "forget its failures"),
     ("GET", "/admin/channels", "every channel with the sums over its deployments, and its credentials"),
@@ -39,6 +42,8 @@ const INDEX: [(&str, &str, &str); 13] = [
     ("GET", "/admin/config", "what is in effect, without its secrets"),
     ("GET", "/admin/provider-kinds", "every kind of provider that channels may be accounts of"),
     ("GET", "/admin/events", "what happens, as it happens (server-sent events); ?key=&model="),
+    ("GET", "/admin/security", "what was suspicious, and which addresses are refused for it; ?limit="),
+    ("POST", "/admin/security/{address}/pardon", "let an address in again"),
     ("POST", "/admin/reload", "read the configuration again"),
     ("GET", "/health/detailed", "with the admin token: health with the names of channels"),
 ];
@@ -53,6 +58,9 @@ pub async fn answer(app: &App, arrival: &Arrival) -> Response<Body> {
         Ok(response) => response,
         Err(error) => {
             app.log_refusal(&arrival.request_id, &error);
+            if error.kind() == Kind::Unauthenticated && arrival.request.headers().contains_key(AUTHORIZATION) {
+                app.suspect(&app.live(), Sign::BadAdminToken, arrival.client, None);
+            }
             let mut response = reply::error(&error, Face::OPENAI_CHAT, &arrival.request_id);
             if error.status() == 401 {
                 response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -100,6 +108,8 @@ async fn view(app: &App, arrival: &Arrival) -> Result<Response<Body>, GatewayErr
         Page::Config => Ok(config::answer(app)),
         Page::ProviderKinds => Ok(kinds::list()),
         Page::Events => events::listen(app, &query),
+        Page::Security => security::list(app, &query),
+        Page::Pardon(address) => security::pardon(app, address, uri),
         Page::Reload => reload(app).await,
     }
 }
@@ -117,6 +127,8 @@ enum Page<'p> {
     Config,
     ProviderKinds,
     Events,
+    Security,
+    Pardon(&'p str),
     Reload,
 }
 
@@ -132,6 +144,7 @@ impl<'p> Page<'p> {
             "config" => Self::Config,
             "provider-kinds" => Self::ProviderKinds,
             "events" => Self::Events,
+            "security" => Self::Security,
             "reload" => Self::Reload,
             other => {
                 let (rest, act) = other.rsplit_once('/')?;
@@ -139,6 +152,7 @@ impl<'p> Page<'p> {
                     (("deployments", id), "reset") => Self::ResetDeployment(id),
                     (("credentials", id), "reset") => Self::ResetCredential(id),
                     (("credentials", id), "test") => Self::TestCredential(id),
+                    (("security", address), "pardon") => Self::Pardon(address),
                     _ => return None,
                 }
             }
@@ -149,7 +163,11 @@ impl<'p> Page<'p> {
     /// Does it change something, rather than show it?
     fn acts(&self) -> bool {
         match self {
-            Self::ResetDeployment(_) | Self::ResetCredential(_) | Self::TestCredential(_) | Self::Reload => true,
+            Self::ResetDeployment(_)
+            | Self::ResetCredential(_)
+            | Self::TestCredential(_)
+            | Self::Pardon(_)
+            | Self::Reload => true,
             Self::Index
             | Self::Deployments
             | Self::Channels
@@ -157,7 +175,8 @@ impl<'p> Page<'p> {
             | Self::Explain
             | Self::Config
             | Self::ProviderKinds
-            | Self::Events => false,
+            | Self::Events
+            | Self::Security => false,
         }
     }
 }

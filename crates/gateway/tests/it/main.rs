@@ -6,6 +6,7 @@
 mod admin;
 mod auth;
 mod billing;
+mod caller_limits;
 mod capabilities;
 mod capacity;
 mod catalogue;
@@ -40,6 +41,8 @@ mod relay;
 mod reload;
 mod reload_storm;
 mod resilience;
+mod scopes;
+mod security;
 mod simulator;
 mod ssrf;
 mod start;
