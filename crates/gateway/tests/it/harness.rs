@@ -82,8 +82,16 @@ impl Gateway {
         let (records, inbox) = Records::new();
         let transport = Box::new(HttpTransport::with_lookup(PoolSettings::default(), jobs.clone(), lookup));
         let live = Live::new(snapshot).expect("every channel has an address");
-        let app =
-            Arc::new(App::new(Parts { live, states, transport, records, limits: limits.clone(), store, entropy: 7 }));
+        let app = Arc::new(App::new(Parts {
+            live,
+            states,
+            transport,
+            records,
+            limits: limits.clone(),
+            store,
+            money: None,
+            entropy: 7,
+        }));
         let setup_token = match &app.store {
             Some(store) => {
                 let opened = Identity::open(store.clone(), &config.identity, NOW).await.expect("people can be let in");
