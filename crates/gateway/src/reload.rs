@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
-use waypost_core::config::{Config, Logging, Server, Telemetry};
+use waypost_core::config::{Config, Identity, Logging, Server, Telemetry};
 use waypost_core::snapshot::compile;
 
 use crate::app::{App, Live};
@@ -170,12 +170,18 @@ pub struct Fixed {
     server: Server,
     telemetry: Telemetry,
     logging: Logging,
+    identity: Identity,
 }
 
 impl Fixed {
     /// What a configuration says of it.
     pub fn of(config: &Config) -> Self {
-        Self { server: config.server.clone(), telemetry: config.telemetry.clone(), logging: config.logging.clone() }
+        Self {
+            server: config.server.clone(),
+            telemetry: config.telemetry.clone(),
+            logging: config.logging.clone(),
+            identity: config.identity.clone(),
+        }
     }
 
     /// What has changed that a running gateway cannot follow.
@@ -193,6 +199,7 @@ impl Fixed {
             ("server.shutdown_grace", server.shutdown_grace != changed.shutdown_grace),
             ("telemetry", self.telemetry != now.telemetry),
             ("logging", self.logging != now.logging),
+            ("identity", self.identity != now.identity),
         ];
         changes.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }

@@ -105,6 +105,7 @@ fn operation(endpoint: &Endpoint<'_>) -> Option<Operation> {
         Endpoint::PassThrough { .. }
         | Endpoint::MethodNotAllowed { .. }
         | Endpoint::Admin
+        | Endpoint::Auth
         | Endpoint::Metrics
         | Endpoint::Billing(_)
         | Endpoint::NotFound => Some(Operation::Passthrough),
