@@ -18,10 +18,11 @@ use waypost_core::ids::ChannelId;
 use waypost_core::rate_headers;
 use waypost_core::route::Claim;
 use waypost_core::snapshot::{Deployment, Snapshot};
-use waypost_store::Store;
 use waypost_store::money::Money;
+use waypost_store::{Store, Vault};
 
 use crate::callers::Callers;
+use crate::catalog::Feed;
 use crate::client;
 use crate::clock::Clock;
 use crate::discovery::Discovery;
@@ -64,6 +65,10 @@ pub struct App {
     /// Where people, keys, usage and money are kept; absent in commands and tests that keep nothing.
     pub store: Option<Store>,
     identity: OnceLock<Arc<Identity>>,
+    /// What opens the secrets of the database.
+    pub vault: OnceLock<Arc<Vault>>,
+    /// What the database holds of the configuration, where that counts.
+    pub catalog: OnceLock<Arc<Feed>>,
     /// What requests are charged by; absent where nothing is charged.
     pub money: Option<Money>,
     /// How much is tried again, over all requests.
@@ -158,6 +163,8 @@ impl App {
             clock: Clock::default(),
             store: parts.store,
             identity: OnceLock::new(),
+            vault: OnceLock::new(),
+            catalog: OnceLock::new(),
             money: parts.money,
             traffic: Traffic::default(),
             queues: Arc::default(),

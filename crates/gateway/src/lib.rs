@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod callers;
+pub mod catalog;
 pub mod cli;
 pub mod client;
 pub mod clock;
@@ -15,6 +16,7 @@ pub mod identity;
 pub mod jobs;
 pub mod limits;
 pub mod logbook;
+pub mod master_key;
 pub mod pipeline;
 pub mod probe;
 pub mod records;
@@ -26,4 +28,5 @@ pub mod simulator;
 pub mod start;
 pub mod telemetry;
 pub mod tokens;
+pub mod transfer;
 pub mod upstream;

@@ -131,9 +131,7 @@ impl<'a> Ask<'a> {
         match self.route.needs {
             // Whatever else a user may see, these routes are for their own.
             Needs::User(_) => Ok(Scope::Own(self.actor.id.to_string())),
-            Needs::May(action) => {
-                Scope::of(&self.actor, action).ok_or_else(|| self.forbidden())
-            }
+            Needs::May(action) => Scope::of(&self.actor, action).ok_or_else(|| self.forbidden()),
             Needs::Nobody => Err(self.forbidden()),
         }
     }
@@ -265,7 +263,8 @@ mod tests {
 
     #[test]
     fn a_field_that_is_not_known_or_stands_twice_is_named() {
-        let cases = [(&br#"{"role":"owner"}"#[..], Some("role")), (br#"{"plan":"a","plan":"b"}"#, Some("plan")), (b"[", None)];
+        let cases =
+            [(&br#"{"role":"owner"}"#[..], Some("role")), (br#"{"plan":"a","plan":"b"}"#, Some("plan")), (b"[", None)];
         for (body, field) in cases {
             assert_eq!(read::<Input>(body).unwrap_err().param(), field);
         }
