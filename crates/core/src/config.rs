@@ -22,6 +22,7 @@ mod keys;
 mod limits;
 mod mappings;
 mod node;
+mod prices;
 mod probe;
 mod read;
 mod retry;
@@ -55,6 +56,9 @@ pub use identity::{Identity, Oidc, Registration};
 pub use keys::{Key, KeyLimits};
 pub use limits::Limits;
 pub use mappings::ModelMappings;
+pub use prices::{
+    Ceiling, Currency, Day, PerMillion, PerUnit, PriceEntry, PriceTier, Pricing, ServiceTiers, UnknownPrice,
+};
 pub use probe::{Probe, ProbeKind};
 pub use retry::{Backoff, BackoffStrategy, Retry, RetryBudget};
 pub use routing::{Hedge, KeyStrategy, ModelRouting, Queue, Routing, Strategy};
@@ -93,12 +97,19 @@ pub struct Config {
     pub cooldowns: Cooldowns,
     /// What becomes of requests that ask for more than a model can do.
     pub capabilities: CapabilityPolicy,
+    /// What models cost.
+    pub prices: Vec<PriceEntry>,
+    /// What becomes of requests whose price nobody knows.
+    pub pricing: Pricing,
     pub defaults: Defaults,
     pub telemetry: Telemetry,
     pub logging: Logging,
     pub security: Security,
     /// Serve callers without a key. Only possible while the gateway listens on a loopback address.
     pub open_mode: bool,
+    /// Prices that were set while the gateway ran: after those of files, before those that are built in.
+    #[serde(skip)]
+    pub api_prices: Vec<PriceEntry>,
     #[serde(skip)]
     origin: Origin,
 }

@@ -104,7 +104,7 @@ impl GatewayError {
     }
 
     /// Somebody is known, and may not do this. `message` says what they may do instead.
-    pub fn forbidden(message: impl Into<String>) -> Self {
+    pub fn not_permitted(message: impl Into<String>) -> Self {
         Self::new(Kind::NotAllowed, Origin::Caller, message)
     }
 
@@ -142,6 +142,12 @@ impl GatewayError {
     pub fn model_needed() -> Self {
         let message = "This API key is limited to certain models, so it may only be used where the request names one.";
         Self::new(Kind::NotAllowed, Origin::Caller, message)
+    }
+
+    /// Nobody knows what the model costs, and the caller may not be served for nothing.
+    pub fn unpriced() -> Self {
+        let message = "The model has no known price here, so it cannot be used by a key that pays. Its owner can set one in `prices`.";
+        Self::new(Kind::NotAllowed, Origin::Gateway, message).blaming(Some("model"))
     }
 
     /// No route serves the model. `nearest` are names the caller may have meant, best first.
@@ -238,6 +244,12 @@ impl GatewayError {
     pub fn overloaded(retry_after: Duration) -> Self {
         Self::new(Kind::Overloaded, Origin::Gateway, "The gateway is at its limit of concurrent requests.")
             .after(retry_after)
+    }
+
+    /// The database does not answer; what is asked of it has to wait.
+    pub fn database_away() -> Self {
+        Self::new(Kind::Overloaded, Origin::Gateway, "The gateway's database does not answer at this moment.")
+            .after(Duration::from_secs(1))
     }
 
     /// The process is stopping.

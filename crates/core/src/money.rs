@@ -94,6 +94,8 @@ impl PicoUsd {
     pub const ZERO: Self = Self(0);
     /// No token may cost more: a million dollars for a million of them.
     pub const MOST: Self = Self(1_000_000_000_000);
+    /// No call or picture may cost more: a thousand dollars.
+    pub const MOST_UNIT: Self = Self(1_000_000_000_000_000);
 
     pub const fn get(self) -> u64 {
         self.0
@@ -101,16 +103,16 @@ impl PicoUsd {
 
     /// Reads USD for a million tokens: `1.25` is 1,250,000 pico-USD for each.
     pub fn per_million(text: &str) -> Result<Self, NotMoney> {
-        Self::bounded(read_decimal(text, 6)?)
+        Self::bounded(read_decimal(text, 6)?, Self::MOST)
     }
 
     /// Reads USD for one unit, with at most nine digits after the point.
     pub fn per_unit(text: &str) -> Result<Self, NotMoney> {
-        Self::bounded(read_decimal(text, 9)?.saturating_mul(1000))
+        Self::bounded(read_decimal(text, 9)?.saturating_mul(1000), Self::MOST_UNIT)
     }
 
-    fn bounded(pico: u128) -> Result<Self, NotMoney> {
-        let fits = u64::try_from(pico).ok().filter(|pico| *pico <= Self::MOST.0);
+    fn bounded(pico: u128, most: Self) -> Result<Self, NotMoney> {
+        let fits = u64::try_from(pico).ok().filter(|pico| *pico <= most.0);
         fits.map(Self).ok_or(NotMoney::TooMuch)
     }
 

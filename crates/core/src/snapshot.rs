@@ -27,6 +27,7 @@ use crate::ids::{ChannelId, CredentialId, DeploymentId};
 use crate::limit::Gate;
 use crate::nearest::nearest;
 use crate::operation::Operation;
+use crate::pricing::{ChannelPrices, Prices, Pricing};
 use crate::provider::{Endpoint, Provider};
 use crate::route::Strategy;
 
@@ -55,6 +56,8 @@ pub struct Snapshot {
     pub queue: Queue,
     /// What becomes of requests that ask for more than a deployment can do.
     pub capabilities: CapabilityPolicy,
+    /// What becomes of requests whose price nobody knows.
+    pub pricing: Pricing,
     /// Show callers the upstream's model name instead of the one they asked for.
     pub show_upstream_model: bool,
     /// Who may look at the gateway and steer it.
@@ -108,6 +111,8 @@ pub struct Channel {
     pub probe: Option<Probe>,
     /// The public name of the model to ask it with, where one is known.
     pub probe_model: Option<Box<str>>,
+    /// What its models cost.
+    pub prices: ChannelPrices,
 }
 
 impl Channel {
@@ -155,6 +160,9 @@ pub struct Deployment {
     pub upstream: Arc<str>,
     pub traits: Traits,
     pub capabilities: Capabilities,
+    /// What it costs, the most binding first; empty if nobody knows. One may hold only later:
+    /// [`Pricing::decide`](crate::pricing::Pricing::decide) knows which holds now.
+    pub prices: Prices,
     /// Lower is tried first.
     pub tier: u8,
     /// The share among its tier; 0 is tried only when all others failed.

@@ -197,6 +197,7 @@ pub fn clamp(usage: &mut Usage) -> bool {
     let (input, output) = (usage.input.unwrap_or(MOST_TOKENS), usage.output.unwrap_or(MOST_TOKENS));
     bound(&mut usage.cache_read, input);
     bound(&mut usage.cache_write, input);
+    bound(&mut usage.cache_write_1h, usage.cache_write.unwrap_or(input));
     bound(&mut usage.audio_input, input);
     bound(&mut usage.reasoning, output);
     bound(&mut usage.audio_output, output);

@@ -61,7 +61,8 @@ const READ: [&str; 17] = [
 
 /// Validates a request and reads what routing needs, in one scan.
 pub fn peek(body: &[u8]) -> Result<Peek> {
-    let mut top = Top { body, peek: Peek { n: 1, ..Peek::default() }, read: KeysRead::default(), has_prompt: false };
+    let mut top =
+        Top { body, peek: Peek { n: 1, ..Peek::default() }, read: KeysRead::default(), prompts: 0, best_of: 1 };
     Scanner::document(body, |scanner| {
         top.peek.inside = scanner.offset() + 1;
         scanner.object(|scanner, key| top.field(scanner, key))
@@ -69,9 +70,11 @@ pub fn peek(body: &[u8]) -> Result<Peek> {
     if top.peek.model.is_none() {
         return Err(missing("model"));
     }
-    if !top.has_prompt {
+    if top.prompts == 0 {
         return Err(missing("prompt"));
     }
+    // Each prompt has answers of its own, and all of them are made and paid for, not only the best.
+    top.peek.n = top.peek.n.max(top.best_of).saturating_mul(top.prompts);
     top.peek.finish(body.len());
     Ok(top.peek)
 }
@@ -80,7 +83,8 @@ struct Top<'a> {
     body: &'a [u8],
     peek: Peek,
     read: KeysRead,
-    has_prompt: bool,
+    prompts: u64,
+    best_of: u64,
 }
 
 impl Top<'_> {
@@ -94,8 +98,7 @@ impl Top<'_> {
             "model" => self.peek.model = Some(name(scanner, key)?),
             "prompt" => {
                 self.peek.needs.several = scanner.kind()? == Kind::Array;
-                texts(scanner, key)?;
-                self.has_prompt = true;
+                self.prompts = texts(scanner, key)?;
             }
             // With `echo`, a caller may want the prompt's own log probabilities and nothing more.
             "max_tokens" => {
@@ -108,7 +111,7 @@ impl Top<'_> {
             "top_p" => drop(optional_number(scanner, key, 0.0..=1.0)?),
             "presence_penalty" | "frequency_penalty" => drop(optional_number(scanner, key, -2.0..=2.0)?),
             "n" => self.peek.n = optional_integer(scanner, key, 1..=128)?.unwrap_or(1),
-            "best_of" => drop(optional_integer(scanner, key, 1..=20)?),
+            "best_of" => self.best_of = optional_integer(scanner, key, 1..=20)?.unwrap_or(1),
             "logprobs" => drop(optional_integer(scanner, key, 0..=5)?),
             "echo" => drop(optional_bool(scanner, key)?),
             "stop" => stop(scanner)?,
@@ -126,16 +129,17 @@ impl Top<'_> {
     }
 }
 
-/// One text, or a list of texts, of tokens, or of lists of tokens. The list must not be empty.
-pub(crate) fn texts(scanner: &mut Scanner<'_>, param: &'static str) -> Result<()> {
+/// One text, or a list of texts, of tokens, or of lists of tokens. The list must not be empty. Gives how many texts it is.
+pub(crate) fn texts(scanner: &mut Scanner<'_>, param: &'static str) -> Result<u64> {
     const EXPECTED: &str = "a string or an array of strings, of token numbers, or of arrays of token numbers";
     match scanner.kind()? {
-        Kind::String => return scanner.skip().map(drop),
+        Kind::String => return scanner.skip().map(|_| 1),
         Kind::Array => {}
         Kind::Object | Kind::Number | Kind::Bool | Kind::Null => return Err(mistyped(param, EXPECTED)),
     }
-    let mut of = None;
+    let (mut of, mut count) = (None, 0);
     scanner.array(|scanner, at| {
+        count += 1;
         let kind = scanner.kind()?;
         let same = *of.get_or_insert(kind) == kind;
         match kind {
@@ -145,7 +149,8 @@ pub(crate) fn texts(scanner: &mut Scanner<'_>, param: &'static str) -> Result<()
             _ => Err(mistyped(param, EXPECTED)),
         }
     })?;
-    of.map(drop).ok_or_else(|| WireError::invalid(param, format!("`{param}` must hold at least one text")))
+    let count = of.map(|kind| if kind == Kind::Number { 1 } else { count });
+    count.ok_or_else(|| WireError::invalid(param, format!("`{param}` must hold at least one text")))
 }
 
 fn tokens(scanner: &mut Scanner<'_>, param: &str) -> Result<()> {
@@ -221,6 +226,15 @@ mod tests {
     use crate::sse::Framer;
 
     #[test]
+    fn every_answer_that_is_made_is_counted() {
+        let made = |fields: &str| peek(format!(r#"{{"model":"m",{fields}}}"#).as_bytes()).unwrap().n;
+        assert_eq!(made(r#""prompt":"a""#), 1);
+        assert_eq!(made(r#""prompt":[1,2,3],"n":2"#), 2);
+        assert_eq!(made(r#""prompt":["a","b"],"n":2"#), 4);
+        assert_eq!(made(r#""prompt":["a","b","c"],"n":2,"best_of":5"#), 15);
+    }
+
+    #[test]
     fn what_routing_needs_is_read_and_found() {
         let body = br#"{ "model" : "davinci" , "prompt":["a","b"],"max_tokens": 7 ,"n":2,"stream":true,
             "stream_options":{"include_usage":true},"stop":["x"],"logprobs":null,"vendor":{"x":[1]}}"#;
@@ -229,7 +243,7 @@ mod tests {
         assert_eq!((peek.model.as_deref(), at(peek.model_at)), (Some("davinci"), "\"davinci\""));
         assert_eq!((peek.max_output_tokens, at(peek.max_output_at)), (Some(7), "7"));
         assert_eq!(at(peek.stream_options_at), r#"{"include_usage":true}"#);
-        assert_eq!((peek.n, peek.stream, peek.include_usage, peek.inside), (2, true, Some(true), 1));
+        assert_eq!((peek.n, peek.stream, peek.include_usage, peek.inside), (4, true, Some(true), 1));
     }
 
     #[test]

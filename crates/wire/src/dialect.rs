@@ -41,6 +41,19 @@ impl Dialect {
         }
     }
 
+    /// The field of a request that caps one answer, at a deployment with these traits.
+    pub fn cap_field(self, traits: &Traits) -> &'static str {
+        match self {
+            Self::OpenaiChat => match traits.max_tokens_field {
+                MaxTokensField::MaxCompletionTokens => "max_completion_tokens",
+                MaxTokensField::MaxTokens => "max_tokens",
+            },
+            Self::OpenaiResponses => "max_output_tokens",
+            Self::Anthropic => "max_tokens",
+            Self::Gemini => "maxOutputTokens",
+        }
+    }
+
     /// What reads and writes it towards upstreams.
     pub fn codec(self) -> &'static dyn UpstreamDialect {
         match self {

@@ -26,8 +26,10 @@ pub struct Peek {
     /// The output cap the caller set, and where its value stands.
     pub max_output_tokens: Option<u64>,
     pub max_output_at: Option<Range<usize>>,
-    /// Parallel answers wanted; 1 if not said.
+    /// Answers that are made, all in all; 1 if not said.
     pub n: u64,
+    /// The word for how the provider shall serve it, if there is one.
+    pub service_tier: Option<String>,
     /// Just behind the opening brace: where a new key may be put, followed by a comma.
     pub inside: usize,
     /// What it asks of whoever answers it.
@@ -138,6 +140,12 @@ pub(crate) fn note_media(
     })
 }
 
+/// May the body ask a provider to keep parts of the prompt for an hour? Never wrong when it says no, however the body is
+/// spelled.
+pub fn may_cache_long(body: &[u8]) -> bool {
+    memchr::memmem::find(body, b"1h").is_some() || memchr::memmem::find(body, b"\\u00").is_some()
+}
+
 /// `path.key`, or just `key` at the top.
 pub fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
@@ -149,6 +157,14 @@ pub fn string(scanner: &mut Scanner<'_>, param: &str) -> Result<String, WireErro
         return Err(mistyped(param, "a string"));
     }
     scanner.string().map(Cow::into_owned)
+}
+
+/// A string, or `None` for null.
+pub(crate) fn optional_string(scanner: &mut Scanner<'_>, param: &str) -> Result<Option<String>, WireError> {
+    if scanner.kind()? == Kind::Null {
+        return scanner.skip().map(|_| None);
+    }
+    string(scanner, param).map(Some)
 }
 
 /// A string that must not be empty.
@@ -226,6 +242,13 @@ fn out_of_range<T: std::fmt::Display + PartialEq>(param: &str, what: &str, low: 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_hour_in_the_cache_is_seen_however_it_is_spelled() {
+        assert!(!may_cache_long(br#"{"cache_control":{"type":"ephemeral"},"a":"\n\u4e2d"}"#));
+        assert!(may_cache_long(br#"{"cache_control":{"type":"ephemeral","ttl":"1h"}}"#));
+        assert!(may_cache_long(br#"{"cache_control":{"type":"ephemeral","ttl":"\u0031h"}}"#));
+    }
 
     #[test]
     fn keys_below_the_top_may_stand_once_in_each_object() {

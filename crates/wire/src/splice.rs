@@ -63,6 +63,15 @@ impl Splice {
         Ok(None)
     }
 
+    /// Puts an output cap into a request that has none. `field` is where the deployment reads it: see
+    /// [`Dialect::cap_field`](crate::dialect::Dialect::cap_field). A null in that field is replaced.
+    pub fn put_cap(&mut self, body: &[u8], peek: &Peek, field: &str, cap: u64) -> Result<(), WireError> {
+        match peek.max_output_tokens {
+            Some(_) => Ok(()),
+            None => self.set(body, field, &cap.to_string()),
+        }
+    }
+
     /// Asks for the answer whole rather than as a stream.
     pub fn unstream(&mut self, body: &[u8]) -> Result<(), WireError> {
         self.set(body, "stream", "false")?;
@@ -233,6 +242,46 @@ mod tests {
             r#"{"thinking":{"type":"enabled","budget_tokens":4095},"max_tokens":4096}"#
         );
         assert_eq!(capped(thinking, "max_tokens", 8000), thinking.replace("9000", "8000"));
+    }
+
+    #[test]
+    fn a_cap_is_put_in_where_there_is_none_and_the_rest_stays() {
+        use crate::dialect::{Dialect, Face, MaxTokensField, Traits};
+        let older = Traits { max_tokens_field: MaxTokensField::MaxTokens, ..Traits::default() };
+        let put = |face: Face, traits: &Traits, body: &str| {
+            let peek = face.codec.peek(body.as_bytes()).unwrap();
+            let mut splice = Splice::default();
+            splice.put_cap(body.as_bytes(), &peek, face.dialect.cap_field(traits), 512).unwrap();
+            String::from_utf8(splice.apply(&Bytes::from(body.to_owned())).to_vec()).unwrap()
+        };
+        let usual = Traits::default();
+        let chat = r#"{ "model":"m","messages":[{"role":"user","content":"x"}], "top_p":1e0}"#;
+        let with = |field: &str| chat.replacen('{', &format!("{{\"{field}\":512,"), 1);
+        assert_eq!(put(Face::OPENAI_CHAT, &usual, chat), with("max_completion_tokens"));
+        assert_eq!(put(Face::OPENAI_CHAT, &older, chat), with("max_tokens"));
+        for said in [r#""max_tokens":7,"#, r#""max_completion_tokens":7,"#] {
+            let capped = chat.replacen('{', &format!("{{{said}"), 1);
+            assert_eq!(put(Face::OPENAI_CHAT, &usual, &capped), capped);
+        }
+        let null = chat.replacen('{', r#"{"max\u005ftokens" : null,"#, 1);
+        assert_eq!(put(Face::OPENAI_CHAT, &older, &null), null.replace("null", "512"));
+        let responses = r#"{"model":"m","input":"x","max_output_tokens":null}"#;
+        assert_eq!(put(Face::OPENAI_RESPONSES, &usual, responses), responses.replace("null", "512"));
+        let messages = r#"{"model":"m","max_tokens":9,"messages":[{"role":"user","content":"x"}]}"#;
+        assert_eq!(put(Face::ANTHROPIC, &usual, messages), messages);
+        assert_eq!(Dialect::Gemini.cap_field(&usual), "maxOutputTokens");
+    }
+
+    #[test]
+    fn a_cap_and_usage_can_be_put_in_together() {
+        let body = r#"{"model":"m","messages":[{"role":"user","content":"x"}]}"#;
+        let peek = crate::dialect::Face::OPENAI_CHAT.codec.peek(body.as_bytes()).unwrap();
+        let mut splice = Splice::default();
+        splice.ask_usage(body.as_bytes(), &peek).unwrap();
+        splice.put_cap(body.as_bytes(), &peek, "max_tokens", 8).unwrap();
+        let spliced = splice.apply(&Bytes::from(body));
+        let json: serde_json::Value = serde_json::from_slice(&spliced).unwrap();
+        assert_eq!((&json["max_tokens"], &json["stream_options"]["include_usage"]), (&8.into(), &true.into()));
     }
 
     #[test]

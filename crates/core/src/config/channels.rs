@@ -13,6 +13,7 @@ use super::capabilities::Capability;
 use super::discovery::Discover;
 use super::health::{BreakerChoice, Cooldowns};
 use super::limits::Limits;
+use super::prices::PriceEntry;
 use super::probe::Probe;
 use super::routing::KeyStrategy;
 use super::values::{Span, bounded, bounded_option};
@@ -160,6 +161,8 @@ pub struct Model {
     /// What this model on this channel may be asked.
     #[serde(default)]
     pub limits: Limits,
+    /// What the model costs on this channel; comes before every other price.
+    pub price: Option<PriceEntry>,
 }
 
 /// A chat dialect that upstreams speak.

@@ -88,6 +88,13 @@ impl Names {
         for (position, key) in config.keys.iter().enumerate() {
             names.push((format!("keys[{position}]"), format!("keys[{}]", key.name)));
         }
+        for (position, entry) in config.prices.iter().enumerate() {
+            let scope = entry.channel.as_deref().or(entry.provider.as_deref());
+            let model = entry.model.as_deref().unwrap_or_default();
+            let name = scope.map_or_else(|| model.to_owned(), |scope| format!("{scope}/{model}"));
+            let from = entry.effective_from.map_or_else(String::new, |day| format!("@{day}"));
+            names.push((format!("prices[{position}]"), format!("prices[{name}{from}]")));
+        }
         // Longer paths before those that they begin with.
         names.sort_by_key(|(path, _)| std::cmp::Reverse(path.len()));
         Self(names)

@@ -61,8 +61,12 @@ pub(super) fn flattened(config: &Config) -> Vec<(String, String)> {
     let text = format!("{config:?}");
     let mut reader = Reader { rest: &text, leaves: Vec::new() };
     reader.value("");
-    let hidden =
-        |path: &str| path.starts_with("origin") || path.ends_with(".discovered") || path == "telemetry.otlp.exact";
+    let hidden = |path: &str| {
+        path.starts_with("origin")
+            || path.starts_with("api_prices")
+            || path.ends_with(".discovered")
+            || path == "telemetry.otlp.exact"
+    };
     reader.leaves.retain(|(path, value)| !hidden(path) && value != "None");
     // A header may carry a key.
     for (_, value) in reader.leaves.iter_mut().filter(|(path, _)| path.contains("].headers.")) {

@@ -8,6 +8,7 @@ mod channel;
 mod cors;
 mod identity;
 mod keys;
+mod prices;
 mod probe;
 mod routes;
 pub(super) mod tiers;
@@ -24,6 +25,7 @@ use crate::mapping;
 use crate::nearest::nearest;
 use crate::operation::Operation;
 use crate::pattern::Pattern;
+use crate::pricing::Book;
 use crate::provider;
 
 /// What was found so far.
@@ -49,7 +51,9 @@ pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigE
     let mut problems = Problems::default();
     let keys = keys::callers(config, states, &mut problems);
     let anybody = keys::anybody(config, &mut problems);
-    let channels = channels(config, states, &mut problems);
+    let book = Book::of(config, |error| problems.error(error));
+    let pricing = prices::policy(config, &mut problems);
+    let channels = channels(config, &book, states, &mut problems);
     let default = default(&channels, config, states, &mut problems);
     let fallback = fallback(&channels, config, &mut problems);
     let cors = cors::compile(config, &mut problems);
@@ -75,6 +79,7 @@ pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigE
         retry: retry(config),
         queue: config.routing.queue,
         capabilities: config.capabilities,
+        pricing,
         show_upstream_model: config.model_mappings.expose_actual,
         admin,
         cors,
@@ -96,6 +101,7 @@ fn retry(config: &Config) -> Retry {
 
 fn channels<'c>(
     config: &'c Config,
+    book: &Book,
     states: &States,
     problems: &mut Problems,
 ) -> Vec<(&'c config::Channel, Arc<Channel>)> {
@@ -109,7 +115,7 @@ fn channels<'c>(
             problems.error(error.fix("give each channel a name of its own"));
         }
         check_models(settings, &path, problems);
-        if let Some(channel) = channel::compile(config, settings, states, &path, problems) {
+        if let Some(channel) = channel::compile(config, settings, states, book, &path, problems) {
             channels.push((settings, Arc::new(channel)));
         }
     }

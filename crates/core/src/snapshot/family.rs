@@ -123,6 +123,7 @@ pub(crate) fn named(channel: &Arc<Channel>, model: &str, upstream: &str, states:
         upstream: upstream.into(),
         traits: provider.traits(upstream),
         capabilities: provider.capabilities(upstream),
+        prices: channel.prices.of(model, upstream),
         tier: 1,
         weight: 100,
         limits: Limits::default(),

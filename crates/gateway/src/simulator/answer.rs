@@ -190,6 +190,7 @@ fn usage(request: &Request, choices: &[Choice]) -> Usage {
         output: Some(choices.iter().map(|choice| tokens::count_parts(&choice.parts)).sum()),
         cache_read: Some(cache_read),
         cache_write: Some(cache_write),
+        cache_write_1h: None,
         reasoning: Some(reasoning),
         audio_input: None,
         audio_output: None,

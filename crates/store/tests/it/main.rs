@@ -5,6 +5,7 @@
 
 mod audit;
 mod harness;
+mod journal;
 mod logbook;
 mod migrate;
 mod people;

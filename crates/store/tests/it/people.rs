@@ -8,7 +8,7 @@ use waypost_store::page::{Cursor, Scope};
 use waypost_store::plans::{self, Billing, Terms};
 use waypost_store::sessions::{self, Refresh, Rotation, Session};
 use waypost_store::users::{self, Change, Filter, NewUser, User};
-use waypost_store::{Store, StoreError, id, identities, invites, teams};
+use waypost_store::{Store, StoreError, id, identities, invites, meta, teams};
 
 use crate::harness::{NOW, on_both};
 
@@ -333,6 +333,30 @@ async fn a_password_is_set_and_renewed_and_setting_one_ends_sessions() {
         assert_eq!(users::password(&store, &user.id).await.unwrap().unwrap().expose(), "new");
         users::renew_password(&store, &user.id, &Secret::new("new"), &Secret::new("newer")).await.unwrap();
         assert_eq!(users::password(&store, &user.id).await.unwrap().unwrap().expose(), "newer");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_kept_by_name_stays_until_whoever_knows_it_takes_it() {
+    on_both(async |store| {
+        assert_eq!(meta::kept_or(&store, "thing", "first", NOW).await.unwrap(), "first");
+        assert_eq!(meta::kept_or(&store, "thing", "second", NOW).await.unwrap(), "first");
+        let mut tx = store.begin().await.unwrap();
+        assert!(!meta::put(&mut tx, "thing", "third", NOW).await.unwrap());
+        assert!(!meta::take(&mut tx, "thing", "second").await.unwrap());
+        tx.commit().await.unwrap();
+        assert_eq!(meta::get(&store, "thing").await.unwrap().as_deref(), Some("first"));
+        let mut tx = store.begin().await.unwrap();
+        assert!(meta::take(&mut tx, "thing", "first").await.unwrap());
+        assert!(!meta::take(&mut tx, "thing", "first").await.unwrap());
+        assert!(meta::put(&mut tx, "other", "value", NOW).await.unwrap());
+        meta::remove(&mut tx, "other").await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(
+            (meta::get(&store, "thing").await.unwrap(), meta::get(&store, "other").await.unwrap()),
+            (None, None)
+        );
     })
     .await;
 }

@@ -103,7 +103,7 @@ fn field(scanner: &mut Scanner<'_>, key: &'static str, body: &[u8], peek: &mut P
         "tool_choice" => tool_choice(scanner),
         "thinking" => thinking(scanner, &mut peek.needs),
         "output_config" => output_config(scanner, &mut peek.needs),
-        "service_tier" => string(scanner, &|| key.to_owned()),
+        "service_tier" => read(scanner, &|| key.to_owned()).map(|word| peek.service_tier = Some(word.into_owned())),
         _ => object(scanner, &|| key.to_owned(), |scanner, _| scanner.skip().map(drop)),
     }
 }

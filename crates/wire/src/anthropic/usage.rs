@@ -11,6 +11,7 @@ pub(super) struct Counts {
     uncached: Option<u64>,
     cache_read: Option<u64>,
     cache_write: Option<u64>,
+    cache_write_1h: Option<u64>,
     output: Option<u64>,
     thinking: Option<u64>,
 }
@@ -22,6 +23,9 @@ impl Counts {
         self.uncached = count("input_tokens").or(self.uncached);
         self.cache_read = count("cache_read_input_tokens").or(self.cache_read);
         self.cache_write = count("cache_creation_input_tokens").or_else(|| by_lifetime(usage)).or(self.cache_write);
+        let created = usage.get("cache_creation");
+        let long = created.and_then(|created| created.get("ephemeral_1h_input_tokens")).and_then(token_count);
+        self.cache_write_1h = long.or(self.cache_write_1h);
         self.output = count("output_tokens").or(self.output);
         let details = usage.get("output_tokens_details");
         self.thinking = details.and_then(|it| it.get("thinking_tokens")).and_then(token_count).or(self.thinking);
@@ -35,6 +39,7 @@ impl Counts {
             output: self.output,
             cache_read: self.cache_read,
             cache_write: self.cache_write,
+            cache_write_1h: self.cache_write_1h.filter(|tokens| *tokens > 0),
             reasoning: self.thinking,
             audio_input: None,
             audio_output: None,
@@ -79,6 +84,15 @@ fn by_lifetime(usage: &Value) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_kept_for_an_hour_is_told_apart() {
+        let split = json!({"ephemeral_5m_input_tokens": 20, "ephemeral_1h_input_tokens": 30});
+        let wire =
+            json!({"input_tokens": 1, "cache_creation_input_tokens": 50, "cache_creation": split, "output_tokens": 2});
+        let usage = decode(&wire).unwrap();
+        assert_eq!((usage.input, usage.cache_write, usage.cache_write_1h), (Some(51), Some(50), Some(30)));
+    }
 
     #[test]
     fn input_includes_the_cache_in_neutral_terms_and_excludes_it_again_on_the_way_back() {

@@ -10,6 +10,8 @@ pub struct Usage {
     pub cache_read: Option<u64>,
     /// Part of `input`, written to the prompt cache.
     pub cache_write: Option<u64>,
+    /// Part of `cache_write`, kept for an hour rather than for minutes.
+    pub cache_write_1h: Option<u64>,
     /// Part of `output`.
     pub reasoning: Option<u64>,
     /// Part of `input`.
@@ -32,6 +34,7 @@ impl Usage {
         merge(&mut self.output, later.output);
         merge(&mut self.cache_read, later.cache_read);
         merge(&mut self.cache_write, later.cache_write);
+        merge(&mut self.cache_write_1h, later.cache_write_1h);
         merge(&mut self.reasoning, later.reasoning);
         merge(&mut self.audio_input, later.audio_input);
         merge(&mut self.audio_output, later.audio_output);

@@ -7,7 +7,7 @@ use std::ops::Range;
 use crate::error::WireError;
 use crate::peek::{
     Features, KeysRead, Needs, Peek, missing, mistyped, name, not_one_of, optional_bool, optional_integer,
-    optional_number, word_at,
+    optional_number, optional_string, word_at,
 };
 use crate::scan::{Kind, Scanner};
 
@@ -117,7 +117,8 @@ impl Reading {
             "reasoning_effort" => effort(scanner, &mut self.peek.needs)?,
             "verbosity" => optional_word(scanner, key, &VERBOSITIES)?,
             "parallel_tool_calls" | "logprobs" | "store" => drop(optional_bool(scanner, key)?),
-            "user" | "service_tier" | "prompt_cache_key" => {
+            "service_tier" => self.peek.service_tier = optional_string(scanner, key)?,
+            "user" | "prompt_cache_key" => {
                 shaped(scanner, key, Kind::String, "a string")?;
             }
             "modalities" => modalities(scanner, &mut self.peek.needs)?,

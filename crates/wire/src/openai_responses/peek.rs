@@ -7,7 +7,7 @@ use std::ops::Range;
 use crate::error::WireError;
 use crate::peek::{
     Features, KeysRead, Needs, Peek, missing, mistyped, name, not_one_of, note_media, optional_bool, optional_integer,
-    optional_number, string, word_at,
+    optional_number, optional_string, string, word_at,
 };
 use crate::scan::{Kind, Scanner};
 
@@ -16,7 +16,7 @@ type Result<T> = std::result::Result<T, WireError>;
 pub(super) const ROLES: [&str; 4] = ["user", "assistant", "system", "developer"];
 
 /// The top-level keys that are read; each may stand once.
-const READ: [&str; 21] = [
+const READ: [&str; 22] = [
     "model",
     "input",
     "stream",
@@ -38,6 +38,7 @@ const READ: [&str; 21] = [
     "text",
     "stream_options",
     "include",
+    "service_tier",
 ];
 
 /// See [`crate::dialect::ClientDialect::peek`].
@@ -55,6 +56,7 @@ pub(super) fn peek(body: &[u8]) -> Result<Peek> {
         return Err(missing("input"));
     }
     top.peek.n = 1;
+    top.peek.needs.stored = top.continues;
     top.peek.finish(body.len());
     Ok(top.peek)
 }
@@ -84,7 +86,8 @@ impl Top<'_> {
             "stream" => self.peek.stream = optional_bool(scanner, key)?.unwrap_or(false),
             "max_output_tokens" => {
                 let (cap, at) = self.located(scanner, |scanner| optional_integer(scanner, key, 1..=u64::MAX))?;
-                (self.peek.max_output_tokens, self.peek.max_output_at) = (cap, cap.map(|_| at));
+                // A null still holds its key's place, so that nobody puts a second one there.
+                (self.peek.max_output_tokens, self.peek.max_output_at) = (cap, Some(at));
                 self.peek.needs.output_field = key;
             }
             "previous_response_id" | "conversation" | "prompt" => {
@@ -101,6 +104,7 @@ impl Top<'_> {
             "reasoning" => reasoning(scanner, &mut self.peek.needs)?,
             "text" => text(scanner, &mut self.peek.needs)?,
             "metadata" | "stream_options" => typed(scanner, key, Kind::Object, "an object")?,
+            "service_tier" => self.peek.service_tier = optional_string(scanner, key)?,
             "include" => typed(scanner, key, Kind::Array, "an array")?,
             _ => return scanner.skip().map(drop),
         }

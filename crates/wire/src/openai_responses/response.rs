@@ -127,6 +127,7 @@ pub(super) fn usage(usage: &Value) -> Option<Usage> {
         output: count("/output_tokens"),
         cache_read: count("/input_tokens_details/cached_tokens"),
         cache_write: count("/input_tokens_details/cache_write_tokens"),
+        cache_write_1h: None,
         reasoning: count("/output_tokens_details/reasoning_tokens"),
         audio_input: count("/input_tokens_details/audio_tokens"),
         audio_output: count("/output_tokens_details/audio_tokens"),

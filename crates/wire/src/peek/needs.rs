@@ -84,6 +84,11 @@ pub struct Needs {
     pub features: Features,
     /// Bytes of pictures, sound and documents in the prompt, whose tokens cannot be told from their size.
     pub media_bytes: u64,
+    /// How many of those there are, and how many of the bytes are of pictures.
+    pub media_parts: u64,
+    pub picture_bytes: u64,
+    /// The prompt goes on from something that lies at the provider, of which nothing is known here.
+    pub stored: bool,
     /// The tokens of everything else in the prompt, at four bytes each: right within a factor of two for usual texts.
     pub input_tokens: u64,
     /// The prompt is several texts, each of which is read by itself.
@@ -98,6 +103,10 @@ impl Needs {
     pub(crate) fn part(&mut self, feature: Features, bytes: usize) {
         self.features.add(feature);
         self.media_bytes += bytes as u64;
+        self.media_parts += u64::from(bytes > 0);
+        if feature.has(Features::VISION) {
+            self.picture_bytes += bytes as u64;
+        }
     }
 
     /// The wanted form of the answer, by OpenAI's word for it.

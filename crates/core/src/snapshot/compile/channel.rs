@@ -16,6 +16,7 @@ use crate::health::{Policy, States, Turn};
 use crate::ids::{ChannelId, CredentialId};
 use crate::operation::Operation;
 use crate::pattern::Pattern;
+use crate::pricing::Book;
 use crate::provider::{self, Auth, Provider};
 use crate::secret::Secret;
 use crate::snapshot::{Channel, Credential, Discovery, Timeouts};
@@ -55,6 +56,7 @@ pub(super) fn compile(
     config: &Config,
     channel: &config::Channel,
     states: &States,
+    book: &Book,
     path: &str,
     problems: &mut Problems,
 ) -> Option<Channel> {
@@ -98,6 +100,7 @@ pub(super) fn compile(
         enabled: channel.enabled,
         probe: probe::compile(channel, provider, path, problems),
         probe_model: probe::model(channel, provider),
+        prices: book.for_channel(&channel.name, provider),
     })
 }
 

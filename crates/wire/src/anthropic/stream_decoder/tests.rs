@@ -109,6 +109,7 @@ fn the_latest_usage_figures_count_and_include_the_cache() {
         output: Some(4),
         cache_read: Some(18_000),
         cache_write: Some(2048),
+        cache_write_1h: None,
         ..Usage::default()
     };
     assert_eq!(last, Some(expected));

@@ -119,3 +119,18 @@ fn what_is_no_json_object_is_a_syntax_error() {
         assert!(matches!(peek(body.as_bytes()), Err(WireError::Syntax { .. })), "{body}");
     }
 }
+
+#[test]
+fn the_service_tier_and_how_many_answers_are_told() {
+    let told = |field: &str| {
+        let body = format!(r#"{{"model":"m","messages":[{{"role":"user","content":"x"}}],{field}}}"#);
+        peek(body.as_bytes()).map(|peek| (peek.service_tier, peek.n))
+    };
+    assert_eq!(told(r#""service_tier":"flex","n":3"#).unwrap(), (Some("flex".to_owned()), 3));
+    assert_eq!(told(r#""service_tier":null"#).unwrap(), (None, 1));
+    assert_eq!(told(r#""service_tier":1"#).unwrap_err().param(), Some("service_tier"));
+    assert_eq!(
+        told(r#""service_tier":"flex","service\u005ftier":"priority""#).unwrap_err().param(),
+        Some("service_tier")
+    );
+}

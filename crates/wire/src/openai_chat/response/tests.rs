@@ -78,6 +78,7 @@ fn usage_keeps_its_details() {
         output: Some(12),
         cache_read: Some(1920),
         cache_write: Some(100),
+        cache_write_1h: None,
         reasoning: Some(8),
         audio_input: Some(0),
         audio_output: Some(0),

@@ -41,6 +41,7 @@ fn totals_include_the_cache() {
         output: Some(4),
         cache_read: Some(2048),
         cache_write: Some(256),
+        cache_write_1h: None,
         reasoning: Some(0),
         ..Usage::default()
     };

@@ -1,0 +1,155 @@
+//! Which purses a request must pass: the credit of its payer, and the budgets of everybody it belongs to. Found in a few
+//! short reads; no lock is shared by all requests. Knows no database. Tests are below.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::account::{Account, Scope};
+use super::hold::Hold;
+use super::purse::{Purse, PurseId, Short};
+use crate::money::NanoUsd;
+
+/// How many parts the map is cut into, so that a change stops few readers.
+const SHARDS: usize = 64;
+
+/// All purses of the process.
+#[derive(Debug)]
+pub struct Books {
+    shards: Vec<RwLock<Shard>>,
+    hash: RandomState,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    credits: HashMap<Account, Arc<Purse>>,
+    budgets: HashMap<Scope, Vec<Arc<Purse>>>,
+}
+
+impl Default for Books {
+    fn default() -> Self {
+        Self { shards: (0..SHARDS).map(|_| RwLock::default()).collect(), hash: RandomState::new() }
+    }
+}
+
+impl Books {
+    /// The purses of a request that this account pays and that belongs to these scopes. An account without prepaid
+    /// credit has no purse of its own: only budgets limit it.
+    pub fn purses(&self, payer: &Account, scopes: &[Scope]) -> Vec<Arc<Purse>> {
+        let mut found: Vec<Arc<Purse>> = self.credit(payer).into_iter().collect();
+        for scope in scopes {
+            let budgets = |shard: &Shard| shard.budgets.get(scope).into_iter().flatten().cloned().collect::<Vec<_>>();
+            found.extend(self.read(scope, budgets).unwrap_or_default());
+        }
+        found
+    }
+
+    /// The prepaid credit of an account, if it has such.
+    pub fn credit(&self, account: &Account) -> Option<Arc<Purse>> {
+        self.read(account, |shard| shard.credits.get(account).cloned()).flatten()
+    }
+
+    /// The budgets of a scope.
+    pub fn budgets(&self, scope: &Scope) -> Vec<Arc<Purse>> {
+        self.purses_of(scope)
+    }
+
+    fn purses_of(&self, scope: &Scope) -> Vec<Arc<Purse>> {
+        self.read(scope, |shard| shard.budgets.get(scope).cloned()).flatten().unwrap_or_default()
+    }
+
+    /// Holds the amount in all of the purses, or in none.
+    pub fn hold(&self, purses: &[Arc<Purse>], amount: NanoUsd, now: i64) -> Result<Hold, Short> {
+        Hold::take(purses, amount, now)
+    }
+
+    /// From now on the purse limits what it is for. One with the same id is replaced.
+    pub fn open(&self, purse: Arc<Purse>) {
+        match (purse.id().clone(), purse.definition()) {
+            (PurseId::Credit(account), _) => {
+                self.change(&account.clone(), |shard| drop(shard.credits.insert(account, purse)));
+            }
+            (PurseId::Budget(id), Some(budget)) => self.change(&budget.scope, |shard| {
+                let budgets = shard.budgets.entry(budget.scope.clone()).or_default();
+                budgets.retain(|other| other.id().as_str() != &*id);
+                budgets.push(purse);
+            }),
+            (PurseId::Budget(_), None) => {}
+        }
+    }
+
+    /// The purse limits nothing any more. Holds in it end as they would have.
+    pub fn close(&self, purse: &Purse) {
+        match (purse.id(), purse.definition()) {
+            (PurseId::Credit(account), _) => self.change(account, |shard| drop(shard.credits.remove(account))),
+            (PurseId::Budget(id), Some(budget)) => self.change(&budget.scope, |shard| {
+                if let Some(budgets) = shard.budgets.get_mut(&budget.scope) {
+                    budgets.retain(|other| other.id().as_str() != &**id);
+                }
+            }),
+            (PurseId::Budget(_), None) => {}
+        }
+    }
+
+    /// Every purse there is, in no order.
+    pub fn all(&self) -> Vec<Arc<Purse>> {
+        let shards = self.shards.iter().map(|shard| shard.read().unwrap_or_else(PoisonError::into_inner));
+        let purses = shards.flat_map(|shard| {
+            let budgets = shard.budgets.values().flatten();
+            shard.credits.values().chain(budgets).cloned().collect::<Vec<_>>()
+        });
+        purses.collect()
+    }
+
+    fn read<T>(&self, key: &impl std::hash::Hash, read: impl FnOnce(&Shard) -> T) -> Option<T> {
+        let shard = self.shard(key)?.read().unwrap_or_else(PoisonError::into_inner);
+        Some(read(&shard))
+    }
+
+    fn change(&self, key: &impl std::hash::Hash, change: impl FnOnce(&mut Shard)) {
+        if let Some(shard) = self.shard(key) {
+            change(&mut shard.write().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    fn shard(&self, key: &impl std::hash::Hash) -> Option<&RwLock<Shard>> {
+        let place = self.hash.hash_one(key) as usize % SHARDS;
+        self.shards.get(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::purse::{Budget, Supply};
+    use super::super::window::Window;
+    use super::*;
+
+    fn budget(id: &str, scope: &str) -> Arc<Purse> {
+        let amount = NanoUsd(5);
+        let scope = Scope::parse(scope).unwrap();
+        let budget = Budget { id: id.into(), scope, window: Window::Total, amount, hard: true, alerts: vec![] };
+        Arc::new(Purse::budget(Arc::new(budget), Supply::Owned, 0, amount, NanoUsd(0)))
+    }
+
+    #[test]
+    fn a_request_meets_its_payers_credit_and_the_budgets_of_all_it_belongs_to() {
+        let books = Books::default();
+        let (ann, bob) = (Account::user("ann"), Account::user("bob"));
+        books.open(Arc::new(Purse::credit(ann.clone(), Supply::Owned, NanoUsd(1))));
+        for (id, scope) in [("b1", "global"), ("b2", "user:ann"), ("b3", "user:ann"), ("b4", "group:auto:fast")] {
+            books.open(budget(id, scope));
+        }
+        books.open(budget("b3", "user:ann"));
+        let names = |payer: &Account, scopes: &[&str]| {
+            let scopes: Vec<Scope> = scopes.iter().map(|scope| Scope::parse(scope).unwrap()).collect();
+            let purses = books.purses(payer, &scopes);
+            purses.iter().map(|purse| purse.id().as_str().to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&ann, &["user:ann", "global"]), ["user:ann", "b2", "b3", "b1"]);
+        assert_eq!(names(&bob, &["user:bob", "group:auto:fast"]), ["b4"]);
+        assert_eq!(books.all().len(), 5);
+        books.close(&books.credit(&ann).unwrap());
+        books.close(&budget("b2", "user:ann"));
+        assert_eq!(names(&ann, &["user:ann", "global"]), ["b3", "b1"]);
+    }
+}

@@ -1,0 +1,104 @@
+//! The most a request can cost, before it is sent. Decides what to take for what cannot be known then: always the dearest.
+//! Tests are in `tests.rs` beside this.
+
+use waypost_wire::peek::{Features, Peek, may_cache_long};
+
+use super::cost::{Class, Sum};
+use super::factor::Factor;
+use super::price::{Price, Rates};
+use super::service::ServiceTier;
+use crate::money::{NanoUsd, PicoUsd};
+
+/// What a request may use at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The prompt is at most so many tokens; see [`input_bound`].
+    pub input: u64,
+    /// One answer is at most so many tokens.
+    pub output_cap: u64,
+    /// So many answers are wanted.
+    pub n: u64,
+    pub calls: u32,
+    pub images: u32,
+    pub service: ServiceTier,
+    /// The caller's factor, such as its plan's.
+    pub factor: Factor,
+    /// There may be sound in the prompt or in the answer.
+    pub audio: bool,
+    /// The prompt may ask the provider to keep parts of it for an hour.
+    pub long_cache: bool,
+}
+
+impl Default for Ask {
+    fn default() -> Self {
+        Self {
+            input: 0,
+            output_cap: 0,
+            n: 1,
+            calls: 1,
+            images: 0,
+            service: ServiceTier::Standard,
+            factor: Factor::ONE,
+            audio: false,
+            long_cache: false,
+        }
+    }
+}
+
+impl Ask {
+    /// What a peeked request asks of a model that reads at most `context` tokens and is told to write at most `output_cap`.
+    /// Pictures that an endpoint makes are not told by the peek: set `images`.
+    pub fn of(peek: &Peek, body: &[u8], context: Option<u64>, output_cap: u64) -> Self {
+        Self {
+            input: input_bound(peek, body.len() as u64, context),
+            output_cap,
+            n: peek.n.max(1),
+            service: ServiceTier::of(peek.service_tier.as_deref()),
+            audio: peek.needs.features.has(Features::AUDIO) || peek.needs.media_bytes > 0,
+            long_cache: may_cache_long(body),
+            ..Self::default()
+        }
+    }
+}
+
+impl Price {
+    /// The most that the request can cost: never less than what [`Price::cost`] makes of any usage within the ask. `None`
+    /// beyond nine billion dollars.
+    pub fn bound(&self, ask: &Ask) -> Option<NanoUsd> {
+        let most = |rate: fn(&Rates, &Ask) -> PicoUsd| {
+            let rates = self.rates_within(ask.input).map(|rates| rate(rates, ask));
+            rates.max().unwrap_or(PicoUsd::ZERO)
+        };
+        let mut sum = Sum::new(self.service.of(ask.service), ask.factor);
+        sum.add(Class::Input, ask.input, most(|rates, ask| rates.most_input(ask.audio, ask.long_cache)))?;
+        sum.add(Class::Output, ask.output_cap.checked_mul(ask.n)?, most(|rates, ask| rates.most_output(ask.audio)))?;
+        sum.add(Class::Call, u64::from(ask.calls), self.call)?;
+        sum.add(Class::Image, u64::from(ask.images), self.image)?;
+        Some(sum.total)
+    }
+}
+
+/// What one picture, document or recording is taken for where its bytes do not tell.
+const MEDIA: u64 = 16_384;
+/// What providers add to a prompt that lists tools.
+const TOOLS: u64 = 1_024;
+/// What is taken for a prompt that lies at the provider, if nobody says how much the model reads.
+const STORED: u64 = 1_048_576;
+
+/// The most tokens that the prompt of a body of so many bytes can be. A token is at least one byte of text, and a body is
+/// longer than the text in it; pictures are taken for more than any provider does, documents and sound for a token in two
+/// bytes. What the model cannot read, nobody charges for.
+pub fn input_bound(peek: &Peek, bytes: u64, context: Option<u64>) -> u64 {
+    let needs = &peek.needs;
+    let text = bytes.saturating_sub(needs.media_bytes);
+    let files = needs.media_bytes.saturating_sub(needs.picture_bytes) / 2;
+    let media = needs.media_parts.saturating_mul(MEDIA).saturating_add(files);
+    let tools = if needs.features.has(Features::TOOLS) { TOOLS } else { 0 };
+    let stored = if needs.stored { context.unwrap_or(STORED) } else { 0 };
+    let bound = text.saturating_add(media).saturating_add(tools).saturating_add(stored);
+    match context {
+        // Each of several texts is read by itself.
+        Some(most) if !needs.several => bound.min(most),
+        Some(_) | None => bound,
+    }
+}

@@ -1,0 +1,87 @@
+//! The wait for a record to be written, and for the disk to have it. Tests: `tests/it/journal.rs`.
+
+use std::fmt;
+
+use tokio::sync::{oneshot, watch};
+
+use super::Durability;
+
+/// A record on its way. Dropping it changes nothing for the record.
+#[derive(Debug)]
+#[must_use = "nothing may leave before the record is written"]
+pub struct Ticket {
+    pub(super) state: State,
+    pub(super) synced: watch::Receiver<Synced>,
+    pub(super) durability: Durability,
+}
+
+#[derive(Debug)]
+pub(super) enum State {
+    Waiting(oneshot::Receiver<Result<u64, Unwritten>>),
+    Done(Result<u64, Unwritten>),
+}
+
+/// Why a record is not in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unwritten {
+    /// The disk did not take it.
+    Disk,
+    /// Too many records wait already.
+    Busy,
+    /// The journal is closed.
+    Closed,
+}
+
+/// How many records the disk has for certain.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Synced {
+    pub(super) upto: u64,
+    /// The last stretch of which the disk would not say that it has it: behind the first, up to the second.
+    pub(super) doubtful: (u64, u64),
+}
+
+impl Ticket {
+    /// Waits until the operating system has the record. A settlement that the disk does not take waits on.
+    pub async fn written(&mut self) -> Result<(), Unwritten> {
+        self.number().await.map(drop)
+    }
+
+    /// Waits until the disk has the record.
+    pub async fn synced(&mut self) -> Result<(), Unwritten> {
+        let number = self.number().await?;
+        let seen = self.synced.wait_for(|synced| synced.upto >= number).await;
+        let synced = *seen.map_err(|_| Unwritten::Closed)?;
+        let (after, upto) = synced.doubtful;
+        if number > after && number <= upto { Err(Unwritten::Disk) } else { Ok(()) }
+    }
+
+    /// Waits as long as the journal's durability asks for.
+    pub async fn durable(&mut self) -> Result<(), Unwritten> {
+        match self.durability {
+            Durability::Process => self.written().await,
+            Durability::Power => self.synced().await,
+        }
+    }
+
+    async fn number(&mut self) -> Result<u64, Unwritten> {
+        if let State::Waiting(waiting) = &mut self.state {
+            self.state = State::Done(waiting.await.unwrap_or(Err(Unwritten::Closed)));
+        }
+        match self.state {
+            State::Done(done) => done,
+            State::Waiting(_) => Err(Unwritten::Closed),
+        }
+    }
+}
+
+impl fmt::Display for Unwritten {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Disk => "the disk of the journal does not take what is written",
+            Self::Busy => "the journal cannot keep up",
+            Self::Closed => "the journal is closed",
+        })
+    }
+}
+
+impl std::error::Error for Unwritten {}

@@ -1,0 +1,309 @@
+//! The journal on disks that do not do their part: nothing that was acknowledged is lost, nothing torn is taken for whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use waypost_core::ledger::{Account, Use};
+use waypost_core::money::NanoUsd;
+use waypost_store::journal::{
+    Disk, Durability, Fault, Folder, Journal, JournalError, MemoryDisk, Opened, Options, Parties, Position, Record,
+    Release, Repair, Settle, Sizes, Unwritten,
+};
+
+fn options() -> Options {
+    let sizes = Sizes { segment: 1 << 20, spare: 1 << 14 };
+    Options { sizes, sync_every: Duration::ZERO, retry_every: Duration::from_millis(2), ..Options::default() }
+}
+
+fn hold(request: &str) -> Record {
+    Record::Hold(Opened {
+        request: request.into(),
+        at: 1,
+        payer: Account::user("usr_1"),
+        uses: vec![Use { budget: "bud_1".into(), start: 0 }],
+        bounded: true,
+        amount: NanoUsd(100),
+        prices: "1".into(),
+        parties: Parties::default(),
+    })
+}
+
+fn settle(request: &str) -> Record {
+    Record::Settle(Settle {
+        request: request.into(),
+        at: 2,
+        usage: vec![("input".into(), 3)],
+        cost: NanoUsd(70),
+        outcome: "complete".into(),
+        deployment: None,
+    })
+}
+
+fn open(disk: &MemoryDisk, options: Options) -> Result<Journal, JournalError> {
+    Journal::open(Arc::new(disk.clone()), Position::default(), options).map(|(journal, _)| journal)
+}
+
+/// Everything in the journal, in order.
+fn all(journal: &Journal) -> Vec<Record> {
+    let (mut from, mut all) = (Position::default(), Vec::new());
+    loop {
+        let (records, next) = journal.read(from).unwrap();
+        if records.is_empty() {
+            return all;
+        }
+        all.extend(records.into_iter().map(|(_, record)| record).filter(|record| *record != Record::Seal));
+        from = next;
+    }
+}
+
+/// All that a new process finds.
+fn reopened(disk: &MemoryDisk) -> Vec<Record> {
+    all(&open(disk, options()).unwrap())
+}
+
+#[tokio::test]
+async fn records_outlive_the_process_and_a_second_process_is_refused() {
+    let path = std::env::temp_dir().join(format!("waypost-journal-{}", std::process::id()));
+    let folder = || Folder::open(&path);
+    let (journal, found) = Journal::open(Arc::new(folder().unwrap()), Position::default(), options()).unwrap();
+    assert_eq!(found.records, 0);
+    for request in ["a", "b"] {
+        journal.append(hold(request)).synced().await.unwrap();
+    }
+    assert!(folder().unwrap_err().to_string().contains("another process uses"));
+    journal.close();
+    assert_eq!(journal.append(hold("c")).written().await, Err(Unwritten::Closed));
+    drop(journal);
+    let (journal, found) = Journal::open(Arc::new(folder().unwrap()), Position::default(), options()).unwrap();
+    assert_eq!((found.cut, all(&journal)), (0, vec![hold("a"), hold("b")]));
+    journal.append(settle("a")).synced().await.unwrap();
+    assert_eq!(all(&journal), [hold("a"), hold("b"), settle("a")]);
+    drop(journal);
+    let mode =
+        |name| std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(path.join(name)).unwrap().permissions());
+    assert_eq!(mode("spare") & 0o777, 0o600);
+    std::fs::remove_dir_all(&path).unwrap();
+}
+
+const SEGMENT: &str = "0000000000000001.journal";
+
+/// A run of some records on a disk, in one segment, as the end of the process leaves it.
+async fn run(requests: usize) -> (MemoryDisk, Vec<Record>) {
+    let disk = MemoryDisk::default();
+    let journal = open(&disk, options()).unwrap();
+    let mut records = Vec::new();
+    for number in 0..requests {
+        for record in [hold(&format!("r{number}")), settle(&format!("r{number}"))] {
+            journal.append(record.clone()).synced().await.unwrap();
+            records.push(record);
+        }
+    }
+    (disk.after_crash(false), records)
+}
+
+#[tokio::test]
+async fn a_cut_at_any_byte_leaves_every_record_before_it() {
+    let (disk, records) = run(4).await;
+    let whole = disk.bytes(SEGMENT).unwrap();
+    let mut seen = 0;
+    for cut in 0..=whole.len() {
+        let disk = MemoryDisk::default();
+        disk.put(SEGMENT, whole[..cut].to_vec());
+        let found = reopened(&disk);
+        assert!(records.starts_with(&found) && found.len() >= seen, "cut at {cut}");
+        seen = found.len();
+        assert_eq!(reopened(&disk), found, "and again, with nothing changed by the first time");
+    }
+    assert_eq!(seen, records.len());
+}
+
+#[tokio::test]
+async fn damage_before_the_end_is_an_error_that_says_where_unless_salvage_is_asked_for() {
+    let (disk, records) = run(3).await;
+    let whole = disk.bytes(SEGMENT).unwrap();
+    let last = whole.len() - 30;
+    for place in (20..last).step_by(7) {
+        let mut damaged = whole.clone();
+        damaged[place] ^= 0x10;
+        let disk = MemoryDisk::default();
+        disk.put(SEGMENT, damaged);
+        let Err(JournalError::Broken { name, at }) = open(&disk, options()) else { panic!("it was taken at {place}") };
+        assert!(name == SEGMENT && at as usize <= place);
+        let salvage = Options { repair: Repair::Salvage, ..options() };
+        let (journal, found) = Journal::open(Arc::new(disk), Position::default(), salvage).unwrap();
+        assert_eq!((found.skipped.len(), found.records as usize), (1, records.len() - 1), "{place}");
+        drop(journal);
+    }
+    let later = MemoryDisk::default();
+    later.put("0000000000000001.journal", whole.clone());
+    open(&later, options()).unwrap().append(hold("x")).synced().await.unwrap();
+    let _ = open(&later.after_crash(false), options()).unwrap().append(hold("y")).synced().await;
+    let torn = later.after_crash(false);
+    torn.remove("0000000000000001.journal").unwrap();
+    torn.put("0000000000000000.journal", Vec::new());
+    assert!(matches!(open(&torn, options()), Err(JournalError::Gap { .. })));
+    let database = Position { segment: 9, offset: 0 };
+    let behind = Journal::open(Arc::new(disk), database, options());
+    assert!(matches!(behind, Err(JournalError::Behind { .. })));
+}
+
+/// Runs ten requests one after another; answers which holds were acknowledged, and asserts that every settlement of
+/// those was, unless the disk is dead.
+async fn script(journal: &Journal, dies: bool) -> (Vec<String>, Vec<String>) {
+    let (mut held, mut settled) = (Vec::new(), Vec::new());
+    for number in 0..10 {
+        let request = format!("r{number}");
+        if journal.append(hold(&request)).written().await.is_err() {
+            continue;
+        }
+        held.push(request.clone());
+        let mut ticket = journal.append(settle(&request));
+        let patience = Duration::from_millis(if dies { 1 } else { 10_000 });
+        if tokio::time::timeout(patience, ticket.written()).await.is_ok_and(|told| told.is_ok()) {
+            settled.push(request);
+        } else {
+            assert!(dies, "a settlement was not kept");
+        }
+    }
+    (held, settled)
+}
+
+fn has(records: &[Record], kind: impl Fn(&str) -> Record, requests: &[String]) -> bool {
+    requests.iter().all(|request| records.contains(&kind(request)))
+}
+
+#[tokio::test]
+async fn one_failing_call_at_any_place_loses_nothing_that_was_acknowledged() {
+    for call in 1.. {
+        let disk = MemoryDisk::default();
+        disk.set(Fault::Fail(call));
+        let journal = open(&disk, Options { sizes: Sizes { segment: 400, spare: 4096 }, ..options() }).unwrap();
+        let (held, settled) = script(&journal, false).await;
+        assert!(held.len() >= 9 && held.len() == settled.len(), "{call}: {held:?}");
+        journal.close();
+        let calls = disk.calls();
+        let found = reopened(&disk.after_crash(false));
+        assert!(has(&found, hold, &held) && has(&found, settle, &settled), "{call}");
+        let released = |request: &str| {
+            let is =
+                |record: &Record| matches!(record, Record::Release(Release { request: it, .. }) if **it == *request);
+            found.iter().any(is)
+        };
+        for record in &found {
+            let Record::Hold(it) = record else { continue };
+            let admitted = held.iter().any(|request| **request == *it.request);
+            assert!(admitted || released(&it.request), "{call}: a refused hold is there");
+        }
+        if calls < call {
+            assert!(call > 20, "only {call} calls");
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn death_in_any_call_loses_nothing_that_was_acknowledged() {
+    for call in 1.. {
+        let disk = MemoryDisk::default();
+        disk.set(Fault::Die(call));
+        let journal = open(&disk, Options { sizes: Sizes { segment: 400, spare: 4096 }, ..options() }).unwrap();
+        let (held, settled) = script(&journal, true).await;
+        let calls = disk.calls();
+        let found = reopened(&disk.after_crash(false));
+        assert!(has(&found, hold, &held) && has(&found, settle, &settled), "{call}");
+        drop(journal);
+        if calls < call {
+            assert!(call > 20);
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_synced_outlives_a_power_cut() {
+    let disk = MemoryDisk::default();
+    let journal = open(&disk, Options { durability: Durability::Power, ..options() }).unwrap();
+    for number in 0..5 {
+        let record = hold(&number.to_string());
+        journal.append(record.clone()).durable().await.unwrap();
+        assert_eq!(reopened(&disk.after_crash(true)).last(), Some(&record));
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_holds_and_keeps_settlements_in_the_spare_file() {
+    let disk = MemoryDisk::default();
+    let journal = open(&disk, options()).unwrap();
+    for request in ["a", "b", "c"] {
+        journal.append(hold(request)).synced().await.unwrap();
+    }
+    disk.set(Fault::Full);
+    assert_eq!(journal.append(hold("d")).written().await, Err(Unwritten::Disk));
+    assert!(journal.is_failing());
+    journal.append(settle("a")).synced().await.unwrap();
+    assert_eq!(journal.append(hold("e")).written().await, Err(Unwritten::Disk));
+    journal.append(settle("b")).synced().await.unwrap();
+    let kept = [hold("a"), hold("b"), hold("c"), settle("a"), settle("b")];
+    assert_eq!(all(&journal), kept);
+    assert_eq!(reopened(&disk.after_crash(true)), kept);
+    disk.set(Fault::None);
+    journal.append(hold("f")).synced().await.unwrap();
+    assert!(!journal.is_failing());
+    assert_eq!(all(&journal).last(), Some(&hold("f")));
+    assert_eq!(reopened(&disk.after_crash(true)).len(), 6);
+}
+
+#[tokio::test]
+async fn settlements_wait_in_memory_when_even_the_spare_file_is_gone() {
+    let disk = MemoryDisk::default();
+    let journal = open(&disk, Options { sizes: Sizes { segment: 1 << 20, spare: 0 }, ..options() }).unwrap();
+    journal.append(hold("a")).synced().await.unwrap();
+    disk.set(Fault::Full);
+    let mut ticket = journal.append(settle("a"));
+    assert!(journal.append(hold("b")).written().await.is_err());
+    assert_eq!(journal.waiting(), 1);
+    disk.set(Fault::None);
+    ticket.synced().await.unwrap();
+    assert_eq!((all(&journal), journal.waiting()), (vec![hold("a"), settle("a")], 0));
+}
+
+#[tokio::test]
+async fn segments_that_are_not_needed_go_oldest_first_and_the_present_one_stays() {
+    let disk = MemoryDisk::default();
+    let journal = open(&disk, Options { sizes: Sizes { segment: 300, spare: 64 }, ..options() }).unwrap();
+    for number in 0..40 {
+        journal.append(hold(&number.to_string())).synced().await.unwrap();
+    }
+    let segments = |disk: &MemoryDisk| disk.list().unwrap().iter().filter(|name| name.ends_with(".journal")).count();
+    assert!(segments(&disk) > 2);
+    let before = journal.size();
+    journal.forget_before(u64::MAX).unwrap();
+    assert_eq!(segments(&disk), 1);
+    assert!(journal.size() < before);
+    journal.append(hold("last")).synced().await.unwrap();
+    assert_eq!(reopened(&disk.after_crash(true)).last(), Some(&hold("last")));
+}
+
+#[tokio::test]
+async fn many_writers_at_once_are_written_in_groups() {
+    let disk = MemoryDisk::default();
+    let journal = open(&disk, options()).unwrap();
+    let tasks = (0..64).map(|task| {
+        let journal = journal.clone();
+        tokio::spawn(async move {
+            let mut tickets = Vec::new();
+            for number in 0..50 {
+                tickets.push(journal.append(hold(&format!("{task}-{number}"))));
+            }
+            for mut ticket in tickets {
+                ticket.written().await.unwrap();
+            }
+        })
+    });
+    for task in tasks.collect::<Vec<_>>() {
+        task.await.unwrap();
+    }
+    journal.close();
+    assert_eq!(reopened(&disk.after_crash(false)).len(), 64 * 50);
+    assert!(disk.calls() < 64 * 50, "{} calls", disk.calls());
+}
