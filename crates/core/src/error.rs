@@ -165,6 +165,28 @@ impl GatewayError {
         Self::new(Kind::NotFound, Origin::Caller, format!("There is nothing at `{}`.", shown(path)))
     }
 
+    /// There is nothing of this id, or not for whoever asks: the answer is the same.
+    pub fn no_such(id: &str) -> Self {
+        Self::new(Kind::NotFound, Origin::Caller, format!("There is no `{}` here.", shown(id)))
+    }
+
+    /// What should be made is already there, or what is there is not in the state for this.
+    pub fn conflict(message: impl Into<String>, param: Option<&str>) -> Self {
+        Self::new(Kind::Conflict, Origin::Caller, message).blaming(param)
+    }
+
+    /// It was changed since it was read.
+    pub fn precondition_failed() -> Self {
+        let message = "This was changed since you read it, or `If-Match` is not the `ETag` of what you read.";
+        Self::new(Kind::PreconditionFailed, Origin::Caller, message)
+    }
+
+    /// A change must say what it was made for.
+    pub fn precondition_required() -> Self {
+        let message = "This change needs `If-Match` with the `ETag` of what it was made for.";
+        Self::new(Kind::PreconditionRequired, Origin::Caller, message)
+    }
+
     /// The path exists, the method does not.
     pub fn method_not_allowed(method: &str) -> Self {
         Self::new(Kind::MethodNotAllowed, Origin::Caller, format!("This path does not answer {}.", shown(method)))

@@ -16,6 +16,7 @@ pub mod directory;
 pub mod error;
 pub mod health;
 pub mod ids;
+pub mod key_text;
 pub mod ledger;
 pub mod limit;
 pub mod mapping;

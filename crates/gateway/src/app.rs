@@ -20,6 +20,7 @@ use waypost_core::route::Claim;
 use waypost_core::snapshot::{Deployment, Snapshot};
 use waypost_store::Store;
 
+use crate::callers::Callers;
 use crate::client;
 use crate::clock::Clock;
 use crate::discovery::Discovery;
@@ -51,6 +52,8 @@ pub struct App {
     pub states: States,
     /// Callers whose keys are in the database.
     pub directory: Arc<Directory>,
+    /// Keeps the directory as the database has it.
+    pub callers: Callers,
     /// Where what callers take of their limits is counted.
     pub caller_limits: CallerLimits,
     /// Who behaves suspiciously.
@@ -132,6 +135,7 @@ impl Live {
 impl App {
     pub fn new(parts: Parts) -> Self {
         let telemetry = Telemetry::default();
+        let directory = Arc::<Directory>::default();
         telemetry.metrics.know(&parts.live.snapshot);
         Self {
             live: ArcSwap::from_pointee(parts.live),
@@ -141,7 +145,8 @@ impl App {
             telemetry: Arc::new(telemetry),
             seals: Arc::default(),
             states: parts.states,
-            directory: Arc::default(),
+            callers: Callers::new(Arc::clone(&directory)),
+            directory,
             caller_limits: CallerLimits::default(),
             security: Security::default(),
             clock: Clock::default(),

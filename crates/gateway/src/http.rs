@@ -5,6 +5,7 @@ pub mod admin;
 pub mod api;
 pub mod body;
 pub mod cors;
+pub mod manage;
 pub mod multipart;
 pub mod rates;
 pub mod reply;
@@ -119,7 +120,7 @@ async fn dispatch(
     check_encoding(arrival.request.headers()).map_err(refused)?;
     match endpoint {
         Endpoint::Health { depth } => Ok(api::health::answer(app, depth, arrival.request.headers())),
-        Endpoint::Admin => Ok(admin::answer(app, &arrival).await),
+        Endpoint::Admin => Ok(Box::pin(manage::answer(app, arrival)).await),
         Endpoint::Metrics => api::metrics::answer(app, arrival.request.headers(), arrival.request.uri().path()),
         Endpoint::NotFound => Err(GatewayError::not_found(arrival.request.uri().path())),
         Endpoint::MethodNotAllowed { allow } => {

@@ -2,6 +2,7 @@
 //! The map is in ARCHITECTURE.md; tests are under `tests/it`, in one binary.
 
 pub mod app;
+pub mod callers;
 pub mod cli;
 pub mod client;
 pub mod clock;

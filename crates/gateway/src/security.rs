@@ -77,6 +77,9 @@ impl Sign {
             | Kind::NotFound
             | Kind::ModelNotFound
             | Kind::MethodNotAllowed
+            | Kind::Conflict
+            | Kind::PreconditionFailed
+            | Kind::PreconditionRequired
             | Kind::RequestTimeout
             | Kind::RateLimited
             | Kind::BudgetExceeded

@@ -5,12 +5,14 @@
 //! Tests: `tests/it/`, every one on both databases.
 
 pub mod audit;
+pub mod changes;
 pub mod digest;
 mod error;
 pub mod id;
 pub mod identities;
 pub mod invites;
 pub mod journal;
+pub mod keys;
 pub mod logbook;
 pub mod meta;
 mod migrate;
@@ -46,6 +48,9 @@ pub enum Place {
     /// A `postgres://` address; secret, because it may hold a password.
     Postgres { url: Secret, connections: u32 },
 }
+
+/// Writes that happen together or not at all.
+pub type Tx = Transaction<'static, Any>;
 
 /// The two databases that there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

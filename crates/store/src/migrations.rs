@@ -23,5 +23,6 @@ macro_rules! migration {
 pub(crate) const ALL: &[Migration] = &[
     migration!(1, "base", "0001_base"),
     migration!(3, "people", "0003_people"),
+    migration!(4, "keys", "0004_keys"),
     migration!(5, "logbook", "0005_logbook"),
 ];

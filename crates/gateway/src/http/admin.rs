@@ -1,5 +1,5 @@
-//! `/admin`: looking at a running gateway and steering it, for whoever has the admin token. Without a token configured there is
-//! nothing here. Decides who may and which view a path means; no view names a secret. Tests: `it/admin.rs`.
+//! Looking at a running gateway and steering it. Decides which view a path means; who may is for the table of routes in
+//! [`super::manage`]. No view names a secret. Tests: `it/admin.rs`.
 
 mod accounts;
 mod config;
@@ -11,58 +11,20 @@ pub(super) mod query;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderValue, Method, Response};
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, Response, Uri};
 use serde::Serialize;
 use serde_json::json;
 use waypost_core::GatewayError;
 use waypost_core::health::view::Time;
 use waypost_core::snapshot::Snapshot;
-use waypost_wire::dialect::Face;
 
 use self::query::Query;
 use super::body::Body;
-use super::{Arrival, reply};
+use super::manage::table;
+use super::reply;
 use crate::app::App;
 use crate::reload::Report;
-
-/// What there is, for whoever asks at `/admin`.
-const INDEX: [(&str, &str, &str); 13] = [
-    ("GET", "/admin/deployments", "every deployment, how it is doing; ?after=&limit=&channel=&model="),
-    ("POST", "/admin/deployments/{id}/reset", "forget its failures"),
-    ("GET", "/admin/channels", "every channel with the sums over its deployments, and its credentials"),
-    ("GET", "/admin/endpoints", "the same as /admin/channels"),
-    ("GET", "/admin/credentials", "every credential, how often it was used and whether it works; ?channel="),
-    ("POST", "/admin/credentials/{id}/reset", "use it again"),
-    ("POST", "/admin/credentials/{id}/test", "ask its provider whether it works; ?model="),
-    ("GET", "/admin/explain", "where a request would go now, and why; ?model=&operation=&dialect="),
-    ("GET", "/admin/config", "what is in effect, without its secrets"),
-    ("GET", "/admin/provider-kinds", "every kind of provider that channels may be accounts of"),
-    ("GET", "/admin/events", "what happens, as it happens (server-sent events); ?key=&model="),
-    ("POST", "/admin/reload", "read the configuration again"),
-    ("GET", "/health/detailed", "with the admin token: health with the names of channels"),
-];
-
-/// Answers whatever is asked below `/admin`.
-pub async fn answer(app: &App, arrival: &Arrival) -> Response<Body> {
-    let answered = match admitted(&app.live().snapshot, arrival) {
-        Ok(()) => view(app, arrival).await,
-        Err(error) => Err(error),
-    };
-    let mut response = match answered {
-        Ok(response) => response,
-        Err(error) => {
-            app.log_refusal(&arrival.request_id, &error);
-            let mut response = reply::error(&error, Face::OPENAI_CHAT, &arrival.request_id);
-            if error.status() == 401 {
-                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            response
-        }
-    };
-    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
 
 /// Does the request carry the admin token? Never a caller's key, and nowhere but in `Authorization: Bearer`.
 pub fn is_administrator(snapshot: &Snapshot, headers: &HeaderMap) -> bool {
@@ -73,20 +35,9 @@ pub fn is_administrator(snapshot: &Snapshot, headers: &HeaderMap) -> bool {
     snapshot.admin.admits(token)
 }
 
-fn admitted(snapshot: &Snapshot, arrival: &Arrival) -> Result<(), GatewayError> {
-    if snapshot.admin.is_off() {
-        return Err(GatewayError::not_found(arrival.request.uri().path()));
-    }
-    if is_administrator(snapshot, arrival.request.headers()) { Ok(()) } else { Err(GatewayError::not_administrator()) }
-}
-
-async fn view(app: &App, arrival: &Arrival) -> Result<Response<Body>, GatewayError> {
-    let (uri, method) = (arrival.request.uri(), arrival.request.method());
+/// What is shown or done at a path that the table of routes has.
+pub(super) async fn view(app: &App, uri: &Uri) -> Result<Response<Body>, GatewayError> {
     let page = Page::at(uri.path()).ok_or_else(|| GatewayError::not_found(uri.path()))?;
-    let acts = page.acts();
-    if acts != (*method == Method::POST) || !(acts || *method == Method::GET || *method == Method::HEAD) {
-        return Ok(wrong_method(arrival, if acts { "POST" } else { "GET, HEAD" }));
-    }
     let query = Query::of(uri);
     match page {
         Page::Index => Ok(index(app)),
@@ -145,21 +96,6 @@ impl<'p> Page<'p> {
         };
         Some(page)
     }
-
-    /// Does it change something, rather than show it?
-    fn acts(&self) -> bool {
-        match self {
-            Self::ResetDeployment(_) | Self::ResetCredential(_) | Self::TestCredential(_) | Self::Reload => true,
-            Self::Index
-            | Self::Deployments
-            | Self::Channels
-            | Self::Credentials
-            | Self::Explain
-            | Self::Config
-            | Self::ProviderKinds
-            | Self::Events => false,
-        }
-    }
 }
 
 /// Reads the configuration again; an error if it cannot be used, so that scripts notice.
@@ -188,15 +124,9 @@ pub fn last_reload(report: &Report) -> serde_json::Value {
     })
 }
 
-fn wrong_method(arrival: &Arrival, allow: &'static str) -> Response<Body> {
-    let error = GatewayError::method_not_allowed(arrival.request.method().as_str());
-    let mut response = reply::error(&error, Face::OPENAI_CHAT, &arrival.request_id);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
-    response
-}
-
 fn index(app: &App) -> Response<Body> {
-    let paths = INDEX.map(|(method, path, says)| json!({ "method": method, "path": path, "description": says }));
+    let paths = table::all().map(|route| json!({ "method": route.method, "path": route.path, "description": route.summary }));
+    let paths: Vec<_> = paths.collect();
     shown(&json!({
         "version": env!("CARGO_PKG_VERSION"),
         "started": app.started().saturating_mul(1000),

@@ -24,7 +24,7 @@ pub enum Endpoint<'a> {
     Health {
         depth: HealthDepth,
     },
-    /// Everything at `/admin` and below, which has a table of its own.
+    /// Everything at `/admin` and below and what users have at `/auth/api-keys`, in a table of its own.
     Admin,
     Metrics,
     /// What the key has used and has left.
@@ -77,7 +77,7 @@ pub fn route<'a>(method: &Method, path: &'a str, anthropic_version: bool) -> Rou
         let endpoint = if reads { Endpoint::Metrics } else { Endpoint::MethodNotAllowed { allow: "GET, HEAD" } };
         return Route { endpoint, face: Face::OPENAI_CHAT };
     }
-    if path == "/admin" || path.starts_with("/admin/") {
+    if path == "/admin" || path.starts_with("/admin/") || path == "/openapi.json" || is_own_keys(path) {
         return Route { endpoint: Endpoint::Admin, face: Face::OPENAI_CHAT };
     }
     if let Some(billing) = bare_billing(path) {
@@ -98,6 +98,11 @@ pub fn route<'a>(method: &Method, path: &'a str, anthropic_version: bool) -> Rou
     let endpoint = openai(method, rest);
     let face = if endpoint == Endpoint::Responses { Face::OPENAI_RESPONSES } else { Face::OPENAI_CHAT };
     Route { endpoint, face }
+}
+
+/// Is it where users have their keys? It has a place in the table of the administration.
+fn is_own_keys(path: &str) -> bool {
+    path.strip_prefix("/auth/api-keys").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// Is this something that applications call with a key of theirs? Whatever else there is, there is no CORS for it.

@@ -4,7 +4,9 @@
 #![expect(clippy::disallowed_methods, reason = "tests race tasks of their own")]
 
 mod audit;
+mod changes;
 mod harness;
+mod keys;
 mod journal;
 mod logbook;
 mod migrate;

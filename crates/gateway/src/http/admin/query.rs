@@ -30,12 +30,7 @@ impl Query {
     }
 
     /// A number between bounds.
-    pub(in crate::http) fn number(
-        &self,
-        name: &str,
-        usual: usize,
-        range: RangeInclusive<usize>,
-    ) -> Result<usize, GatewayError> {
+    pub(in crate::http) fn number(&self, name: &str, usual: usize, range: RangeInclusive<usize>) -> Result<usize, GatewayError> {
         let Some(text) = self.get(name) else { return Ok(usual) };
         let number = text.parse().ok().filter(|number| range.contains(number));
         number.ok_or_else(|| {

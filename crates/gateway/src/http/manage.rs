@@ -1,0 +1,163 @@
+//! The administration over HTTP: finds the route in the table, finds out who asks, checks the role, and hands over. What is not in
+//! the table is not there; what a role does not reach is refused before anything is read. Tests: `it/manage/`.
+
+pub(crate) mod answer;
+pub(crate) mod ask;
+mod audit;
+mod fault;
+mod gateway;
+mod invites;
+mod keys;
+mod openapi;
+mod plans;
+pub(crate) mod route;
+mod sessions;
+pub(crate) mod table;
+mod teams;
+mod users;
+mod who;
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, StatusCode};
+use hyper::body::Incoming;
+use waypost_core::GatewayError;
+use waypost_core::role::Actor;
+use waypost_wire::dialect::Face;
+
+use self::answer::Answer;
+use self::ask::Ask;
+use self::route::{Kind, Needs, Route};
+use super::body::Body;
+use super::{Arrival, reply, unreadable};
+use crate::app::App;
+use crate::security::Sign;
+use crate::serve::{Limits, read_body};
+
+/// No change of anything needs more.
+const MAX_BODY: u64 = 1 << 20;
+
+/// Answers whatever the table has, and says so of what it does not have.
+pub(crate) async fn answer(app: &App, arrival: Arrival) -> Response<Body> {
+    let Arrival { request, request_id, client, .. } = arrival;
+    let (head, body) = request.into_parts();
+    let mut response = match routed(app, (&head, client, &request_id), body).await {
+        Ok(response) => response,
+        Err(Refused { error, allow }) => {
+            app.log_refusal(&request_id, &error);
+            let mut response = reply::error(&error, Face::OPENAI_CHAT, &request_id);
+            if error.status() == 401 {
+                if head.headers.contains_key(AUTHORIZATION) {
+                    app.suspect(&app.live(), Sign::BadAdminToken, client, None);
+                }
+                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            if let Some(allow) = allow.and_then(|allow| HeaderValue::from_str(&allow).ok()) {
+                response.headers_mut().insert(ALLOW, allow);
+            }
+            response
+        }
+    };
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// An error, and the methods that there are if it is about them.
+struct Refused {
+    error: GatewayError,
+    allow: Option<String>,
+}
+
+impl From<GatewayError> for Refused {
+    fn from(error: GatewayError) -> Self {
+        Self { error, allow: None }
+    }
+}
+
+/// A request's head, from where it came, and its id.
+type Came<'a> = (&'a Parts, Option<IpAddr>, &'a str);
+
+async fn routed(app: &App, came: Came<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
+    let head = came.0;
+    let path = head.uri.path();
+    let reads = head.method == Method::HEAD;
+    let method = if reads { "GET" } else { head.method.as_str() };
+    let at_path = table::at(path);
+    let found = at_path.iter().find(|(route, _)| route.method == method);
+    if let Some((route, varying)) = found
+        && route.needs == Needs::Nobody
+    {
+        let ask = Ask::new(app, came, (route, varying.clone()), Actor::system(), Bytes::new());
+        return Ok(drawn(ask.run().await?, head));
+    }
+    // Who asks comes before what there is, so that nobody learns of it.
+    if !who::could_be_anybody(app) {
+        return Err(GatewayError::not_found(path).into());
+    }
+    let actor = who::asks(app, &head.headers).await?;
+    let Some((route, varying)) = found else { return Err(nothing_there(&at_path, head)) };
+    check(route, &actor)?;
+    if route.kind == Kind::Change && !head.headers.contains_key(IF_MATCH) {
+        return Err(GatewayError::precondition_required().into());
+    }
+    let body = if route.kind.reads() {
+        Bytes::new()
+    } else {
+        let limits = Limits { max_body_bytes: MAX_BODY.min(app.limits().max_body_bytes), ..app.limits().clone() };
+        read_body(body, &limits).await.map_err(unreadable)?
+    };
+    let ask = Ask::new(app, came, (route, varying.clone()), actor, body);
+    Ok(drawn(ask.run().await?, head))
+}
+
+/// Does the role reach the route at all? What of it, the handler asks.
+fn check(route: &Route, actor: &Actor) -> Result<(), GatewayError> {
+    let admitted = match route.needs {
+        Needs::Nobody => true,
+        Needs::May(action) => actor.may(action),
+        Needs::User(action) => actor.may(action) && who::is_user(actor),
+    };
+    if admitted { Ok(()) } else { Err(forbidden(actor)) }
+}
+
+/// The role does not reach so far.
+fn forbidden(actor: &Actor) -> GatewayError {
+    let whose = if actor.team.is_some() { " of a team" } else { "" };
+    GatewayError::forbidden(format!("As {}{whose} you may not do this.", actor.role))
+}
+
+fn nothing_there(at_path: &[(&Route, Vec<&str>)], head: &Parts) -> Refused {
+    if at_path.is_empty() {
+        return GatewayError::not_found(head.uri.path()).into();
+    }
+    let mut methods: Vec<&str> = at_path.iter().map(|(route, _)| route.method).collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    Refused { error: GatewayError::method_not_allowed(head.method.as_str()), allow: Some(methods.join(", ")) }
+}
+
+fn drawn(answer: Answer, head: &Parts) -> Response<Body> {
+    let Answer { status, body, version, raw } = answer;
+    if let Some(response) = raw {
+        return response;
+    }
+    let tag = version.and_then(|version| HeaderValue::from_str(&format!("\"{version}\"")).ok());
+    let known = tag.is_some() && status == StatusCode::OK && head.headers.get(IF_NONE_MATCH) == tag.as_ref();
+    let bytes = match body {
+        Some(body) if !known => Bytes::from(body.to_string()),
+        Some(_) | None => Bytes::new(),
+    };
+    let mut response = Response::new(Body::Full(bytes));
+    *response.status_mut() = if known { StatusCode::NOT_MODIFIED } else { status };
+    if status != StatusCode::NO_CONTENT && !known {
+        response.headers_mut().insert(CONTENT_TYPE, reply::JSON);
+    }
+    if let Some(tag) = tag {
+        response.headers_mut().insert(ETAG, tag);
+    }
+    response
+}

@@ -1,0 +1,63 @@
+//! Every route of the administration, in one place. What is not here is not there. Tests are below, and in `it/manage/`.
+
+use super::route::Route;
+use super::{audit, gateway, invites, keys, openapi, plans, sessions, teams, users};
+
+/// The lines, noun by noun.
+static TABLE: &[&[Route]] = &[
+    openapi::ROUTES,
+    gateway::ROUTES,
+    keys::ROUTES,
+    keys::OWN,
+    users::ROUTES,
+    invites::ROUTES,
+    teams::ROUTES,
+    plans::ROUTES,
+    sessions::ROUTES,
+    audit::ROUTES,
+];
+
+/// All routes.
+pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
+    TABLE.iter().flat_map(|routes| routes.iter())
+}
+
+/// The routes of a path, whatever the method, with what varies in it.
+pub(super) fn at(path: &str) -> Vec<(&'static Route, Vec<&str>)> {
+    let found = all().filter_map(|route| Some((route, route.matches(path)?)));
+    let mut found: Vec<_> = found.collect();
+    // `/admin/keys/new` would be more than `/admin/keys/{id}`.
+    let fewest = found.iter().map(|(_, varying)| varying.len()).min().unwrap_or_default();
+    found.retain(|(_, varying)| varying.len() == fewest);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::http::manage::route::{Kind, Needs};
+
+    #[test]
+    fn names_and_addresses_are_unique() {
+        let names: HashSet<_> = all().map(|route| route.name).collect();
+        let addresses: HashSet<_> = all().map(|route| (route.method, route.path)).collect();
+        assert_eq!((names.len(), addresses.len()), (all().count(), all().count()));
+    }
+
+    #[test]
+    fn nothing_is_for_everybody_but_the_description_of_the_rest() {
+        let open: Vec<_> = all().filter(|route| route.needs == Needs::Nobody).map(|route| route.path).collect();
+        assert_eq!(open, ["/openapi.json", "/admin/openapi.json"]);
+    }
+
+    #[test]
+    fn reading_is_get_and_nothing_else_is() {
+        for route in all() {
+            assert_eq!(route.kind.reads(), route.method == "GET", "{}", route.name);
+            let one = route.variables().count() > 0;
+            assert!(route.kind != Kind::Change || one, "{}: what has a version has an id", route.name);
+        }
+    }
+}
