@@ -38,6 +38,7 @@ mod providers;
 mod relay;
 mod reload;
 mod reload_storm;
+mod reports;
 mod resilience;
 mod simulator;
 mod ssrf;
