@@ -147,6 +147,9 @@ impl Callers {
             known.read_plans(store).await?;
         }
         let holders = keys::holders_of(store, noun, id).await?;
+        if holders.iter().flat_map(caller::plan_of).any(|plan| !known.plans.contains_key(plan)) {
+            known.read_plans(store).await?;
+        }
         if noun == "key" && holders.is_empty() {
             for hash in known.hashes.remove(id).unwrap_or_default() {
                 self.directory.remove(&hash);

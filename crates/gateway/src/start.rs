@@ -23,6 +23,7 @@ use self::end::{Patience, end};
 use self::outlets::{access_log, log_level, log_style, log_to_stderr, logbook, tracer};
 use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
+use crate::callers::Callers;
 use crate::cli::test::Testing;
 use crate::cli::{health, mock, selftest, test};
 use crate::config_cli::{Look, look};
@@ -109,8 +110,13 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         records,
         limits: limits.clone(),
         store: Some(store.clone()),
+        money: None,
         entropy: u64::from_le_bytes(random()?),
     }));
+    let keys = app.callers.load(&app.states, &store).await;
+    let keys = keys.map_err(|error| StartError::one(format!("the keys in the database cannot be read: {error}")))?;
+    tracing::debug!(keys, "keys of the database are known");
+    jobs.spawn("keys of the database", Callers::follow(Arc::clone(&app), store.clone(), jobs.clone()));
     let outlets = Outlets {
         telemetry: Arc::clone(&app.telemetry),
         clock: app.clock,

@@ -13,7 +13,7 @@ pub mod prometheus;
 pub mod registry;
 pub mod spans;
 pub mod trace_header;
-mod wall;
+pub mod wall;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

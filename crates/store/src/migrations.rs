@@ -22,6 +22,7 @@ macro_rules! migration {
 
 pub(crate) const ALL: &[Migration] = &[
     migration!(1, "base", "0001_base"),
+    migration!(2, "ledger", "0002_ledger"),
     migration!(3, "people", "0003_people"),
     migration!(4, "keys", "0004_keys"),
     migration!(5, "logbook", "0005_logbook"),

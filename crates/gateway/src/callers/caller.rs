@@ -13,8 +13,8 @@ use waypost_store::plans::SubscriptionPlan;
 
 /// The caller of a key. The plan of the key itself counts before its user's, and that before its team's.
 pub(super) fn of(holder: &Holder, plans: &HashMap<String, Arc<SubscriptionPlan>>, states: &States) -> Caller {
-    let Holder { key, owner_enabled, user_plan, team_plan } = holder;
-    let plan_id = key.plan.as_ref().or(user_plan.as_ref()).or(team_plan.as_ref());
+    let Holder { key, owner_enabled, .. } = holder;
+    let plan_id = plan_of(holder);
     let plan = plan_id.and_then(|id| plans.get(id));
     // A plan that is gone or switched off gives nothing.
     let plan_is_well = plan_id.is_none() || plan.is_some_and(|plan| plan.enabled);
@@ -44,6 +44,11 @@ pub(super) fn of(holder: &Holder, plans: &HashMap<String, Arc<SubscriptionPlan>>
         levels: Levels::new(levels),
         ..Caller::new(&key.id, &key.name)
     }
+}
+
+/// The plan that counts.
+pub(super) fn plan_of(holder: &Holder) -> Option<&String> {
+    holder.key.plan.as_ref().or(holder.user_plan.as_ref()).or(holder.team_plan.as_ref())
 }
 
 /// The same caller, by a text that stops working at this time.

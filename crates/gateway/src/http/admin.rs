@@ -8,6 +8,7 @@ mod events;
 mod explain;
 mod kinds;
 pub(super) mod query;
+mod security;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -16,6 +17,7 @@ use http::{HeaderMap, Response, Uri};
 use serde::Serialize;
 use serde_json::json;
 use waypost_core::GatewayError;
+use waypost_core::error::Kind;
 use waypost_core::health::view::Time;
 use waypost_core::snapshot::Snapshot;
 
@@ -25,6 +27,7 @@ use super::manage::table;
 use super::reply;
 use crate::app::App;
 use crate::reload::Report;
+use crate::security::Sign;
 
 /// Does the request carry the admin token? Never a caller's key, and nowhere but in `Authorization: Bearer`.
 pub fn is_administrator(snapshot: &Snapshot, headers: &HeaderMap) -> bool {
@@ -51,6 +54,8 @@ pub(super) async fn view(app: &App, uri: &Uri) -> Result<Response<Body>, Gateway
         Page::Config => Ok(config::answer(app)),
         Page::ProviderKinds => Ok(kinds::list()),
         Page::Events => events::listen(app, &query),
+        Page::Security => security::list(app, &query),
+        Page::Pardon(address) => security::pardon(app, address, uri),
         Page::Reload => reload(app).await,
     }
 }
@@ -68,6 +73,8 @@ enum Page<'p> {
     Config,
     ProviderKinds,
     Events,
+    Security,
+    Pardon(&'p str),
     Reload,
 }
 
@@ -83,6 +90,7 @@ impl<'p> Page<'p> {
             "config" => Self::Config,
             "provider-kinds" => Self::ProviderKinds,
             "events" => Self::Events,
+            "security" => Self::Security,
             "reload" => Self::Reload,
             other => {
                 let (rest, act) = other.rsplit_once('/')?;
@@ -90,6 +98,7 @@ impl<'p> Page<'p> {
                     (("deployments", id), "reset") => Self::ResetDeployment(id),
                     (("credentials", id), "reset") => Self::ResetCredential(id),
                     (("credentials", id), "test") => Self::TestCredential(id),
+                    (("security", address), "pardon") => Self::Pardon(address),
                     _ => return None,
                 }
             }

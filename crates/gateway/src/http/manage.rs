@@ -128,7 +128,7 @@ fn check(route: &Route, actor: &Actor) -> Result<(), GatewayError> {
 /// The role does not reach so far.
 fn forbidden(actor: &Actor) -> GatewayError {
     let whose = if actor.team.is_some() { " of a team" } else { "" };
-    GatewayError::forbidden(format!("As {}{whose} you may not do this.", actor.role))
+    GatewayError::not_permitted(format!("As {}{whose} you may not do this.", actor.role))
 }
 
 fn nothing_there(at_path: &[(&Route, Vec<&str>)], head: &Parts) -> Refused {

@@ -14,6 +14,7 @@ use waypost_core::health::States;
 use waypost_core::snapshot::compile;
 use waypost_core::usage::UsageRecord;
 use waypost_gateway::app::{App, Live, Parts};
+use waypost_gateway::callers::Callers;
 use waypost_gateway::http;
 use waypost_gateway::jobs::Jobs;
 use waypost_gateway::records::{Inbox, Records};
@@ -80,6 +81,10 @@ impl Gateway {
         let live = Live::new(snapshot).expect("every channel has an address");
         let app =
             Arc::new(App::new(Parts { live, states, transport, records, limits: limits.clone(), store, entropy: 7 }));
+        if let Some(store) = app.store.clone() {
+            app.callers.load(&app.states, &store).await.expect("its keys are read");
+            jobs.spawn("keys of the database", Callers::follow(Arc::clone(&app), store, jobs.clone()));
+        }
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let url = format!("http://{address}");

@@ -5,6 +5,7 @@
 
 mod admin;
 mod billing;
+mod caller_limits;
 mod capabilities;
 mod capacity;
 mod catalogue;
@@ -30,6 +31,7 @@ mod identity;
 mod limits;
 mod logbook;
 mod logs;
+mod manage;
 mod mappings;
 mod metrics;
 mod outage;
@@ -40,6 +42,8 @@ mod reload;
 mod reload_storm;
 mod reports;
 mod resilience;
+mod scopes;
+mod security;
 mod simulator;
 mod ssrf;
 mod start;

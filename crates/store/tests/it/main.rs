@@ -10,4 +10,5 @@ mod keys;
 mod journal;
 mod logbook;
 mod migrate;
+mod money;
 mod people;

@@ -1,12 +1,7 @@
 //! What the database refused, as whoever asked is told it. Tests: `it/manage/`.
 
-use std::time::Duration;
-
 use waypost_core::GatewayError;
 use waypost_store::StoreError;
-
-/// When a database that is away may be back.
-const PAUSE: Duration = Duration::from_secs(2);
 
 /// The error for whoever asked for `what`: an id, or a name.
 pub(crate) fn of(error: StoreError, what: &str) -> GatewayError {
@@ -15,7 +10,7 @@ pub(crate) fn of(error: StoreError, what: &str) -> GatewayError {
         StoreError::Stale => GatewayError::precondition_failed(),
         StoreError::Taken(_) => GatewayError::conflict("Something of that name is already there.", None),
         StoreError::Refused(why) => GatewayError::conflict(sentence(&why), None),
-        error @ (StoreError::Unavailable(_) | StoreError::Full(_)) => GatewayError::overloaded(PAUSE).caused_by(error),
+        error @ (StoreError::Unavailable(_) | StoreError::Full(_)) => GatewayError::database_away().caused_by(error),
         error @ (StoreError::Corrupt(_) | StoreError::Version(_) | StoreError::File { .. } | StoreError::Query(_)) => {
             GatewayError::internal(error)
         }

@@ -55,6 +55,19 @@ pub(super) const ROUTES: &[Route] = &[
         "what happens, as it happens (server-sent events); ?key=&model=",
         &[("key", "only requests of this key"), ("model", "only requests of this model")],
     ),
+    Route {
+        needs: Needs::May(Action::ReadSecurity),
+        ..show(
+            "/admin/security",
+            "security.list",
+            "what was suspicious, and which addresses are refused for it; ?limit=",
+            &[("limit", "how many")],
+        )
+    },
+    Route {
+        needs: Needs::May(Action::WriteSecurity),
+        ..act("/admin/security/{address}/pardon", "security.pardon", "let an address in again", &[])
+    },
     act("/admin/reload", "gateway.reload", "read the configuration again", &[]),
 ];
 

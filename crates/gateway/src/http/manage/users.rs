@@ -257,7 +257,7 @@ pub(super) fn check_role(ask: &Ask<'_>, role: Role) -> Result<(), GatewayError> 
         return Ok(());
     }
     let message = format!("As {} you may neither make nor change an {role}.", ask.actor.role);
-    Err(GatewayError::forbidden(message))
+    Err(GatewayError::not_permitted(message))
 }
 
 /// Is there such a team?
