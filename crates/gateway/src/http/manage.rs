@@ -8,12 +8,14 @@ mod fault;
 mod gateway;
 mod invites;
 mod keys;
+mod logs;
 mod openapi;
 mod plans;
 pub(crate) mod route;
 mod sessions;
 pub(crate) mod table;
 mod teams;
+mod usage;
 mod users;
 mod who;
 

@@ -43,6 +43,7 @@ mod providers;
 mod relay;
 mod reload;
 mod reload_storm;
+mod reports;
 mod resilience;
 mod scopes;
 mod security;
