@@ -9,12 +9,14 @@ mod fault;
 mod gateway;
 mod invites;
 mod keys;
+mod logs;
 mod openapi;
 mod plans;
 pub(crate) mod route;
 mod sessions;
 pub(crate) mod table;
 mod teams;
+mod usage;
 mod users;
 mod who;
 
@@ -100,7 +102,7 @@ async fn routed(app: &App, came: Came<'_>, body: Incoming) -> Result<Response<Bo
     if !who::could_be_anybody(app) {
         return Err(GatewayError::not_found(path).into());
     }
-    let actor = who::asks(app, &head.headers).await?;
+    let actor = who::asks(app, &head.method, &head.headers).await?;
     let Some((route, varying)) = found else { return Err(nothing_there(&at_path, head)) };
     check(route, &actor)?;
     if route.kind == Kind::Change && !head.headers.contains_key(IF_MATCH) {

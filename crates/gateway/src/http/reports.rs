@@ -1,6 +1,7 @@
 //! Reports on usage and the log of calls, as people and programs see them: what a question means, and how answers are drawn.
 //! Decides no right: whoever calls says within which scope. Tests: `it/reports.rs` and below.
 
+pub(in crate::http) mod billing;
 pub(in crate::http) mod calls;
 pub(in crate::http) mod csv;
 pub(in crate::http) mod day;

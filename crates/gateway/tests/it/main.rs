@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "scripted peers end with the test's runtime")]
 
 mod admin;
+mod auth;
 mod billing;
 mod caller_limits;
 mod canary;
@@ -42,6 +43,7 @@ mod providers;
 mod relay;
 mod reload;
 mod reload_storm;
+mod reports;
 mod resilience;
 mod scopes;
 mod security;

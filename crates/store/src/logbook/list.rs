@@ -8,7 +8,7 @@ use super::{Conditions, Logbook, Scope, Value, asked};
 use crate::StoreError;
 
 /// How many rows a page looks at, at most.
-const MOST_LOOKED_AT: i64 = 4000;
+const MOST_LOOKED_AT: i64 = 2000;
 
 /// What rows must fit; absent means anything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

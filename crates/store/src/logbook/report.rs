@@ -8,9 +8,6 @@ use super::sums::{Sums, Table, summed};
 use super::{Conditions, Logbook, Scope, Value, asked};
 use crate::StoreError;
 
-/// Up to so many days are looked at one by one for who is in them; beyond that, who is there at all is looked at.
-const FEW_DAYS: i64 = 31;
-
 /// What usage is told apart by. The order is that in which groups are sorted: what has the most values comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dimension {
@@ -144,6 +141,7 @@ impl Logbook<'_> {
     pub async fn usage(&self, scope: &Scope, report: &Report) -> Result<UsagePage, StoreError> {
         let mut asking = Asking::of(scope, report);
         if let Some(question) = asking.leads() {
+            // They come in their order.
             let rows = question.fetch_all(self.store.reader()).await?;
             let Some(last) = rows.last() else { return Ok(UsagePage { rows: Vec::new(), more: false }) };
             asking.last_lead = Some(Cells::of(last).text()?.to_string());
@@ -199,7 +197,7 @@ impl<'r> Asking<'r> {
 
     /// Is the first dimension one with so many values that a page must not read them all?
     fn is_long(&self) -> bool {
-        matches!(self.report.group_by.first, Dimension::Key | Dimension::User)
+        matches!(self.report.group_by.first, Dimension::Key | Dimension::User | Dimension::Team)
     }
 
     /// An index leads from one of these to few rows, whatever the day.
@@ -220,36 +218,35 @@ impl<'r> Asking<'r> {
         conditions.number(&format!("{day} <= $"), self.report.last_day);
     }
 
-    /// The values of the first dimension that this page can need: each has a group at least.
+    /// The values of the first dimension that this page can need: each has a group at least. From one value the index leads to
+    /// the next, whatever is between them.
     fn leads(&self) -> Option<super::Query> {
         if !self.is_long() {
             return None;
         }
         let (column, table) = (self.report.group_by.first.column(), self.table.name());
-        let limit = self.report.limit + 1;
         let mut conditions = Conditions::default();
         self.fixed_into(&mut conditions);
-        if let Some(after) = self.report.after.as_ref().and_then(|after| after.first()) {
-            let relation = if self.report.group_by.second.is_some() { ">=" } else { ">" };
-            conditions.text(&format!("{column} {relation} $"), after);
-        }
-        let Report { first_day, last_day, .. } = self.report;
-        if self.has_index() || last_day - first_day >= FEW_DAYS {
-            self.days_into(&mut conditions, false);
-            let sql =
-                format!("select distinct {column} from {table}{} order by {column} limit {limit}", conditions.text);
-            return Some(asked(sql, conditions.values));
-        }
         let joined = if conditions.text.is_empty() { " where" } else { " and" };
-        let of_day = |day| {
-            format!(
-                "select {column} from (select distinct {column} from {table}{}{joined} day = {day} \
-                 order by {column} limit {limit}) as day{day}",
-                conditions.text
-            )
-        };
-        let days: Vec<String> = (*first_day..=*last_day).map(of_day).collect();
-        Some(asked(format!("{} order by {column} limit {limit}", days.join(" union ")), conditions.values))
+        let fixed = format!("{}{joined}", conditions.text);
+        let after = self.report.after.as_ref().and_then(|after| after.first()).map_or("", String::as_str);
+        let again = self.report.after.is_none() || self.report.group_by.second.is_some();
+        let relation = if again { ">=" } else { ">" };
+        let after = conditions.place(Value::Text(after.to_owned()));
+        let Report { first_day, last_day, limit, .. } = self.report;
+        let (first_day, last_day) =
+            (conditions.place(Value::Number(*first_day)), conditions.place(Value::Number(*last_day)));
+        let sql = format!(
+            "with recursive leads(value) as ( \
+             select (select {column} from {table}{fixed} {column} {relation} {after} order by {column} limit 1) \
+             union all \
+             select (select {column} from {table}{fixed} {column} > leads.value order by {column} limit 1) \
+             from leads where leads.value is not null) \
+             select value from leads where value is not null and exists (select 1 from {table}{fixed} {column} = leads.value \
+             and day >= {first_day} and day <= {last_day}) limit {}",
+            limit + 1
+        );
+        Some(asked(sql, conditions.values))
     }
 
     /// The groups of the page and one more.

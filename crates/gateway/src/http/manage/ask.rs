@@ -181,16 +181,26 @@ impl<'a> Ask<'a> {
 
     /// A user was changed: from now on keys and sessions know.
     pub(crate) async fn note_user(&self, user: &User) -> Result<(), GatewayError> {
+        if let Some(identity) = self.app.identity() {
+            identity.note_user(user);
+        }
         self.take_effect("user", &user.id).await
     }
 
     /// A team was changed: from now on keys and sessions know.
     pub(crate) async fn note_team(&self, team: &Team) -> Result<(), GatewayError> {
+        if let Some(identity) = self.app.identity() {
+            identity.note_team(team);
+        }
         self.take_effect("team", &team.id).await
     }
 
     /// A session was ended.
-    pub(crate) fn note_session_end(&self, _id: &str) {}
+    pub(crate) fn note_session_end(&self, id: &str) {
+        if let Some(identity) = self.app.identity() {
+            identity.note_session_end(id);
+        }
+    }
 
     /// Random bits.
     pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], GatewayError> {

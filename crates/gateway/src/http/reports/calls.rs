@@ -13,7 +13,7 @@ use crate::http::admin::query::Query;
 
 /// How many calls a page has if nobody says, and at most; a file may have more.
 const USUAL: usize = 100;
-const MOST: usize = 1000;
+const MOST: usize = waypost_store::page::MAX_PAGE as usize;
 const MOST_IN_FILE: usize = 10_000;
 
 /// What may stand after the question mark: name and meaning.
@@ -93,6 +93,7 @@ pub(in crate::http) fn next(page: &LogPage) -> Option<String> {
 
 /// One call.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Call")]
 pub(in crate::http) struct CallView {
     /// When its head arrived, in milliseconds since 1970.
     pub at: i64,
@@ -144,6 +145,7 @@ pub(in crate::http) struct CallTokens {
 
 /// Where the time went. In microseconds since the head arrived, but for the two in milliseconds and the wait in line.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Latency")]
 pub(in crate::http) struct LatencyView {
     pub total_ms: i64,
     pub first_token_ms: Option<i64>,

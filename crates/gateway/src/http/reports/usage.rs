@@ -14,7 +14,7 @@ use crate::http::admin::query::Query;
 
 /// How many groups a page has if nobody says, and at most; a file may have more.
 const USUAL: usize = 100;
-const MOST: usize = 1000;
+const MOST: usize = waypost_store::page::MAX_PAGE as usize;
 const MOST_IN_FILE: usize = 10_000;
 /// How many days are told of if nobody says, and at most.
 const USUAL_DAYS: i64 = 30;
@@ -88,6 +88,7 @@ fn place(after: &str, group_by: GroupBy) -> Result<Vec<String>, GatewayError> {
 
 /// Usage of groups, in their order.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Usage")]
 pub(in crate::http) struct UsageView {
     /// The first and the last day, in UTC.
     pub from: String,
@@ -104,6 +105,7 @@ pub(in crate::http) struct UsageView {
 
 /// Usage of one group. Of the names, those are there that the groups are by; null where a call had none.
 #[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "UsageGroup")]
 pub(in crate::http) struct GroupView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<Option<String>>,
@@ -128,6 +130,7 @@ pub(in crate::http) struct GroupView {
 
 /// Sums over calls.
 #[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "UsageSums")]
 pub(in crate::http) struct SumsView {
     pub requests: i64,
     /// Those that ended in an error.
@@ -141,6 +144,7 @@ pub(in crate::http) struct SumsView {
 
 /// Tokens by class. Input includes what was read from and written to a cache; output includes reasoning.
 #[derive(Debug, Default, Serialize, JsonSchema)]
+#[schemars(rename = "Tokens")]
 pub(in crate::http) struct TokensView {
     pub input: i64,
     pub output: i64,
