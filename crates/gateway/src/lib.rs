@@ -11,6 +11,7 @@ pub mod config_sources;
 pub mod discovery;
 pub mod events;
 pub mod http;
+pub mod identity;
 pub mod jobs;
 pub mod limits;
 pub mod logbook;

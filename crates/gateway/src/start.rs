@@ -6,6 +6,7 @@ mod boot;
 mod database;
 mod end;
 mod outlets;
+mod people;
 mod secure;
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -118,6 +119,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         money: None,
         entropy: u64::from_le_bytes(random()?),
     }));
+    let setup_token = people::let_in(&app, &store, &found.loaded.config.identity, &jobs).await?;
     let outlets = Outlets {
         telemetry: Arc::clone(&app.telemetry),
         clock: app.clock,
@@ -147,6 +149,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         Signals::listen().map_err(|error| StartError::one(format!("signals cannot be received: {error}")))?;
     warn_of_plain_http(address, certs.is_some());
     greet(address, &found);
+    people::invite_owner(address, setup_token.as_ref());
     if let Some(certs) = &certs {
         jobs.spawn("certificate watch", certs.clone().watch(WATCH_EVERY, jobs.clone()));
     }

@@ -28,6 +28,8 @@ pub enum Endpoint<'a> {
     },
     /// Everything at `/admin` and below, which has a table of its own.
     Admin,
+    /// Everything at `/auth` and below, which has a table of its own, too.
+    Auth,
     Metrics,
     /// What the key has used and has left.
     Billing(Billing),
@@ -81,6 +83,9 @@ pub fn route<'a>(method: &Method, path: &'a str, anthropic_version: bool) -> Rou
     }
     if path == "/admin" || path.starts_with("/admin/") {
         return Route { endpoint: Endpoint::Admin, face: Face::OPENAI_CHAT };
+    }
+    if path == "/auth" || path.starts_with("/auth/") {
+        return Route { endpoint: Endpoint::Auth, face: Face::OPENAI_CHAT };
     }
     if let Some(billing) = bare_billing(path) {
         let reads = *method == Method::GET || *method == Method::HEAD;
