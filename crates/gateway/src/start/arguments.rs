@@ -6,9 +6,11 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use waypost_core::config::Argument;
 
+use crate::cli::admin::Call;
 use crate::cli::export::Export;
 use crate::cli::health::Health;
 use crate::cli::import::Import;
+use crate::cli::keys::Keys;
 use crate::cli::migrate::Migrate;
 use crate::cli::mock::Mock;
 use crate::cli::secrets::Sealing;
@@ -88,6 +90,11 @@ pub(super) enum Command {
     /// Works on how secrets in the database are sealed.
     #[command(subcommand)]
     Secrets(Sealing),
+    /// Makes, lists, rotates and revokes keys of a running gateway.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Makes any call of a running gateway's administration: users, teams, plans, credits, vouchers, budgets and the rest.
+    Admin(Call),
     /// Serves the simulator as a provider, for other gateways and applications to be tried against.
     Mock(Mock),
 }

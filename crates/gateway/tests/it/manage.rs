@@ -1,7 +1,9 @@
 //! The administration over HTTP: keys, people, and what each role reaches of them.
 
+mod command;
 mod isolation;
 mod keys;
+mod money;
 mod openapi;
 mod others;
 

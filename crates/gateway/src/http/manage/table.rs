@@ -1,7 +1,7 @@
 //! Every route of the administration, in one place. What is not here is not there. Tests are below, and in `it/manage/`.
 
 use super::route::Route;
-use super::{audit, gateway, invites, keys, logs, openapi, plans, sessions, teams, usage, users};
+use super::{audit, budgets, gateway, invites, keys, logs, money, openapi, plans, sessions, teams, usage, users};
 
 /// The lines, noun by noun.
 static TABLE: &[&[Route]] = &[
@@ -15,6 +15,8 @@ static TABLE: &[&[Route]] = &[
     plans::ROUTES,
     sessions::ROUTES,
     audit::ROUTES,
+    money::ROUTES,
+    budgets::ROUTES,
     usage::ROUTES,
     logs::ROUTES,
 ];

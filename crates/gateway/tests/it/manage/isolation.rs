@@ -109,6 +109,10 @@ fn body(operation: &str) -> Value {
         "user.create" => json!({ "email": format!("new-{number}@example.com") }),
         "user.change" => json!({ "name": "renamed" }),
         "team.create" | "team.change" | "plan.create" => json!({ "name": format!("name {number}") }),
+        "credit.top_up" | "credit.adjust" => json!({ "amount": "1", "reason": "a test" }),
+        "voucher.create" => json!({ "label": "a test", "amount": "1" }),
+        "voucher.redeem" => json!({ "code": "0000" }),
+        "budget.create" => json!({ "scope": "team:team_a", "window": "day", "amount": "1" }),
         "plan.change" => json!({ "rpm": 5 }),
         _ => json!({}),
     }
@@ -125,7 +129,7 @@ fn concrete(path: &str, things: &Things, team: &str, plan: &str) -> String {
         Some("plans") => plan,
         _ => "0123456789abcdef",
     };
-    path.replace("{id}", id).replace("{address}", "192.0.2.1")
+    path.replace("{id}", id).replace("{address}", "192.0.2.1").replace("{account}", &format!("team:{team}"))
 }
 
 #[tokio::test]
