@@ -32,6 +32,7 @@ use crate::jobs::Jobs;
 use crate::probe;
 use crate::records::{self, Outlets, Records};
 use crate::reload::{self, Fixed, Report};
+use crate::security::keep;
 use crate::serve::{Edge, Limits, Signals, WATCH_EVERY};
 use crate::upstream::{HttpTransport, PoolSettings};
 
@@ -129,6 +130,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let discovery = Arc::clone(&app.discovery).run(Arc::clone(&app), jobs.clone(), move || reloads.tell_news());
     jobs.spawn("model discovery", discovery);
     jobs.spawn("probes", probe::run(Arc::clone(&app), jobs.clone()));
+    jobs.spawn("security log", keep::run(Arc::clone(&app), store.clone(), jobs.clone()));
     let certs = certificate(&settings)?;
     let listener = listen(&settings.host, settings.port).await?;
     let address =

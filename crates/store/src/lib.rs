@@ -16,6 +16,7 @@ mod migrate;
 mod migrations;
 pub mod page;
 pub mod plans;
+pub mod security;
 pub mod sessions;
 pub mod teams;
 pub mod users;

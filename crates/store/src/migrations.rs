@@ -20,4 +20,8 @@ macro_rules! migration {
     };
 }
 
-pub(crate) const ALL: &[Migration] = &[migration!(1, "base", "0001_base"), migration!(3, "people", "0003_people")];
+pub(crate) const ALL: &[Migration] = &[
+    migration!(1, "base", "0001_base"),
+    migration!(3, "people", "0003_people"),
+    migration!(7, "security", "0007_security"),
+];

@@ -8,3 +8,4 @@ mod harness;
 mod journal;
 mod migrate;
 mod people;
+mod security;
