@@ -65,7 +65,7 @@ pub use routing::{Hedge, KeyStrategy, ModelRouting, Queue, Routing, Strategy};
 pub use security::{Block, Security};
 pub use server::Server;
 pub use sources::{Argument, Inputs, Loaded, Text, load};
-pub use telemetry::{LogFormat, Logging, Otlp, Share, Telemetry};
+pub use telemetry::{CallLog, LogFormat, Logging, Otlp, Share, Telemetry};
 pub use tls::Tls;
 pub use values::Span;
 pub use variables::Variables;

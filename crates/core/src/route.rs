@@ -30,6 +30,7 @@ use crate::error::GatewayError;
 use crate::health::{Admission, Pulse};
 use crate::moment::Moment;
 use crate::operation::Operation;
+use crate::pricing::Pricing;
 use crate::provider::Endpoint;
 use crate::snapshot::{Deployment, Found, Route, Snapshot, Tier};
 use crate::verdict::Next;
@@ -44,6 +45,17 @@ pub struct Query<'a> {
     pub dialect: Dialect,
     /// What the request asks of whoever answers it.
     pub needs: Needs,
+    /// Who is charged must be told a price; absent where nothing is charged.
+    pub charge: Option<Charge>,
+}
+
+/// What charging for a request asks of whoever answers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Charge {
+    /// Whose price is in force, in milliseconds since 1970.
+    pub at: i64,
+    /// A budget or prepaid credit limits the payer, so the price has to be known.
+    pub limited: bool,
 }
 
 /// The deployments a request may be sent to, best first. Attempts are claimed one by one, so that each sees how things are
@@ -58,6 +70,9 @@ pub struct Plan<'s> {
     tried: Vec<usize>,
     blocked: Blocked,
     policy: CapabilityPolicy,
+    pricing: &'s Pricing,
+    /// Something was passed over because nobody knows what it costs.
+    unpriced: bool,
     /// What the first deployment lacks that was passed over for it.
     lack: Option<Lack>,
 }
@@ -94,6 +109,8 @@ pub fn plan<'s>(
         tried: Vec::new(),
         blocked: Blocked::default(),
         policy: snapshot.capabilities,
+        pricing: &snapshot.pricing,
+        unpriced: false,
         lack: None,
         route,
     };
@@ -101,6 +118,7 @@ pub fn plan<'s>(
     match plan.lack {
         Some(lack) if !able || plan.policy.missing == Missing::Refuse => Err(lacking(snapshot, caller, query, lack)),
         Some(_) | None if able => Ok(plan),
+        Some(_) | None if plan.unpriced => Err(GatewayError::unpriced()),
         Some(_) | None => Err(nothing_fits(query)),
     }
 }
@@ -156,6 +174,10 @@ impl<'s> Plan<'s> {
                     self.lack.get_or_insert(lack);
                     continue;
                 }
+                if query.charge.is_some_and(|charge| !self.has_price(deployment, charge)) {
+                    self.unpriced = true;
+                    continue;
+                }
                 able = true;
                 let standing = deployment.state.standing(&deployment.channel.policy, now);
                 if let Admission::Barred(bar, until) = standing.admission {
@@ -177,6 +199,10 @@ impl<'s> Plan<'s> {
         }
         self.candidates.append(&mut late);
         able
+    }
+
+    fn has_price(&self, deployment: &Deployment, charge: Charge) -> bool {
+        self.pricing.decide(&deployment.prices, charge.at, charge.limited).is_ok()
     }
 
     /// Takes the next attempt that can be made now, or says what stands in the way of all that are left.

@@ -65,6 +65,8 @@ pub struct UsageRecord {
     pub request_id: Arc<str>,
     /// The virtual key's name.
     pub key: Arc<str>,
+    /// Whose call it was, beyond that name.
+    pub whose: Whose,
     /// Where the caller is; absent if a proxy did not say.
     pub client: Option<IpAddr>,
     /// The model the caller asked for; absent where the endpoint has none.
@@ -89,6 +91,8 @@ pub struct UsageRecord {
     pub basis: Basis,
     /// A count was beyond what is possible and was moved into bounds.
     pub clamped: bool,
+    /// Absent where no price is known, or where nothing is charged.
+    pub cost: Option<CostRecord>,
     pub latency_ms: u64,
     /// Until the first meaningful event or the whole answer; absent if none came.
     pub first_token_ms: Option<u64>,
@@ -96,6 +100,25 @@ pub struct UsageRecord {
     pub began: Moment,
     /// The trace it is part of, if the caller said so.
     pub trace: Option<TraceContext>,
+}
+
+/// Whose call it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Whose {
+    /// The key's id in the database; its name where it is one of the file.
+    pub key_id: Arc<str>,
+    pub user: Option<Arc<str>>,
+    pub team: Option<Arc<str>>,
+}
+
+/// What a request cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CostRecord {
+    pub nano_usd: i64,
+    /// The version of the price.
+    pub price: Arc<str>,
+    /// How it was computed, for people.
+    pub arithmetic: Arc<str>,
 }
 
 /// One upstream call. Times are microseconds since the request's head arrived.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use waypost_core::config::Share;
 use waypost_core::dice::Dice;
 use waypost_core::moment::Moment;
-use waypost_core::usage::{AttemptOutcome, AttemptRecord, Basis, Outcome, Stages, UsageRecord};
+use waypost_core::usage::{AttemptOutcome, AttemptRecord, Basis, Outcome, Stages, UsageRecord, Whose};
 use waypost_gateway::clock::Clock;
 use waypost_gateway::records::{LogStyle, Outlets};
 use waypost_gateway::telemetry::Telemetry;
@@ -33,7 +33,7 @@ fn measure(what: &str, everything: bool) {
     // Nobody empties the way, so that what is beyond it is dropped; that is what a collector that is gone costs.
     let (tracer, _samples) = Tracer::new(Share(10_000), Dice::seeded(1), Arc::clone(&telemetry.spans));
     let tracer = everything.then_some(tracer);
-    let mut outlets = Outlets { telemetry, clock: Clock::default(), log, tracer };
+    let mut outlets = Outlets { telemetry, clock: Clock::default(), log, tracer, logbook: None };
     let mut batches: Vec<Vec<UsageRecord>> = (0..BATCHES).map(|_| (0..BATCH).map(record).collect()).collect();
     let start = Instant::now();
     batches.iter_mut().for_each(|batch| outlets.take(batch));
@@ -58,6 +58,7 @@ fn record(number: usize) -> UsageRecord {
     UsageRecord {
         request_id: "req_0123456789abcdef0123456789abcdef".into(),
         key: format!("key-{}", number % 40).into(),
+        whose: Whose::default(),
         client: Some([127, 0, 0, 1].into()),
         model: Some(format!("model-{}", number % 30).into()),
         operation: "chat",
@@ -79,6 +80,7 @@ fn record(number: usize) -> UsageRecord {
         usage: Usage { input: Some(1200), output: Some(300), ..Usage::default() },
         basis: Basis::Provider,
         clamped: false,
+        cost: None,
         latency_ms: 2000,
         first_token_ms: Some(500),
         began: Moment::seconds(1),

@@ -19,6 +19,7 @@ use waypost_core::rate_headers;
 use waypost_core::route::Claim;
 use waypost_core::snapshot::{Deployment, Snapshot};
 use waypost_store::Store;
+use waypost_store::money::Money;
 
 use crate::client;
 use crate::clock::Clock;
@@ -58,6 +59,8 @@ pub struct App {
     pub clock: Clock,
     /// Where people, keys, usage and money are kept; absent in commands and tests that keep nothing.
     pub store: Option<Store>,
+    /// What requests are charged by; absent where nothing is charged.
+    pub money: Option<Money>,
     /// How much is tried again, over all requests.
     pub traffic: Traffic,
     pub queues: Arc<Queues>,
@@ -95,6 +98,7 @@ pub struct Parts {
     pub records: Records,
     pub limits: Limits,
     pub store: Option<Store>,
+    pub money: Option<Money>,
     /// 64 random bits, different for every process.
     pub entropy: u64,
 }
@@ -146,6 +150,7 @@ impl App {
             security: Security::default(),
             clock: Clock::default(),
             store: parts.store,
+            money: parts.money,
             traffic: Traffic::default(),
             queues: Arc::default(),
             health: ToldLately::default(),
@@ -269,6 +274,12 @@ impl App {
         unix_millis()
     }
 
+    /// The name of a request in the ledger, unique for ever: the caller's own name for it may come again.
+    pub fn ledger_id(&self, request_id: &Arc<str>) -> Arc<str> {
+        let mut dice = self.dice();
+        format!("{request_id}~{:016x}{:016x}", dice.throw(), dice.throw()).into()
+    }
+
     /// Seconds since 1970.
     pub fn unix_seconds(&self) -> u64 {
         unix_seconds()
@@ -358,7 +369,7 @@ impl App {
 }
 
 /// Milliseconds since 1970.
-fn unix_millis() -> i64 {
+pub(crate) fn unix_millis() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

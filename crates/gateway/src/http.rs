@@ -8,6 +8,7 @@ pub mod cors;
 pub mod multipart;
 pub mod rates;
 pub mod reply;
+mod reports;
 pub mod required;
 pub mod router;
 
@@ -138,6 +139,7 @@ async fn dispatch(
         Endpoint::CountTokens => {
             Box::pin(pipeline::count(app, inbound(arrival, Operation::CountTokens, "messages/count_tokens"))).await
         }
+        Endpoint::Billing(wanted) => api::billing::answer(app, &arrival, wanted).await,
         Endpoint::Models => api::models::list(app, &arrival),
         Endpoint::Model { id } => api::models::one(app, &arrival, id),
     }
@@ -166,6 +168,10 @@ pub fn edge_refusal(app: &App, status: StatusCode) -> Response<Bytes> {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => GatewayError::header_too_large(),
         _ => GatewayError::invalid_request("This is not a valid HTTP request.", None),
     };
+    if status != StatusCode::SERVICE_UNAVAILABLE {
+        // Where it came from is not known here.
+        app.suspect(&app.live(), Sign::BadHead, None, None);
+    }
     let request_id = app.request_id(None);
     app.telemetry.count_refusal(error.kind());
     app.log_refusal(&request_id, &error);

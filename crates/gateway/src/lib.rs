@@ -12,6 +12,7 @@ pub mod events;
 pub mod http;
 pub mod jobs;
 pub mod limits;
+pub mod logbook;
 pub mod pipeline;
 pub mod probe;
 pub mod records;

@@ -7,6 +7,8 @@ pub mod attempt;
 pub mod call;
 pub mod deliver;
 pub mod frames;
+pub mod funds;
+pub mod kept;
 pub mod meter;
 pub mod queue;
 pub mod simulate;
@@ -44,7 +46,8 @@ pub async fn count(app: &App, inbound: Inbound) -> Result<Response<Body>, Gatewa
 }
 
 async fn walk(app: &App, live: &Live, caller: &Caller, inbound: Inbound) -> Result<Response<Body>, GatewayError> {
-    let call = Call::read(app, inbound).await?;
+    let mut call = Call::read(app, inbound).await?;
+    call.charge = funds::charge(app, caller, &call);
     let mut dice = app.dice();
     let plan = route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut dice)?;
     let admission = admit::within_limits(app, caller, &call).await?;
@@ -85,12 +88,20 @@ async fn follow(
     admission: Admission,
     dice: Dice,
 ) -> Result<Response<Body>, GatewayError> {
-    let mut meter = Meter::start(call.opened(caller), admission, app);
+    let funds = funds::hold(app, live, caller, &call, &plan).await?;
+    let mut meter = Meter::start(call.opened(caller), admission, funds, app);
     meter.planned(&plan);
     let answer = attempt::first_success(app, live, &mut plan, &call, &mut meter, dice).await;
     let trace = wants_trace(live, &call).then(|| meter.way()).and_then(|(stages, trail)| trace_header(stages, trail));
     let mut response = match answer {
-        Ok(answer) => deliver::reply(app, live, &call, answer, meter),
+        Ok(answer) => {
+            let (response, written) = deliver::reply(app, live, &call, answer, meter);
+            if let Some(written) = written {
+                // Nobody has an answer that the ledger does not know.
+                written.await.map_err(GatewayError::internal)?;
+            }
+            response
+        }
         Err(error) => {
             meter.refuse(&error);
             // Drawn here: what is handed out as an error is counted as refused before it was admitted.

@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use waypost_core::usage::UsageRecord;
 
 use crate::clock::Clock;
+use crate::logbook::Logbook;
 use crate::telemetry::access_log::{Lines, Writer};
 use crate::telemetry::otlp::Tracer;
 use crate::telemetry::{Telemetry, Wall};
@@ -63,6 +64,8 @@ pub struct Outlets {
     pub log: Option<(Lines, Writer)>,
     /// The way to a collector, if there is one.
     pub tracer: Option<Tracer>,
+    /// The way into the database's log, if there is one.
+    pub logbook: Option<Logbook>,
 }
 
 /// Works on records until every [`Records`] is gone. Those that come within a few milliseconds are worked on together, so
@@ -96,6 +99,9 @@ impl Outlets {
             let mut text = Vec::with_capacity(batch.len() * 512);
             batch.iter().for_each(|record| lines.append(&mut text, record, &wall));
             writer.write(text, batch.len() as u64);
+        }
+        if let Some(logbook) = &self.logbook {
+            logbook.file(batch, &wall);
         }
         match &mut self.tracer {
             Some(tracer) => batch.drain(..).for_each(|record| tracer.offer(record, &wall)),

@@ -20,7 +20,7 @@ use waypost_core::health::States;
 use self::arguments::Command;
 use self::boot::{Booted, boot, tell};
 use self::end::{Patience, end};
-use self::outlets::{access_log, log_level, log_style, log_to_stderr, tracer};
+use self::outlets::{access_log, log_level, log_style, log_to_stderr, logbook, tracer};
 use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
 use crate::cli::test::Testing;
@@ -110,6 +110,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         records,
         limits: limits.clone(),
         store: Some(store.clone()),
+        money: None,
         entropy: u64::from_le_bytes(random()?),
     }));
     let outlets = Outlets {
@@ -117,6 +118,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         clock: app.clock,
         log: access_log(logging, style, &app.telemetry)?,
         tracer: tracer(&found.loaded.config, &app, &jobs)?,
+        logbook: logbook(logging, &store, &app, &jobs),
     };
     jobs.spawn("records", records::work(inbox, outlets));
 

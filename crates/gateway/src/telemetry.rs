@@ -13,12 +13,14 @@ pub mod prometheus;
 pub mod registry;
 pub mod spans;
 pub mod trace_header;
-mod wall;
+pub mod wall;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use waypost_core::error::{KINDS, Kind};
+
+use crate::logbook::RowCounts;
 
 pub use metrics::Metrics;
 pub use trace_header::trace_header;
@@ -29,6 +31,8 @@ pub struct Telemetry {
     pub metrics: Metrics,
     /// Spans that were sent, and those that were not.
     pub spans: Arc<SpanCounts>,
+    /// Rows of the database's log that were written, and those that were not.
+    pub log_rows: Arc<RowCounts>,
     /// Lines of the access log that were lost to a pipe nobody reads.
     pub log_lines_dropped: Arc<AtomicU64>,
     refusals: [AtomicU64; KINDS.len()],
@@ -46,6 +50,7 @@ impl Default for Telemetry {
         Self {
             metrics: Metrics::default(),
             spans: Arc::default(),
+            log_rows: Arc::default(),
             log_lines_dropped: Arc::default(),
             refusals: std::array::from_fn(|_| AtomicU64::new(0)),
         }

@@ -25,6 +25,7 @@ pub use open::{Found, JournalError, Repair};
 pub use record::{Anchor, Checkpoint, Counts, Opened, Parties, Record, Release, Settle};
 pub use ticket::{Ticket, Unwritten};
 
+pub(crate) use bytes::Out;
 use frame::Frames;
 use segment::{HEADER, name_of};
 use thread::{Shared, Threads};

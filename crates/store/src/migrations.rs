@@ -22,6 +22,8 @@ macro_rules! migration {
 
 pub(crate) const ALL: &[Migration] = &[
     migration!(1, "base", "0001_base"),
+    migration!(2, "ledger", "0002_ledger"),
     migration!(3, "people", "0003_people"),
+    migration!(5, "logbook", "0005_logbook"),
     migration!(7, "security", "0007_security"),
 ];

@@ -11,7 +11,7 @@ use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
 use super::error::ConfigError;
 use super::expand::Lookup;
-use super::values::Span;
+use super::values::{Span, bounded};
 use crate::secret::Secret;
 
 /// What the gateway tells of its requests, beside metrics and log. Read at the start; changes need a restart.
@@ -181,11 +181,43 @@ pub struct Logging {
     #[serde(deserialize_with = "never")]
     #[schemars(extend("const" = false))]
     pub log_body: bool,
+    /// The log of calls in the database.
+    pub database: CallLog,
+}
+
+/// The log of calls in the database: one row each. Sums by day are kept for good, whatever this says.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct CallLog {
+    /// `false`: neither rows nor sums are written, so that there are no reports on usage.
+    pub enabled: bool,
+    /// How many days rows are kept.
+    #[serde(deserialize_with = "bounded::<_, _, 1, 3660>")]
+    #[schemars(range(min = 1, max = 3660))]
+    pub days: u32,
+    /// How many days captured bodies are kept.
+    #[serde(deserialize_with = "bounded::<_, _, 1, 3660>")]
+    #[schemars(range(min = 1, max = 3660))]
+    pub body_days: u32,
+}
+
+impl Default for CallLog {
+    fn default() -> Self {
+        Self { enabled: true, days: 30, body_days: 3 }
+    }
 }
 
 impl Default for Logging {
     fn default() -> Self {
-        Self { enabled: true, format: None, level: None, log_request: true, log_response: true, log_body: false }
+        Self {
+            enabled: true,
+            format: None,
+            level: None,
+            log_request: true,
+            log_response: true,
+            log_body: false,
+            database: CallLog::default(),
+        }
     }
 }
 

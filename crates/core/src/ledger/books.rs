@@ -78,16 +78,26 @@ impl Books {
         }
     }
 
-    /// The purse limits nothing any more. Holds in it end as they would have.
-    pub fn close(&self, purse: &Purse) {
-        match (purse.id(), purse.definition()) {
-            (PurseId::Credit(account), _) => self.change(account, |shard| drop(shard.credits.remove(account))),
-            (PurseId::Budget(id), Some(budget)) => self.change(&budget.scope, |shard| {
-                if let Some(budgets) = shard.budgets.get_mut(&budget.scope) {
-                    budgets.retain(|other| other.id().as_str() != &**id);
+    /// The same for credit, unless the account has such: two that begin at once share one purse.
+    pub fn open_new(&self, purse: Arc<Purse>) {
+        if let PurseId::Credit(account) = purse.id().clone() {
+            self.change(&account.clone(), |shard| {
+                shard.credits.entry(account).or_insert(purse);
+            });
+        }
+    }
+
+    /// The purse limits nothing any more, wherever it is. Holds in it end as they would have.
+    pub fn forget(&self, id: &PurseId) {
+        for shard in &self.shards {
+            let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+            match id {
+                PurseId::Credit(account) => drop(shard.credits.remove(account)),
+                PurseId::Budget(_) => {
+                    shard.budgets.values_mut().for_each(|budgets| budgets.retain(|purse| purse.id() != id));
+                    shard.budgets.retain(|_, budgets| !budgets.is_empty());
                 }
-            }),
-            (PurseId::Budget(_), None) => {}
+            }
         }
     }
 
@@ -148,8 +158,10 @@ mod tests {
         assert_eq!(names(&ann, &["user:ann", "global"]), ["user:ann", "b2", "b3", "b1"]);
         assert_eq!(names(&bob, &["user:bob", "group:auto:fast"]), ["b4"]);
         assert_eq!(books.all().len(), 5);
-        books.close(&books.credit(&ann).unwrap());
-        books.close(&budget("b2", "user:ann"));
+        books.open_new(Arc::new(Purse::credit(ann.clone(), Supply::Owned, NanoUsd(9))));
+        assert_eq!(books.credit(&ann).unwrap().standing(0).allotted, NanoUsd(1));
+        books.forget(&PurseId::Credit(ann.clone()));
+        books.forget(&PurseId::Budget("b2".into()));
         assert_eq!(names(&ann, &["user:ann", "global"]), ["b3", "b1"]);
     }
 }

@@ -236,7 +236,7 @@ mod tests {
     fn a_changed_budget_holds_at_once_and_takes_nothing_back() {
         let purse = hourly(10, Supply::Owned);
         let hold = Hold::take(&[Arc::clone(&purse)], usd(8), 0).unwrap();
-        purse.redefine(definition(5, Window::Hour, true), 0);
+        assert_eq!(purse.redefine(definition(5, Window::Hour, true), 0), usd(8), "what is held");
         assert!(Hold::take(&[Arc::clone(&purse)], usd(1), 0).is_err());
         let _ = hold.settle(usd(2));
         assert!(Hold::take(&[Arc::clone(&purse)], usd(4), 0).is_err());

@@ -124,6 +124,10 @@ impl Purse {
         Self { id, supply, state: Mutex::new(state) }
     }
 
+    pub fn supply(&self) -> Supply {
+        self.supply
+    }
+
     pub fn id(&self) -> &PurseId {
         &self.id
     }
@@ -171,9 +175,11 @@ impl Purse {
         (state.start, NanoUsd(taken))
     }
 
-    /// The budget was changed. What an owner may spend of it follows at once; nothing that is held is taken back.
-    pub fn redefine(&self, budget: Arc<Budget>, now: i64) {
+    /// The budget was changed. What an owner may spend of it follows at once; nothing that is held is taken back. Answers
+    /// what may come together in this window at most: the new amount, or what is held and spent already.
+    pub fn redefine(&self, budget: Arc<Budget>, now: i64) -> NanoUsd {
         let mut state = self.open(now);
+        let amount = budget.amount.get();
         let start = budget.window.start_of(now);
         if state.budget.as_ref().is_some_and(|old| old.window != budget.window) {
             state.begin(start, 0);
@@ -183,6 +189,7 @@ impl Purse {
         }
         state.budget = Some(budget);
         state.dry = self.supply == Supply::Owned;
+        NanoUsd(amount.max(state.spent.saturating_add(state.held)))
     }
 
     /// Nobody spends from it any more, or again.

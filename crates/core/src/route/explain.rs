@@ -143,6 +143,7 @@ channels:
             operation: Operation::Chat,
             dialect: Dialect::OpenaiChat,
             needs: waypost_wire::peek::Needs::default(),
+            charge: None,
         };
         let (strategy, told) = explain(&snapshot, &query, now, |strategy, explained| {
             let told = |one: &Explained<'_>| (one.deployment.to_owned(), one.place, one.veto, one.behind);

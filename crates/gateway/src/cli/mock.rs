@@ -106,6 +106,7 @@ fn operation(endpoint: &Endpoint<'_>) -> Option<Operation> {
         | Endpoint::MethodNotAllowed { .. }
         | Endpoint::Admin
         | Endpoint::Metrics
+        | Endpoint::Billing(_)
         | Endpoint::NotFound => Some(Operation::Passthrough),
     }
 }

@@ -7,7 +7,7 @@ mod deployments;
 mod events;
 mod explain;
 mod kinds;
-mod query;
+pub(super) mod query;
 mod security;
 
 use std::time::{SystemTime, UNIX_EPOCH};

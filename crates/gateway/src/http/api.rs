@@ -1,5 +1,6 @@
 //! The endpoints that are more than the corridor: lists, health, token counts, pass-through. One file each.
 
+pub mod billing;
 pub mod count_tokens;
 pub mod health;
 pub mod metrics;

@@ -8,6 +8,7 @@ use http_body::{Frame, SizeHint};
 
 use crate::events::Feed;
 use crate::pipeline::deliver::{Relay, Through, Translate};
+use crate::pipeline::kept;
 use crate::serve::LastWords;
 
 /// What a caller is sent. Dropping it before its end means that the caller left: whatever is behind it is cancelled.
@@ -54,9 +55,9 @@ impl http_body::Body for Body {
         let chunk = match self.get_mut() {
             Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Full(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
-            Self::Relay(relay) => relay.poll_chunk(cx).map(|chunk| chunk.map(Ok)),
-            Self::Translate(translate) => translate.poll_chunk(cx).map(|chunk| chunk.map(Ok)),
-            Self::Through(through) => through.poll_chunk(cx),
+            Self::Relay(relay) => kept::poll(&mut **relay, cx),
+            Self::Translate(translate) => kept::poll(&mut **translate, cx),
+            Self::Through(through) => kept::poll(&mut **through, cx),
             Self::Feed(feed) => feed.poll_chunk(cx).map(|chunk| chunk.map(Ok)),
         };
         chunk.map(|chunk| chunk.map(|bytes| bytes.map(Frame::data)))

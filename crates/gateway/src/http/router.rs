@@ -6,6 +6,8 @@
 use http::Method;
 use waypost_wire::dialect::Face;
 
+use super::api::billing::Billing;
+
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint<'a> {
@@ -25,6 +27,8 @@ pub enum Endpoint<'a> {
     /// Everything at `/admin` and below, which has a table of its own.
     Admin,
     Metrics,
+    /// What the key has used and has left.
+    Billing(Billing),
     /// Any other path under an OpenAI mount; `rest` is what follows the mount, without a leading slash.
     PassThrough {
         rest: &'a str,
@@ -76,6 +80,12 @@ pub fn route<'a>(method: &Method, path: &'a str, anthropic_version: bool) -> Rou
     if path == "/admin" || path.starts_with("/admin/") {
         return Route { endpoint: Endpoint::Admin, face: Face::OPENAI_CHAT };
     }
+    if let Some(billing) = bare_billing(path) {
+        let reads = *method == Method::GET || *method == Method::HEAD;
+        let endpoint =
+            if reads { Endpoint::Billing(billing) } else { Endpoint::MethodNotAllowed { allow: "GET, HEAD" } };
+        return Route { endpoint, face: Face::OPENAI_CHAT };
+    }
     if let Some(rest) = under_anthropic_mount(path) {
         return Route { endpoint: anthropic(method, rest), face: Face::ANTHROPIC };
     }
@@ -106,9 +116,10 @@ fn openai<'a>(method: &Method, rest: &'a str) -> Endpoint<'a> {
         "embeddings" => Endpoint::Embeddings,
         "responses" => post(Endpoint::Responses),
         "models" => get(Endpoint::Models),
-        _ => match rest.strip_prefix("models/").filter(|id| !id.is_empty()) {
-            Some(id) => get(Endpoint::Model { id }),
-            None => Endpoint::PassThrough { rest },
+        _ => match (rest.strip_prefix("models/").filter(|id| !id.is_empty()), Billing::at(rest)) {
+            (Some(id), _) => get(Endpoint::Model { id }),
+            (None, Some(billing)) => get(Endpoint::Billing(billing)),
+            (None, None) => Endpoint::PassThrough { rest },
         },
     }
 }
@@ -124,6 +135,16 @@ fn anthropic<'a>(method: &Method, rest: &'a str) -> Endpoint<'a> {
             Some(id) => get(Endpoint::Model { id }),
             None => Endpoint::NotFound,
         },
+    }
+}
+
+/// What applications of the one-api family ask for outside of every mount.
+fn bare_billing(path: &str) -> Option<Billing> {
+    match path {
+        "/api/usage/token" | "/api/usage/token/" => Some(Billing::Token),
+        "/dashboard/billing/subscription" => Some(Billing::Subscription),
+        "/dashboard/billing/usage" => Some(Billing::Costs),
+        _ => None,
     }
 }
 
@@ -195,6 +216,21 @@ mod tests {
             assert_eq!((post(path).endpoint, post(path).face.dialect), (Endpoint::Messages, Dialect::Anthropic));
             assert_eq!(post(&format!("{path}/count_tokens")).endpoint, Endpoint::CountTokens);
         }
+    }
+
+    #[test]
+    fn what_a_key_has_used_is_where_clients_of_other_relays_ask_for_it() {
+        for (path, billing) in [
+            ("/v1/dashboard/billing/subscription", Billing::Subscription),
+            ("/dashboard/billing/subscription", Billing::Subscription),
+            ("/v1/dashboard/billing/usage", Billing::Costs),
+            ("/dashboard/billing/usage", Billing::Costs),
+            ("/v1/usage", Billing::Usage),
+            ("/api/usage/token", Billing::Token),
+        ] {
+            assert_eq!(get(path), Endpoint::Billing(billing), "{path}");
+        }
+        assert_eq!(post("/api/usage/token").endpoint, Endpoint::MethodNotAllowed { allow: "GET, HEAD" });
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -17,8 +17,8 @@ use tokio::time::Instant;
 use waypost_core::GatewayError;
 use waypost_core::access::Caller;
 use waypost_core::operation::Operation;
-use waypost_core::route::Query;
-use waypost_core::usage::TraceContext;
+use waypost_core::route::{Charge, Query};
+use waypost_core::usage::{TraceContext, Whose};
 use waypost_wire::chat::Request;
 use waypost_wire::dialect::{Face, Reply, Tap};
 use waypost_wire::peek::{Peek, keys_once};
@@ -67,6 +67,8 @@ pub struct Call {
     decoded: OnceLock<Arc<Request>>,
     /// Why the rest of an upload could not be read.
     upload_fault: Arc<OnceLock<BodyError>>,
+    /// How it is charged, if it is.
+    pub charge: Option<Charge>,
 }
 
 /// The body of a request.
@@ -139,6 +141,7 @@ impl Call {
             read: Instant::now(),
             decoded: OnceLock::new(),
             upload_fault,
+            charge: None,
         })
     }
 
@@ -154,6 +157,7 @@ impl Call {
             operation: self.operation,
             dialect: self.face.dialect,
             needs: self.peek.needs,
+            charge: self.charge,
         }
     }
 
@@ -162,6 +166,7 @@ impl Call {
         Opened {
             request_id: Arc::clone(&self.request_id),
             key: Arc::clone(&caller.name),
+            whose: Whose { key_id: Arc::clone(&caller.id), user: caller.user.clone(), team: caller.team.clone() },
             client: self.client,
             model: self.model.clone(),
             operation: self.operation.name(),
@@ -195,6 +200,14 @@ impl Call {
         const USUAL_OUTPUT: u64 = 256;
         let input = waypost_core::usage::estimate(self.body().map_or(0, |body| body.len() as u64));
         input.saturating_add(USUAL_OUTPUT)
+    }
+
+    /// How long the body is, if that is known.
+    pub fn length(&self) -> Option<u64> {
+        match &self.payload {
+            Payload::Whole(body) => Some(body.len() as u64),
+            Payload::Arriving(_) => self.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok(),
+        }
     }
 
     /// The body, if it is here whole.

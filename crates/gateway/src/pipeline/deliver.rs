@@ -23,6 +23,7 @@ use waypost_wire::sse::Frame;
 use super::attempt::{Answer, Content};
 use super::call::Call;
 use super::frames::{Break, Frames, Step, Tail};
+use super::kept::{Chunk, Kept, Stream, Written};
 use super::meter::Meter;
 use crate::app::{App, Live};
 use crate::http::body::{Body, Broken};
@@ -39,7 +40,15 @@ const LOSSES: HeaderName = HeaderName::from_static("x-waypost-losses");
 const PENDING: &str = "pending";
 
 /// Dresses the winning attempt's answer for the caller.
-pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Meter) -> Response<Body> {
+///
+/// What comes with it is waited for before any of it leaves; streams wait by themselves.
+pub fn reply(
+    app: &App,
+    live: &Live,
+    call: &Call,
+    answer: Answer,
+    mut meter: Meter,
+) -> (Response<Body>, Option<Written>) {
     let Answer { deployment, status, headers: upstream, losses, content } = answer;
     // Room for those that are added on the way out, so that the map never grows.
     let mut headers = HeaderMap::with_capacity(24);
@@ -52,7 +61,7 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
     let mut reply = call.reply(app.unix_seconds());
     let show_upstream = live.snapshot.show_upstream_model;
     let mut answer_losses = losses;
-    let (body, basis) = match content {
+    let (body, basis, written) = match content {
         Content::Relayed { body, survey, tap, change } => {
             meter.whole(survey.usage.as_ref(), survey.output_bytes);
             let (usage, basis) = meter.usage();
@@ -63,7 +72,7 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
             };
             let body = tap.splice_answer(&body, &splice).unwrap_or(body);
             meter.settle(Outcome::Complete);
-            (Body::Full(body), basis.name())
+            (Body::Full(body), basis.name(), meter.written())
         }
         Content::Translated(mut response) => {
             let basis = weigh(app, &deployment, &mut response, &mut meter);
@@ -73,7 +82,7 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
             let body = call.face.codec.encode_response(&response, &reply, &mut answer_losses);
             headers.insert(CONTENT_TYPE, JSON);
             meter.settle(Outcome::Complete);
-            (Body::Full(body), basis.name())
+            (Body::Full(body), basis.name(), meter.written())
         }
         Content::Retold(mut response) => {
             let basis = weigh(app, &deployment, &mut response, &mut meter);
@@ -86,7 +95,7 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
             answer_losses.absorb(encoder.losses());
             headers.insert(CONTENT_TYPE, EVENT_STREAM);
             meter.settle(Outcome::Complete);
-            (Body::Full(body.freeze()), basis.name())
+            (Body::Full(body.freeze()), basis.name(), meter.written())
         }
         Content::RelayedStream { opening, tap, mut change } => {
             if show_upstream {
@@ -94,7 +103,7 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
             }
             headers.insert(CONTENT_TYPE, EVENT_STREAM);
             let relay = Relay::new(opening, tap, change, call.face.codec, reply, meter);
-            (Body::Relay(Box::new(relay)), PENDING)
+            (Body::Relay(Box::new(relay)), PENDING, None)
         }
         Content::TranslatedStream(opening) => {
             headers.insert(CONTENT_TYPE, EVENT_STREAM);
@@ -103,11 +112,11 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
             }
             let encoder = call.face.codec.stream_encoder(reply);
             let witness = SealWitness::new(Arc::clone(&app.seals), deployment.channel.id);
-            (Body::Translate(Box::new(Translate::new(opening, encoder, meter, witness))), PENDING)
+            (Body::Translate(Box::new(Translate::new(opening, encoder, meter, witness))), PENDING, None)
         }
         Content::Through(body) => {
             keep_entity_headers(&upstream, &mut headers);
-            (Body::Through(Box::new(Through::new(body, meter))), Basis::Estimated.name())
+            (Body::Through(Box::new(Through::new(body, meter))), Basis::Estimated.name(), None)
         }
     };
     headers.insert(COST_BASIS, HeaderValue::from_static(basis));
@@ -117,7 +126,7 @@ pub fn reply(app: &App, live: &Live, call: &Call, answer: Answer, mut meter: Met
     let mut response = Response::new(body);
     *response.status_mut() = status;
     *response.headers_mut() = headers;
-    response
+    (response, written)
 }
 
 /// Tells the seals and the meter of a whole answer, and puts in it the usage that will be charged.
@@ -231,6 +240,7 @@ pub struct Relay {
     face: &'static dyn ClientDialect,
     reply: Reply,
     meter: Meter,
+    kept: Kept,
 }
 
 impl Relay {
@@ -244,15 +254,14 @@ impl Relay {
     ) -> Self {
         let Opening { frames, held, events } = opening;
         events.iter().for_each(|event| meter.see(event));
-        let (frames, tail, ending) = (Some(frames), None, Ending::default());
+        let (frames, tail, ending, kept) = (Some(frames), None, Ending::default(), Kept::default());
         // The events are looked at once more, for the terminal mark.
-        let mut relay = Self { frames, tail, ending, held, events, tap, change, face, reply, meter };
+        let mut relay = Self { frames, tail, ending, held, events, tap, change, face, reply, meter, kept };
         relay.finish_if_done();
         relay
     }
 
-    /// The next bytes for the caller; `None` at the end.
-    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut out = Out::default();
         while let Some(frame) = self.held.pop_front() {
             self.push(&mut out, frame);
@@ -368,6 +377,20 @@ impl Relay {
     }
 }
 
+impl Stream for Relay {
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Chunk> {
+        self.poll_said(cx).map(|bytes| bytes.map(Ok))
+    }
+
+    fn meter(&mut self) -> &mut Meter {
+        &mut self.meter
+    }
+
+    fn kept(&mut self) -> &mut Kept {
+        &mut self.kept
+    }
+}
+
 /// How relayed bytes end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Ending {
@@ -431,17 +454,26 @@ pub struct Translate {
     events: Vec<Event>,
     encoder: Box<dyn StreamEncoder>,
     meter: Meter,
+    kept: Kept,
     witness: SealWitness,
 }
 
 impl Translate {
     pub fn new(opening: Opening, encoder: Box<dyn StreamEncoder>, meter: Meter, witness: SealWitness) -> Self {
         let Opening { frames, events: held, held: _ } = opening;
-        Self { frames: Some(frames), tail: None, held, events: Vec::new(), encoder, meter, witness }
+        Self {
+            frames: Some(frames),
+            tail: None,
+            held,
+            events: Vec::new(),
+            encoder,
+            meter,
+            kept: Kept::default(),
+            witness,
+        }
     }
 
-    /// The next bytes for the caller; `None` at the end.
-    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut out = BytesMut::new();
         let held = std::mem::take(&mut self.held);
         self.say(&held, &mut out);
@@ -528,21 +560,38 @@ impl Translate {
     }
 }
 
+impl Stream for Translate {
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Chunk> {
+        self.poll_said(cx).map(|bytes| bytes.map(Ok))
+    }
+
+    fn meter(&mut self) -> &mut Meter {
+        &mut self.meter
+    }
+
+    fn kept(&mut self) -> &mut Kept {
+        &mut self.kept
+    }
+}
+
 // === Through ===
 
 /// An answer nobody reads here, passed on as it comes.
 pub struct Through {
     body: AnswerBody,
     meter: Meter,
+    kept: Kept,
 }
 
 impl Through {
     pub fn new(body: AnswerBody, meter: Meter) -> Self {
-        Self { body, meter }
+        Self { body, meter, kept: Kept::default() }
     }
+}
 
-    /// The next bytes; an error cuts the caller's connection, which is all that an unknown format lets us say.
-    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+impl Stream for Through {
+    /// An error cuts the caller's connection, which is all that an unknown format lets us say.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Chunk> {
         self.body.poll_chunk(cx).map(|chunk| match chunk {
             Some(Ok(bytes)) => {
                 self.meter.bytes(bytes.len());
@@ -560,5 +609,13 @@ impl Through {
                 None
             }
         })
+    }
+
+    fn meter(&mut self) -> &mut Meter {
+        &mut self.meter
+    }
+
+    fn kept(&mut self) -> &mut Kept {
+        &mut self.kept
     }
 }

@@ -15,7 +15,8 @@ use waypost_core::error::Kind;
 use waypost_core::limit::Admission;
 use waypost_core::route::Claim;
 use waypost_core::usage::{
-    AttemptOutcome, AttemptRecord, Basis, Outcome, Stages, TraceContext, UsageRecord, clamp, estimate,
+    AttemptOutcome, AttemptRecord, Basis, CostRecord, Outcome, Stages, TraceContext, UsageRecord, Whose, clamp,
+    estimate,
 };
 use waypost_core::verdict::Class;
 use waypost_wire::chat::Usage;
@@ -23,8 +24,10 @@ use waypost_wire::chat::event::Event;
 use waypost_wire::loss::Losses;
 
 use super::admit::Counting;
+use super::funds::Funds;
+use super::kept::Written;
 use super::queue::Queues;
-use crate::app::App;
+use crate::app::{App, unix_millis};
 use crate::clock::Clock;
 use crate::events::Events;
 use crate::records::Records;
@@ -33,6 +36,7 @@ use crate::records::Records;
 pub struct Opened {
     pub request_id: Arc<str>,
     pub key: Arc<str>,
+    pub whose: Whose,
     pub client: Option<IpAddr>,
     pub model: Option<Arc<str>>,
     pub operation: &'static str,
@@ -57,6 +61,10 @@ pub struct Meter {
     events: Arc<Events>,
     /// What it took of its caller's limits.
     admission: Admission,
+    /// What was held for it, if it is charged.
+    funds: Option<Funds>,
+    /// Nobody may have the whole answer before this is done.
+    written: Option<Written>,
     /// The attempt that answers, and its place in the trail.
     claim: Option<(Claim, usize)>,
     trail: Vec<AttemptRecord>,
@@ -89,7 +97,7 @@ impl Trial {
 }
 
 impl Meter {
-    pub fn start(opened: Opened, admission: Admission, app: &App) -> Self {
+    pub fn start(opened: Opened, admission: Admission, funds: Option<Funds>, app: &App) -> Self {
         let micros = |until: Instant| micros(until.duration_since(opened.at));
         let stages = Stages {
             read_us: Some(micros(opened.read)),
@@ -103,6 +111,8 @@ impl Meter {
             queues: Arc::clone(&app.queues),
             events: Arc::clone(&app.events),
             admission,
+            funds,
+            written: None,
             claim: None,
             trail: Vec::new(),
             stages,
@@ -140,6 +150,9 @@ impl Meter {
     pub fn begin(&mut self, claim: &Claim, translated: bool, hedge: bool) -> Trial {
         self.attempts += 1;
         self.deployment = Some(Arc::clone(&claim.deployment.label));
+        if let Some(funds) = &mut self.funds {
+            funds.at(&claim.deployment);
+        }
         self.translated = translated;
         let began = Instant::now();
         let started_us = micros(began.duration_since(self.opened.at));
@@ -175,6 +188,9 @@ impl Meter {
     /// An upstream call answers. Its claim is kept until the answer is delivered.
     pub fn answered(&mut self, claim: Claim, trial: Trial, status: u16) {
         self.deployment = Some(Arc::clone(&claim.deployment.label));
+        if let Some(funds) = &mut self.funds {
+            funds.at(&claim.deployment);
+        }
         self.judge(&trial, AttemptOutcome::Answered, Some(status));
         self.stages.answered_us = Some(micros(self.opened.at.elapsed()));
         self.claim = Some((claim, trial.place));
@@ -207,6 +223,19 @@ impl Meter {
         if self.first_token.is_none() && event.is_meaningful() {
             self.first_token = Some(Instant::now());
         }
+        self.checkpoint();
+    }
+
+    /// Tells the journal what was delivered so far, now and then.
+    fn checkpoint(&mut self) {
+        let due = self.funds.as_ref().is_some_and(|funds| funds.is_due(self.output_bytes));
+        if self.settled || !due || self.first_token.is_none() {
+            return;
+        }
+        let usage = self.delivered();
+        if let Some(funds) = &mut self.funds {
+            funds.checkpoint(&usage, self.output_bytes, unix_millis());
+        }
     }
 
     /// Takes a whole answer into account.
@@ -222,6 +251,7 @@ impl Meter {
     pub fn bytes(&mut self, bytes: usize) {
         self.output_bytes += bytes as u64;
         self.first_token.get_or_insert_with(Instant::now);
+        self.checkpoint();
     }
 
     /// The status the caller sees.
@@ -249,13 +279,21 @@ impl Meter {
 
     /// Usage of an answer that did not come to its end: what a provider counted on the way was of what it had said then.
     fn usage_so_far(&mut self) -> (Usage, Basis) {
-        let (mut usage, basis) = self.usage();
+        let (whole, basis) = self.usage();
+        let usage = self.delivered();
+        (usage, if usage == whole { basis } else { Basis::Estimated })
+    }
+
+    /// What was delivered so far, as far as that is known, and else estimated.
+    fn delivered(&self) -> Usage {
+        let mut usage = self.reported();
+        usage.input.get_or_insert(estimate(self.opened.input_bytes));
         let delivered = Some(estimate(self.output_bytes));
-        if self.finished || usage.output >= delivered {
-            return (usage, basis);
+        if !self.finished && usage.output < delivered {
+            usage.output = delivered;
         }
-        usage.output = delivered;
-        (usage, Basis::Estimated)
+        usage.output = usage.output.or(delivered);
+        usage
     }
 
     /// Replaces what is not known by counts made here.
@@ -324,6 +362,31 @@ impl Meter {
         self.admission.used(used);
     }
 
+    /// Settles what was held.
+    fn charge(&mut self, outcome: Outcome, usage: &Usage) -> Option<CostRecord> {
+        let funds = self.funds.as_mut()?;
+        let asked = self.attempts > 0;
+        let delivered = match outcome {
+            Outcome::Complete | Outcome::Broken => true,
+            // The upstream was asked, and nobody can say what it did until it was told to stop.
+            Outcome::Abandoned => asked,
+            Outcome::Failed => self.first_token.is_some(),
+        };
+        let usage = if delivered { *usage } else { Usage::default() };
+        let (cost, written) = funds.settle(outcome, &usage, delivered, unix_millis());
+        self.written = written;
+        cost.map(|cost| CostRecord {
+            nano_usd: cost.total.get(),
+            price: Arc::clone(&cost.version),
+            arithmetic: cost.to_string().into(),
+        })
+    }
+
+    /// What has to be done before anybody may have the whole answer; told once, after the settlement.
+    pub fn written(&mut self) -> Option<Written> {
+        self.written.take()
+    }
+
     /// Files the record. Later calls, and the drop, file nothing.
     pub fn settle(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.settled, true) {
@@ -338,6 +401,7 @@ impl Meter {
         let clamped = clamp(&mut usage);
         self.release(outcome, &usage);
         self.correct_limits(&usage);
+        let cost = self.charge(outcome, &usage);
         self.tell_left();
         // Also where no attempt answered: whatever it held is given back by now.
         self.queues.freed();
@@ -346,6 +410,7 @@ impl Meter {
         let record = UsageRecord {
             request_id: Arc::clone(&self.opened.request_id),
             key: Arc::clone(&self.opened.key),
+            whose: self.opened.whose.clone(),
             client: self.opened.client,
             model: self.opened.model.clone(),
             operation: self.opened.operation,
@@ -361,6 +426,7 @@ impl Meter {
             usage,
             basis,
             clamped,
+            cost,
             latency_ms: millis(Instant::now()),
             first_token_ms: self.first_token.map(millis),
             began: self.clock.moment(self.opened.at),

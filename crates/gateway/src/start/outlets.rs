@@ -5,11 +5,14 @@ use std::io::IsTerminal as _;
 use std::sync::Arc;
 
 use waypost_core::config::{self, Config, Logging};
+use waypost_store::Store;
 
-use super::StartError;
 use super::arguments::SaidOfLogs;
+use super::{StartError, epoch_millis};
 use crate::app::App;
 use crate::jobs::Jobs;
+use crate::logbook::Logbook;
+use crate::logbook::retention::{self, Retention};
 use crate::records::LogStyle;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::{Lines, Writer};
@@ -68,4 +71,16 @@ pub(super) fn tracer(config: &Config, app: &App, jobs: &Jobs) -> Result<Option<T
     let transport = Box::new(HttpTransport::new(PoolSettings::default(), jobs.clone()));
     jobs.spawn("trace export", exporter.run(samples, transport, jobs.clone()));
     Ok(Some(tracer))
+}
+
+/// The way into the database's log, and the jobs at its end, unless it is switched off.
+pub(super) fn logbook(logging: &Logging, store: &Store, app: &App, jobs: &Jobs) -> Option<Logbook> {
+    let (settings, counts) = (&logging.database, &app.telemetry.log_rows);
+    if !settings.enabled {
+        return None;
+    }
+    let retention = Retention { calls: settings.days, bodies: settings.body_days };
+    let forgetting = retention::run(store.clone(), retention, Arc::clone(counts), jobs.clone(), epoch_millis);
+    jobs.spawn("retention", forgetting);
+    Some(Logbook::start(store.clone(), Arc::clone(counts), jobs))
 }

@@ -49,6 +49,7 @@ fn totals(app: &App, page: &mut Page) {
         page.told(&[&channel, finding], count);
     }
     let spans = &telemetry.spans;
+    let rows = &telemetry.log_rows;
     let totals = [
         ("waypost_panics", app.panics(), "Panics that were caught while handling requests."),
         ("waypost_records_dropped", app.records.dropped(), "Records lost because too many were waiting."),
@@ -57,6 +58,13 @@ fn totals(app: &App, page: &mut Page) {
             telemetry.log_lines_dropped.load(Ordering::Relaxed),
             "Lines of the access log lost to an output that nobody reads.",
         ),
+        ("waypost_log_rows_written", rows.written.load(Ordering::Relaxed), "Calls written to the log in the database."),
+        (
+            "waypost_log_rows_dropped",
+            rows.dropped.load(Ordering::Relaxed),
+            "Calls that are missing from the log in the database, because too many were waiting or it refused them.",
+        ),
+        ("waypost_log_rows_pruned", rows.pruned.load(Ordering::Relaxed), "Calls removed from the log by their age."),
         ("waypost_spans_exported", spans.exported.load(Ordering::Relaxed), "Spans that the collector took."),
         ("waypost_spans_dropped", spans.dropped.load(Ordering::Relaxed), "Spans that were lost on the way to it."),
     ];

@@ -67,6 +67,7 @@ struct Counts {
     models: Bound,
     served: Bound,
     channels: Bound,
+    deployments: Bound,
     keys: Bound,
     requests: Family<u64>,
     attempts: Family<u64>,
@@ -76,6 +77,9 @@ struct Counts {
     tokens: Family<u64>,
     key_requests: Family<u64>,
     key_tokens: Family<u64>,
+    cost: Family<u64>,
+    unpriced: Family<u64>,
+    key_cost: Family<u64>,
     request_duration: Family<Histogram>,
     first_token: Family<Histogram>,
     per_token: Family<Histogram>,
@@ -92,6 +96,7 @@ impl Counts {
             models: Bound::new(MOST_CONFIGURED),
             served: Bound::new(MOST_SERVED),
             channels: Bound::new(MOST_CONFIGURED),
+            deployments: Bound::new(MOST_CONFIGURED),
             keys: Bound::new(MOST_CONFIGURED),
             requests: Family::new(
                 "waypost_requests",
@@ -129,6 +134,21 @@ impl Counts {
                 "Requests that were admitted, by the caller's key.",
             ),
             key_tokens: Family::new("waypost_key_tokens", &["key", "token_type"], "Tokens used, by the caller's key."),
+            cost: Family::new(
+                "waypost_cost_nano_usd",
+                &["model", "deployment"],
+                "What requests cost, in billionths of a dollar.",
+            ),
+            unpriced: Family::new(
+                "waypost_unpriced_requests",
+                &["model", "deployment"],
+                "Requests that were answered and whose cost is not known.",
+            ),
+            key_cost: Family::new(
+                "waypost_key_cost_nano_usd",
+                &["key"],
+                "What requests cost, in billionths of a dollar, by the caller's key.",
+            ),
             request_duration: Family::new(
                 "gen_ai_server_request_duration_seconds",
                 GEN_AI,
@@ -169,6 +189,9 @@ impl Counts {
             &self.tokens,
             &self.key_requests,
             &self.key_tokens,
+            &self.cost,
+            &self.unpriced,
+            &self.key_cost,
         ];
         for family in counters {
             page.family(&family.about, Type::Counter);

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "scripted peers end with the test's runtime")]
 
 mod admin;
+mod billing;
 mod caller_limits;
 mod capabilities;
 mod capacity;
@@ -28,6 +29,7 @@ mod harness;
 mod hedging;
 mod identity;
 mod limits;
+mod logbook;
 mod logs;
 mod mappings;
 mod metrics;

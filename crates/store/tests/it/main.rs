@@ -6,6 +6,8 @@
 mod audit;
 mod harness;
 mod journal;
+mod logbook;
 mod migrate;
+mod money;
 mod people;
 mod security;

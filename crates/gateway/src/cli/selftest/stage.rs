@@ -74,6 +74,7 @@ impl Stage {
             records,
             limits: limits.clone(),
             store: None,
+            money: None,
             entropy: 1,
         }));
         let listener = TcpListener::bind("127.0.0.1:0").await.map_err(|bad| error(&bad))?;

@@ -31,7 +31,7 @@ pub(super) fn answer(app: &App, query: &Query) -> Result<Response<Body>, Gateway
     let dialect = chosen(query, "dialect", &DIALECTS, Dialect::name)?.unwrap_or(usual);
     let (live, model) = (app.live(), query.get("model"));
     let snapshot = &live.snapshot;
-    let asked = route::Query { model, operation, dialect, needs: Needs::default() };
+    let asked = route::Query { model, operation, dialect, needs: Needs::default(), charge: None };
     let tell = |strategy: &str, explained: Vec<Explained<'_>>| {
         let first = explained.iter().find(|one| one.place == Some(0)).map(|one| one.deployment);
         json!({

@@ -9,10 +9,10 @@ use waypost_core::GatewayError;
 use crate::http::api::models::decoded;
 
 /// Names and values; the first of a name counts.
-pub(super) struct Query(Vec<(String, String)>);
+pub(in crate::http) struct Query(Vec<(String, String)>);
 
 impl Query {
-    pub(super) fn of(uri: &Uri) -> Self {
+    pub(in crate::http) fn of(uri: &Uri) -> Self {
         let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         let plain = |text: &str| decoded(&text.replace('+', " ")).into_owned();
         Self(
@@ -24,13 +24,18 @@ impl Query {
     }
 
     /// The value of a name; an empty one is none.
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(in crate::http) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
     /// A number between bounds.
-    pub(super) fn number(&self, name: &str, usual: usize, range: RangeInclusive<usize>) -> Result<usize, GatewayError> {
+    pub(in crate::http) fn number(
+        &self,
+        name: &str,
+        usual: usize,
+        range: RangeInclusive<usize>,
+    ) -> Result<usize, GatewayError> {
         let Some(text) = self.get(name) else { return Ok(usual) };
         let number = text.parse().ok().filter(|number| range.contains(number));
         number.ok_or_else(|| {

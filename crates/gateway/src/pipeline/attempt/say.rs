@@ -6,6 +6,7 @@ use std::sync::Arc;
 use waypost_core::GatewayError;
 use waypost_core::capability::{Adaptation, Fit};
 use waypost_core::operation::Operation;
+use waypost_core::pricing::Pricing;
 use waypost_core::route::Claim;
 use waypost_core::snapshot::Deployment;
 use waypost_wire::dialect::{StreamUsage, Tap, Target, UpstreamDialect};
@@ -52,13 +53,18 @@ pub(super) fn say(app: &App, live: &Live, claim: &Claim, call: &Call) -> Result<
         if adaptation.whole {
             Arc::make_mut(&mut request).stream = false;
         }
+        if let Some((_, cap)) = cap(live, deployment, call)
+            && request.max_output_tokens.is_none()
+        {
+            Arc::make_mut(&mut request).max_output_tokens = Some(cap);
+        }
         let target = Target { model: &deployment.upstream, traits: &deployment.traits };
         let body = codec.encode_request(&request, &target, &mut losses)?;
         refuse_losses(call, &losses)?;
         let mode = if adaptation.whole { Mode::Retell(codec) } else { Mode::Translate(codec) };
         return Ok(Said { body: OutBody::Full(body), mode, losses });
     }
-    let (body, change) = relayed(deployment, call, adaptation, &mut losses);
+    let (body, change) = relayed(live, deployment, call, adaptation, &mut losses);
     refuse_losses(call, &losses)?;
     if adaptation.whole {
         // Some dialects echo the request's settings in the stream; those of one that cannot be read are left out.
@@ -87,7 +93,13 @@ fn refuse_losses(call: &Call, losses: &Losses) -> Result<(), GatewayError> {
 }
 
 /// The caller's own bytes, with the few that Waypost owns spliced, and what must be undone in the answer.
-fn relayed(deployment: &Deployment, call: &Call, adaptation: Adaptation, losses: &mut Losses) -> (OutBody, Change) {
+fn relayed(
+    live: &Live,
+    deployment: &Deployment,
+    call: &Call,
+    adaptation: Adaptation,
+    losses: &mut Losses,
+) -> (OutBody, Change) {
     let renamed = call.model.as_deref().is_some_and(|model| model != &*deployment.upstream);
     let asks_usage = call.peek.stream
         && !adaptation.whole
@@ -111,11 +123,32 @@ fn relayed(deployment: &Deployment, call: &Call, adaptation: Adaptation, losses:
                 // The peek has read these bytes as JSON; if they were not, asking for nothing would be right.
                 let _ = splice.ask_usage(body, &call.peek);
             }
+            if let Some((field, cap)) = cap(live, deployment, call) {
+                let _ = splice.put_cap(body, &call.peek, field, cap);
+            }
             adapt(&mut splice, body, call, adaptation, losses);
             OutBody::Full(splice.apply(body))
         }
     };
     (body, change)
+}
+
+/// The output cap that is put into a request which has none and whose payer has not unlimited money: what is held for it
+/// was worked out with this cap.
+fn cap(live: &Live, deployment: &Deployment, call: &Call) -> Option<(&'static str, u64)> {
+    call.charge.filter(|charge| charge.limited && call.peek.max_output_tokens.is_none())?;
+    let field = match call.operation {
+        Operation::Chat => call.face.dialect.cap_field(&deployment.traits),
+        Operation::Completions => "max_tokens",
+        Operation::Embeddings
+        | Operation::CountTokens
+        | Operation::Images
+        | Operation::Audio
+        | Operation::Models
+        | Operation::Passthrough => return None,
+    };
+    let most = deployment.capabilities.max_output;
+    Some((field, live.snapshot.pricing.output_cap(None, most, Pricing::USUAL_OUTPUT)))
 }
 
 /// Changes what the model could not do as it was asked. The peek has read these bytes as JSON, so they can be spliced.

@@ -15,6 +15,7 @@ impl Counts {
         self.count_request(record, model);
         self.count_attempts(record, model);
         self.count_usage(record, model);
+        self.count_cost(record, model);
         self.measure(record, model);
     }
 
@@ -106,6 +107,25 @@ impl Counts {
                 *self.key_tokens.at([key, class_word]) += count;
                 self.token_usage.at([operation, provider, model, class_word]).observe(&TOKENS, count);
             }
+        }
+    }
+
+    fn count_cost(&mut self, record: &UsageRecord, model: Word) {
+        let words = &mut self.words;
+        let named = |record: &UsageRecord| record.deployment.clone().unwrap_or_default();
+        match &record.cost {
+            Some(cost) => {
+                let deployment = self.deployments.word(words, &named(record));
+                let nano_usd = u64::try_from(cost.nano_usd).unwrap_or_default();
+                *self.cost.at([model, deployment]) += nano_usd;
+                let key = self.keys.word(words, &record.key);
+                *self.key_cost.at([key]) += nano_usd;
+            }
+            None if record.stages.first_token_us.is_some() => {
+                let deployment = self.deployments.word(words, &named(record));
+                *self.unpriced.at([model, deployment]) += 1;
+            }
+            None => {}
         }
     }
 

@@ -50,6 +50,7 @@ impl Probing {
             records,
             limits: Limits::default(),
             store: None,
+            money: None,
             entropy: 7,
         }));
         jobs.spawn("probes", probe::run(Arc::clone(&app), jobs.clone()));

@@ -1,0 +1,63 @@
+//! Forgets calls and captured bodies by their age, a few at a time, so that whoever else writes waits for no more than those.
+//! Tests: `it/logbook.rs`.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use waypost_store::logbook::DAY_MS;
+use waypost_store::{Store, StoreError};
+
+use super::RowCounts;
+use crate::jobs::Jobs;
+use crate::pipeline::meter::Chain;
+
+/// How often it is looked for what is old.
+const EVERY: Duration = Duration::from_secs(3600);
+/// How many are removed at once.
+const CHUNK: i64 = 1000;
+/// What others may use the database for between two chunks.
+const BREATH: Duration = Duration::from_millis(20);
+
+/// How long things are kept, in days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    pub calls: u32,
+    pub bodies: u32,
+}
+
+/// Forgets what is old, now and every hour, until the gateway stops.
+pub async fn run(store: Store, retention: Retention, counts: Arc<RowCounts>, jobs: Jobs, now: fn() -> i64) {
+    loop {
+        let round = async {
+            match forget(&store, retention, now()).await {
+                Ok(pruned) => drop(counts.pruned.fetch_add(pruned, Ordering::Relaxed)),
+                Err(error) => tracing::warn!(error = %Chain(&error), "old calls could not be removed from the log"),
+            }
+            tokio::time::sleep(EVERY).await;
+        };
+        tokio::select! {
+            () = round => {}
+            () = jobs.stopping() => return,
+        }
+    }
+}
+
+/// Forgets what is too old at this time, in milliseconds since 1970; tells how many calls that were.
+pub async fn forget(store: &Store, retention: Retention, now: i64) -> Result<u64, StoreError> {
+    let before = |days: u32| now.saturating_sub(i64::from(days).saturating_mul(DAY_MS));
+    let logbook = store.logbook();
+    let mut calls = 0;
+    loop {
+        let removed = logbook.prune(before(retention.calls), CHUNK).await?;
+        calls += removed;
+        if removed < CHUNK as u64 {
+            break;
+        }
+        tokio::time::sleep(BREATH).await;
+    }
+    while logbook.prune_captured(before(retention.bodies), CHUNK / 10).await? == (CHUNK / 10) as u64 {
+        tokio::time::sleep(BREATH).await;
+    }
+    Ok(calls)
+}

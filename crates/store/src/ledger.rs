@@ -1,0 +1,18 @@
+//! The ledger in the database: accounts, what happened to them as double entry, and a chain per node that no change of the
+//! past survives unseen. Decides how money lies in tables; who may spend is decided in memory (`waypost_core::ledger`).
+//! Tests: `tests/it/ledger.rs`, `tests/it/invariants.rs`.
+
+pub mod budgets;
+mod chain;
+mod fold;
+pub mod grants;
+mod leases;
+mod post;
+pub mod vouchers;
+
+pub use chain::ChainKey;
+pub use fold::{Alert, Fold, Folded};
+pub(crate) use fold::{Running, place};
+pub(crate) use leases::{give_back, heartbeat, refill};
+pub use post::Kind;
+pub(crate) use post::lock_head;

@@ -1,0 +1,148 @@
+//! Budgets and their windows in the database: how they are defined, and what was spent in each. Decides nothing about who
+//! may spend. Tests: `tests/it/ledger.rs`.
+
+use std::sync::Arc;
+
+use sqlx::any::AnyRow;
+use sqlx::{Any, Row as _, Transaction};
+use waypost_core::ledger::{Budget, Scope, Window};
+use waypost_core::money::NanoUsd;
+
+use super::fold::Alert;
+use crate::{Store, StoreError};
+
+/// A window of a budget, as far as the journal is folded in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spent {
+    pub start: i64,
+    pub amount: NanoUsd,
+    pub spent: NanoUsd,
+    /// What nodes have taken to themselves and not yet reported as spent.
+    pub leased: NanoUsd,
+}
+
+const COLUMNS: &str = "select id, scope, length, amount, hard, alerts, deleted from ledger_budgets";
+
+impl Store {
+    /// A budget by its id, unless it was deleted.
+    pub async fn budget(&self, id: &str) -> Result<Option<Budget>, StoreError> {
+        let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} where id = $1 and deleted = 0"));
+        let row = sqlx::query(sql).bind(id.to_owned()).fetch_optional(self.reader()).await?;
+        row.map(|row| read(&row)).transpose()
+    }
+
+    /// Budgets by id, after this one, of one scope or of all.
+    pub async fn budgets(&self, scope: Option<&Scope>, after: &str, most: i64) -> Result<Vec<Budget>, StoreError> {
+        let scope = scope.map_or(String::new(), Scope::to_string);
+        let sql = format!("{COLUMNS} where deleted = 0 and ($1 = '' or scope = $1) and id > $2 order by id limit $3");
+        let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(scope).bind(after.to_owned()).bind(most);
+        query.fetch_all(self.reader()).await?.iter().map(read).collect()
+    }
+
+    /// The windows of a budget, the latest first.
+    pub async fn windows(&self, budget: &str, most: i64) -> Result<Vec<Spent>, StoreError> {
+        let sql = "select start_at, amount, spent, leased from ledger_windows where budget = $1 \
+                   order by start_at desc limit $2";
+        let rows = sqlx::query(sql).bind(budget.to_owned()).bind(most).fetch_all(self.reader()).await?;
+        rows.iter().map(read_window).collect()
+    }
+
+    /// Budgets that were changed at or after this time, and whether they were deleted.
+    pub(crate) async fn budgets_since(&self, since: i64) -> Result<Vec<(Budget, bool)>, StoreError> {
+        let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} where changed_at >= $1 order by id"));
+        let rows = sqlx::query(sql).bind(since).fetch_all(self.reader()).await?;
+        rows.iter().map(|row| Ok((read(row)?, row.try_get::<i64, _>(6)? == 1))).collect()
+    }
+
+    /// Writes a budget, and what may come together in its present window at most.
+    pub(crate) async fn put_budget(
+        &self,
+        budget: &Budget,
+        deleted: bool,
+        start: i64,
+        cap: NanoUsd,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let sql = "insert into ledger_budgets (id, scope, length, amount, hard, alerts, deleted, changed_at) \
+                   values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (id) do update set scope = excluded.scope, \
+                   length = excluded.length, amount = excluded.amount, hard = excluded.hard, alerts = excluded.alerts, \
+                   deleted = excluded.deleted, changed_at = excluded.changed_at";
+        let alerts = budget.alerts.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
+        let row = sqlx::query(sql).bind(budget.id.to_string()).bind(budget.scope.to_string());
+        let row = row.bind(budget.window.name()).bind(budget.amount.get()).bind(i64::from(budget.hard)).bind(alerts);
+        row.bind(i64::from(deleted)).bind(now).execute(&mut *tx).await?;
+        let sql = "insert into ledger_windows (budget, start_at, amount, hard) values ($1, $2, $3, $4) \
+                   on conflict (budget, start_at) do update set hard = excluded.hard, amount = case \
+                   when ledger_windows.spent + ledger_windows.leased > excluded.amount \
+                   then ledger_windows.spent + ledger_windows.leased else excluded.amount end";
+        let row = sqlx::query(sql).bind(budget.id.to_string()).bind(start).bind(cap.get());
+        row.bind(i64::from(budget.hard)).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+fn read(row: &AnyRow) -> Result<Budget, StoreError> {
+    let (id, scope, length): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let alerts: String = row.try_get(5)?;
+    let bad = |what: &str| StoreError::Corrupt(format!("budget {id} has a {what} that this version does not know"));
+    Ok(Budget {
+        scope: Scope::parse(&scope).map_err(|_| bad("scope"))?,
+        window: Window::parse(&length).ok_or_else(|| bad("window"))?,
+        amount: NanoUsd(row.try_get(3)?),
+        hard: row.try_get::<i64, _>(4)? == 1,
+        alerts: alerts.split(',').filter_map(|mark| mark.parse().ok()).collect(),
+        id: Arc::from(id),
+    })
+}
+
+fn read_window(row: &AnyRow) -> Result<Spent, StoreError> {
+    Ok(Spent {
+        start: row.try_get(0)?,
+        amount: NanoUsd(row.try_get(1)?),
+        spent: NanoUsd(row.try_get(2)?),
+        leased: NanoUsd(row.try_get(3)?),
+    })
+}
+
+/// The row of a window, where it is not there yet. What was admitted counts, though the budget was lowered since.
+pub(super) async fn begin_window(
+    tx: &mut Transaction<'static, Any>,
+    budget: &str,
+    start: i64,
+    least: i64,
+) -> Result<(), StoreError> {
+    let sql = "insert into ledger_windows (budget, start_at, amount, hard) \
+               select id, $2, case when amount < $3 then $3 else amount end, hard from ledger_budgets where id = $1 \
+               on conflict (budget, start_at) do nothing";
+    sqlx::query(sql).bind(budget.to_owned()).bind(start).bind(least).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Counts what was spent in a window, and tells if a mark was passed.
+pub(super) async fn count(
+    tx: &mut Transaction<'static, Any>,
+    budget: &str,
+    start: i64,
+    amount: i64,
+) -> Result<Option<Alert>, StoreError> {
+    begin_window(tx, budget, start, amount).await?;
+    let sql = "update ledger_windows set spent = spent + $3 where budget = $1 and start_at = $2 \
+               returning spent, amount, alerted";
+    let row = sqlx::query(sql).bind(budget.to_owned()).bind(start).bind(amount).fetch_optional(&mut **tx).await?;
+    let Some(row) = row else { return Ok(None) };
+    let (spent, limit, told): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+    let percent = i128::from(spent) * 100 / i128::from(limit.max(1));
+    if percent <= i128::from(told) {
+        return Ok(None);
+    }
+    let sql = "select alerts from ledger_budgets where id = $1";
+    let row = sqlx::query(sql).bind(budget.to_owned()).fetch_optional(&mut **tx).await?;
+    let marks: String = row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
+    let marks = marks.split(',').filter_map(|mark| mark.parse::<i64>().ok());
+    let passed = marks.filter(|mark| *mark > told && i128::from(*mark) <= percent).max();
+    let Some(percent) = passed else { return Ok(None) };
+    let sql = "update ledger_windows set alerted = $3 where budget = $1 and start_at = $2";
+    sqlx::query(sql).bind(budget.to_owned()).bind(start).bind(percent).execute(&mut **tx).await?;
+    Ok(Some(Alert { budget: budget.to_owned(), start, percent, spent: NanoUsd(spent), amount: NanoUsd(limit) }))
+}

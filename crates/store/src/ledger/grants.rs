@@ -1,0 +1,203 @@
+//! What operators do to accounts: credit given and taken back, and what was done undone. Each is a transaction with who did
+//! it and why. Decides that nothing is taken which is not there. Tests: `tests/it/ledger.rs`.
+
+use sqlx::{Any, Row as _, Transaction};
+use waypost_core::ledger::Account;
+use waypost_core::money::NanoUsd;
+
+use super::chain::ChainKey;
+use super::post::{Draft, Kind, lock_head, post};
+use crate::{Store, StoreError};
+
+/// Credit that is given (or taken, if it is negative).
+#[derive(Clone, Debug)]
+pub struct Grant<'a> {
+    /// Names it for ever: a second one of this name is refused.
+    pub id: &'a str,
+    pub account: &'a Account,
+    pub amount: NanoUsd,
+    pub kind: Kind,
+    pub actor: &'a str,
+    pub reason: &'a str,
+    pub at: i64,
+}
+
+/// An account's sums.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Balance {
+    pub account: String,
+    /// It can spend what it was given and no more.
+    pub prepaid: bool,
+    pub granted: NanoUsd,
+    pub spent: NanoUsd,
+    pub leased: NanoUsd,
+    pub read_only: bool,
+}
+
+/// Who writes, and what for the chain.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pen<'a> {
+    pub(crate) node: &'a str,
+    pub(crate) key: &'a ChainKey,
+}
+
+const BALANCE: &str = "select name, prepaid, granted, spent, leased, read_only from ledger_accounts";
+
+impl Store {
+    /// An account's sums, as far as the journal is folded in; absent if nothing ever happened to it.
+    pub async fn balance(&self, account: &Account) -> Result<Option<Balance>, StoreError> {
+        let sql = sqlx::AssertSqlSafe(format!("{BALANCE} where name = $1"));
+        let row = sqlx::query(sql).bind(account.as_str().to_owned()).fetch_optional(self.reader()).await?;
+        row.map(|row| read(&row)).transpose()
+    }
+
+    /// Accounts by name, after this one.
+    pub async fn balances(&self, after: &str, most: i64) -> Result<Vec<Balance>, StoreError> {
+        let sql = sqlx::AssertSqlSafe(format!("{BALANCE} where name > $1 order by name limit $2"));
+        let rows = sqlx::query(sql).bind(after.to_owned()).bind(most).fetch_all(self.reader()).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// Prepaid accounts that were changed at or after this time.
+    pub(crate) async fn prepaid_since(&self, since: i64) -> Result<Vec<Balance>, StoreError> {
+        let sql = sqlx::AssertSqlSafe(format!("{BALANCE} where prepaid = 1 and changed_at >= $1 order by name"));
+        let rows = sqlx::query(sql).bind(since).fetch_all(self.reader()).await?;
+        rows.iter().map(read).collect()
+    }
+
+    /// From now on the account spends what it is given and no more.
+    pub(crate) async fn make_prepaid(&self, account: &Account, now: i64) -> Result<Balance, StoreError> {
+        let mut tx = self.begin().await?;
+        prepay(&mut tx, account.as_str(), now).await?;
+        tx.commit().await?;
+        self.balance(account).await?.ok_or(StoreError::NotFound)
+    }
+
+    /// What a transaction moved on accounts that pay.
+    pub(crate) async fn movements(&self, request: &str) -> Result<Vec<(Account, NanoUsd)>, StoreError> {
+        let sql = "select e.account, e.amount from ledger_transactions t join ledger_entries e \
+                   on e.node = t.node and e.number = t.number where t.request = $1 order by e.place";
+        let rows = sqlx::query(sql).bind(request.to_owned()).fetch_all(self.reader()).await?;
+        let mut moved = Vec::new();
+        for row in rows {
+            let name: String = row.try_get(0)?;
+            if let Some(account) = Account::parse(&name).ok().filter(Account::pays) {
+                moved.push((account, NanoUsd(row.try_get(1)?)));
+            }
+        }
+        Ok(moved)
+    }
+
+    pub(crate) async fn set_read_only(&self, account: &str, read_only: bool, now: i64) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let sql = "update ledger_accounts set read_only = $2, changed_at = $3 where name = $1";
+        let query = sqlx::query(sql).bind(account.to_owned()).bind(i64::from(read_only)).bind(now);
+        query.execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+async fn prepay(tx: &mut Transaction<'static, Any>, account: &str, now: i64) -> Result<(), StoreError> {
+    // What it spent before was on account: it begins with nothing owed.
+    let sql = "insert into ledger_accounts (name, prepaid, changed_at) values ($1, 1, $2) \
+               on conflict (name) do update set prepaid = 1, changed_at = excluded.changed_at";
+    let done = sqlx::query(sql).bind(account.to_owned()).bind(now).execute(&mut **tx).await;
+    match done {
+        Ok(_) => Ok(()),
+        Err(error) if is_check(&error) => Err(StoreError::Refused(format!(
+            "{account} has spent more than it was given; give it credit for what it owes first"
+        ))),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn is_check(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|told| told.is_check_violation())
+}
+
+/// Gives or takes credit. Where other nodes hold leases, only what nobody holds can be taken.
+pub(crate) async fn grant(store: &Store, pen: Pen<'_>, grant: &Grant<'_>) -> Result<Balance, StoreError> {
+    let mut tx = store.begin().await?;
+    grant_within(&mut tx, pen, grant).await?;
+    tx.commit().await?;
+    store.balance(grant.account).await?.ok_or(StoreError::NotFound)
+}
+
+/// The other side of a grant.
+fn source_of(kind: Kind) -> Account {
+    match kind {
+        Kind::Voucher => Account::vouchers(),
+        Kind::TopUp | Kind::Adjustment => Account::adjustments(),
+        Kind::Charge | Kind::Reversal | Kind::Correction => Account::revenue(),
+    }
+}
+
+pub(super) async fn grant_within(
+    tx: &mut Transaction<'static, Any>,
+    pen: Pen<'_>,
+    grant: &Grant<'_>,
+) -> Result<(), StoreError> {
+    let mut draft = Draft::of_operator(grant.id.to_owned(), grant.kind, grant.at, grant.actor, grant.reason);
+    let amount = grant.amount.get();
+    let back = amount.checked_neg().ok_or_else(super::post::too_much)?;
+    draft.entries =
+        vec![(grant.account.as_str().to_owned(), amount), (source_of(grant.kind).as_str().to_owned(), back)];
+    write(tx, pen, draft, grant.at).await?;
+    if grant.kind != Kind::Correction {
+        prepay(tx, grant.account.as_str(), grant.at).await?;
+    }
+    Ok(())
+}
+
+/// Undoes what another transaction did, entry by entry, under a name of its own.
+pub(crate) async fn reverse(
+    store: &Store,
+    pen: Pen<'_>,
+    request: &str,
+    actor: &str,
+    reason: &str,
+    at: i64,
+) -> Result<Vec<Balance>, StoreError> {
+    let mut tx = store.begin().await?;
+    let sql = "select e.account, e.amount from ledger_transactions t join ledger_entries e \
+               on e.node = t.node and e.number = t.number where t.request = $1 order by e.place";
+    let rows = sqlx::query(sql).bind(request.to_owned()).fetch_all(&mut *tx).await?;
+    if rows.is_empty() {
+        return Err(StoreError::NotFound);
+    }
+    let mut draft = Draft::of_operator(format!("reversal:{request}"), Kind::Reversal, at, actor, reason);
+    for row in rows {
+        let amount = row.try_get::<i64, _>(1)?.checked_neg().ok_or_else(super::post::too_much)?;
+        draft.entries.push((row.try_get(0)?, amount));
+    }
+    let accounts: Vec<String> = draft.entries.iter().map(|(account, _)| account.clone()).collect();
+    write(&mut tx, pen, draft, at).await?;
+    tx.commit().await?;
+    let mut balances = Vec::new();
+    for account in accounts.iter().filter_map(|account| Account::parse(account).ok()) {
+        balances.extend(store.balance(&account).await?);
+    }
+    Ok(balances)
+}
+
+async fn write(tx: &mut Transaction<'static, Any>, pen: Pen<'_>, draft: Draft, at: i64) -> Result<(), StoreError> {
+    let mut head = lock_head(tx, pen.node, at).await?;
+    let account = draft.entries.first().map(|(account, _)| account.clone()).unwrap_or_default();
+    match post(tx, pen.node, pen.key, &mut head, &[draft]).await {
+        Err(StoreError::Query(error)) if is_check(&error) => Err(StoreError::Refused(format!(
+            "{account} has less than that which is neither spent nor held; take less, or try again when requests have ended"
+        ))),
+        other => other,
+    }
+}
+
+fn read(row: &sqlx::any::AnyRow) -> Result<Balance, StoreError> {
+    Ok(Balance {
+        account: row.try_get(0)?,
+        prepaid: row.try_get::<i64, _>(1)? == 1,
+        granted: NanoUsd(row.try_get(2)?),
+        spent: NanoUsd(row.try_get(3)?),
+        leased: NanoUsd(row.try_get(4)?),
+        read_only: row.try_get::<i64, _>(5)? == 1,
+    })
+}

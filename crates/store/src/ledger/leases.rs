@@ -1,0 +1,208 @@
+//! Moves money between what all nodes share and what one node may spend by itself, each way in one database transaction:
+//! whatever happens, the leases and what is left never come to more than there is. Tests: `tests/it/leases.rs`.
+
+use sqlx::{Any, Row as _, Transaction};
+use waypost_core::ledger::PurseId;
+use waypost_core::money::NanoUsd;
+
+use super::budgets::begin_window;
+use crate::{Store, StoreError};
+
+/// What a refill gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Given {
+    pub(crate) amount: NanoUsd,
+    /// There is no more, for now.
+    pub(crate) dry: bool,
+}
+
+/// A node takes this part of what is left, or more if it needs it at once.
+const PART: i64 = 16;
+
+/// Moves a block to the node: at least `needed` if there is so much, otherwise all there is.
+pub(crate) async fn refill(
+    store: &Store,
+    node: &str,
+    purse: &PurseId,
+    start: i64,
+    needed: NanoUsd,
+) -> Result<Given, StoreError> {
+    let mut tx = store.begin().await?;
+    let free = free(&mut tx, purse, start).await?.max(0);
+    let block = (free / PART).max(needed.get()).clamp(0, free);
+    if block > 0 {
+        take(&mut tx, purse, start, block).await?;
+        let sql = "insert into ledger_leases (node, purse, start_at, unspent) values ($1, $2, $3, $4) \
+                   on conflict (node, purse, start_at) do update set unspent = ledger_leases.unspent + excluded.unspent";
+        let lease = sqlx::query(sql).bind(node.to_owned()).bind(purse.as_str().to_owned()).bind(start).bind(block);
+        lease.execute(&mut *tx).await?;
+    }
+    tx.commit().await?;
+    Ok(Given { amount: NanoUsd(block), dry: block == free })
+}
+
+/// Moves so much of a lease back to what all nodes share.
+pub(crate) async fn give_back(
+    store: &Store,
+    node: &str,
+    purse: &PurseId,
+    start: i64,
+    amount: NanoUsd,
+) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    let sql = "update ledger_leases set unspent = unspent - $4 where node = $1 and purse = $2 and start_at = $3 \
+               and unspent >= $4";
+    let lease = sqlx::query(sql).bind(node.to_owned()).bind(purse.as_str().to_owned()).bind(start).bind(amount.get());
+    if lease.execute(&mut *tx).await?.rows_affected() == 1 {
+        take(&mut tx, purse, start, -amount.get()).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// What a node can still spend of a purse.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Limit {
+    /// Nothing if the purse refuses nothing.
+    free: Option<i64>,
+    pub(super) lease: i64,
+    pub(super) spent: i64,
+}
+
+impl Limit {
+    pub(super) fn fits(&self, amount: i64) -> bool {
+        let wanted = i128::from(self.spent) + i128::from(amount);
+        self.free.is_none_or(|free| wanted <= i128::from(free) + i128::from(self.lease))
+    }
+}
+
+/// What a node can still spend of a purse, its own lease included; locked until the database transaction ends.
+pub(super) async fn limit(
+    tx: &mut Transaction<'static, Any>,
+    node: &str,
+    purse: &PurseId,
+    start: i64,
+) -> Result<Limit, StoreError> {
+    let sql = match purse {
+        PurseId::Credit(_) => {
+            "update ledger_accounts set leased = leased where name = $1 and $2 = 0 \
+             returning prepaid, granted - spent - leased"
+        }
+        PurseId::Budget(id) => {
+            begin_window(tx, id, start, 0).await?;
+            "update ledger_windows set leased = leased where budget = $1 and start_at = $2 \
+             returning hard, amount - spent - leased"
+        }
+    };
+    let query = sqlx::query(sql).bind(purse.as_str().to_owned()).bind(start);
+    let Some(row) = query.fetch_optional(&mut **tx).await? else { return Ok(Limit::default()) };
+    let free = if row.try_get::<i64, _>(0)? == 1 { Some(row.try_get(1)?) } else { None };
+    let sql = "select unspent from ledger_leases where node = $1 and purse = $2 and start_at = $3";
+    let query = sqlx::query(sql).bind(node.to_owned()).bind(purse.as_str().to_owned()).bind(start);
+    let lease = query.fetch_optional(&mut **tx).await?.map(|row| row.try_get(0)).transpose()?;
+    Ok(Limit { free, lease: lease.unwrap_or(0), spent: 0 })
+}
+
+/// So much of a lease was spent: it leaves the lease, and the caller counts it as spent.
+pub(super) async fn consume(
+    tx: &mut Transaction<'static, Any>,
+    node: &str,
+    purse: &PurseId,
+    start: i64,
+    amount: NanoUsd,
+) -> Result<(), StoreError> {
+    let sql = "update ledger_leases set unspent = unspent - $4 where node = $1 and purse = $2 and start_at = $3";
+    let lease = sqlx::query(sql).bind(node.to_owned()).bind(purse.as_str().to_owned()).bind(start);
+    lease.bind(amount.get()).execute(&mut **tx).await?;
+    take(tx, purse, start, -amount.get()).await
+}
+
+/// Says that the node lives.
+pub(crate) async fn heartbeat(store: &Store, node: &str, now: i64) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    let sql = "update ledger_nodes set seen_at = $2 where node = $1";
+    sqlx::query(sql).bind(node.to_owned()).bind(now).execute(&mut *tx).await?;
+    Ok(tx.commit().await?)
+}
+
+impl Store {
+    /// A node that was written off has replayed its journal: what it takes from now on counts again.
+    pub(crate) async fn is_back(&self, node: &str) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let sql = "update ledger_nodes set written_off = 0 where node = $1 and written_off = 1";
+        sqlx::query(sql).bind(node.to_owned()).execute(&mut *tx).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// What a node holds of a purse, in the window that began at `start`.
+    pub(crate) async fn lease(&self, node: &str, purse: &PurseId, start: i64) -> Result<NanoUsd, StoreError> {
+        let sql = "select unspent from ledger_leases where node = $1 and purse = $2 and start_at = $3";
+        let query = sqlx::query(sql).bind(node.to_owned()).bind(purse.as_str().to_owned()).bind(start);
+        let row = query.fetch_optional(self.reader()).await?;
+        Ok(NanoUsd(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(0)))
+    }
+
+    /// Gives back everything that a node holds which will not come back. What it admitted and nobody folded in is lost to
+    /// the operator: when its journal is replayed after all, the operator pays for it.
+    pub async fn write_off(&self, node: &str, alive_since: i64) -> Result<NanoUsd, StoreError> {
+        let mut tx = self.begin().await?;
+        let sql = "update ledger_nodes set written_off = 1 where node = $1 and seen_at < $2";
+        let marked = sqlx::query(sql).bind(node.to_owned()).bind(alive_since).execute(&mut *tx).await?;
+        if marked.rows_affected() == 0 {
+            return Err(StoreError::Refused(format!(
+                "node {node} is unknown or alive; only a node that has not been seen for a while can be written off"
+            )));
+        }
+        let sql = "select purse, start_at, unspent from ledger_leases where node = $1 order by purse, start_at";
+        let mut sum = 0_i64;
+        for row in sqlx::query(sql).bind(node.to_owned()).fetch_all(&mut *tx).await? {
+            let (purse, start, unspent): (String, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            take(&mut tx, &id_of(&purse), start, -unspent).await?;
+            sum = sum.saturating_add(unspent);
+        }
+        sqlx::query("delete from ledger_leases where node = $1").bind(node.to_owned()).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(NanoUsd(sum))
+    }
+}
+
+/// The purse of that name.
+pub(crate) fn id_of(name: &str) -> PurseId {
+    match waypost_core::ledger::Account::parse(name) {
+        Ok(account) => PurseId::Credit(account),
+        Err(_) => PurseId::Budget(name.into()),
+    }
+}
+
+/// What nobody holds, locked until the database transaction ends.
+async fn free(tx: &mut Transaction<'static, Any>, purse: &PurseId, start: i64) -> Result<i64, StoreError> {
+    let query = match purse {
+        PurseId::Credit(account) => {
+            let sql = "update ledger_accounts set leased = leased where name = $1 and read_only = 0 \
+                       returning granted - spent - leased";
+            sqlx::query(sql).bind(account.as_str().to_owned())
+        }
+        PurseId::Budget(id) => {
+            begin_window(tx, id, start, 0).await?;
+            let sql = "update ledger_windows set leased = leased where budget = $1 and start_at = $2 \
+                       returning amount - spent - leased";
+            sqlx::query(sql).bind(id.to_string()).bind(start)
+        }
+    };
+    let row = query.fetch_optional(&mut **tx).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(0))
+}
+
+async fn take(tx: &mut Transaction<'static, Any>, purse: &PurseId, start: i64, amount: i64) -> Result<(), StoreError> {
+    let query = match purse {
+        PurseId::Credit(account) => {
+            let sql = "update ledger_accounts set leased = leased + $2 where name = $1";
+            sqlx::query(sql).bind(account.as_str().to_owned()).bind(amount)
+        }
+        PurseId::Budget(id) => {
+            let sql = "update ledger_windows set leased = leased + $2 where budget = $1 and start_at = $3";
+            sqlx::query(sql).bind(id.to_string()).bind(amount).bind(start)
+        }
+    };
+    query.execute(&mut **tx).await?;
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! What is done with accounts and budgets while requests run: each change is in effect in this process at once, in the
+//! others within a moment. Decides the order in which memory and database change. Tests: `tests/it/money.rs`.
+
+use std::sync::Arc;
+
+use waypost_core::ledger::{Account, Budget, Hold, Purse, PurseId, Supply};
+use waypost_core::money::NanoUsd;
+
+use super::{Money, MoneyError, load};
+use crate::ledger::grants::{self, Balance, Grant, Pen};
+use crate::ledger::{give_back, vouchers};
+use crate::{StoreError, ledger};
+
+/// How far back other processes' changes are looked for, because their clocks differ.
+const OVERLAP: i64 = 10_000;
+
+impl Money {
+    fn pen(&self) -> Pen<'_> {
+        Pen { node: &self.0.settings.node, key: &self.0.settings.key }
+    }
+
+    /// From now on the account spends what it is given and no more.
+    pub async fn make_prepaid(&self, account: &Account, now: i64) -> Result<Balance, MoneyError> {
+        // What requests spent on account until now has to be in the sums.
+        self.fold_all(now).await?;
+        let balance = self.0.store.make_prepaid(account, now).await?;
+        self.open_credit(&balance).await?;
+        Ok(balance)
+    }
+
+    /// Gives credit, or takes it if the amount is negative. Never takes what is held or spent.
+    pub async fn grant(&self, grant: Grant<'_>) -> Result<Balance, MoneyError> {
+        let taken = self.set_aside(grant.account, grant.amount, grant.at)?;
+        if taken.is_none() && self.0.books.credit(grant.account).is_none() {
+            self.fold_all(grant.at).await?;
+        }
+        let balance = grants::grant(&self.0.store, self.pen(), &grant).await?;
+        self.settle_grant(&balance, grant.amount, taken).await?;
+        Ok(balance)
+    }
+
+    /// Turns a voucher's code into credit.
+    pub async fn redeem(&self, code: &str, account: &Account, actor: &str, now: i64) -> Result<NanoUsd, MoneyError> {
+        if self.0.books.credit(account).is_none() {
+            self.fold_all(now).await?;
+        }
+        let (amount, balance) = vouchers::redeem(&self.0.store, self.pen(), code, account, actor, now).await?;
+        self.settle_grant(&balance, amount, None).await?;
+        Ok(amount)
+    }
+
+    /// Undoes a transaction, named by its request or its id. What it gave must still be there.
+    pub async fn reverse(&self, request: &str, actor: &str, reason: &str, now: i64) -> Result<(), MoneyError> {
+        self.fold_all(now).await?;
+        let mut taken = Vec::new();
+        for (account, amount) in self.0.store.movements(request).await? {
+            let back = NanoUsd(amount.get().saturating_neg());
+            taken.push((account.clone(), back, self.set_aside(&account, back, now)?));
+        }
+        grants::reverse(&self.0.store, self.pen(), request, actor, reason, now).await?;
+        for (account, amount, hold) in taken {
+            match (hold, self.0.books.credit(&account)) {
+                (Some(hold), _) => drop(hold.settle(NanoUsd(amount.get().saturating_neg()))),
+                (None, Some(purse)) => self.pour(&purse, amount),
+                (None, None) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// What is to be taken is held first, so that no request spends it meanwhile.
+    fn set_aside(&self, account: &Account, amount: NanoUsd, now: i64) -> Result<Option<Hold>, StoreError> {
+        let Some(purse) = self.0.books.credit(account).filter(|_| amount.get() < 0) else { return Ok(None) };
+        if self.0.supply == Supply::Leased {
+            return Ok(None);
+        }
+        let wanted = NanoUsd(amount.get().saturating_neg());
+        let held = Hold::take(&[purse], wanted, now);
+        held.map(Some).map_err(|short| {
+            StoreError::Refused(format!(
+                "amount: {} has only {} USD that are neither spent nor held",
+                short.purse.id(),
+                short.left
+            ))
+        })
+    }
+
+    async fn settle_grant(&self, balance: &Balance, amount: NanoUsd, taken: Option<Hold>) -> Result<(), StoreError> {
+        let account = Account::parse(&balance.account).ok();
+        match (taken, account.and_then(|account| self.0.books.credit(&account))) {
+            (Some(hold), _) => drop(hold.settle(NanoUsd(amount.get().saturating_neg()))),
+            (None, Some(purse)) => self.pour(&purse, amount),
+            (None, None) => self.open_credit(balance).await?,
+        }
+        Ok(())
+    }
+
+    fn pour(&self, purse: &Purse, amount: NanoUsd) {
+        match self.0.supply {
+            Supply::Owned => drop(purse.grow(0, amount, true)),
+            Supply::Leased => purse.refresh(),
+        }
+    }
+
+    async fn open_credit(&self, balance: &Balance) -> Result<(), StoreError> {
+        let (store, node) = (&self.0.store, &self.0.settings.node);
+        let purse = load::credit(store, node, self.0.supply, balance).await?;
+        self.0.books.open_new(Arc::new(purse));
+        Ok(())
+    }
+
+    /// Makes a budget, or changes it. In effect at once; nothing that is held is taken back.
+    pub async fn put_budget(&self, budget: Budget, now: i64) -> Result<(), MoneyError> {
+        if budget.amount.get() < 0 {
+            return Err(StoreError::Refused("amount: a budget is 0 or more".to_owned()).into());
+        }
+        let store = &self.0.store;
+        let known = self.purse_of(&budget.id);
+        let new = Arc::new(budget.clone());
+        match known {
+            Some(purse) => {
+                let old = purse.definition();
+                let cap = purse.redefine(Arc::clone(&new), now);
+                let start = purse.standing(now).start;
+                if let Err(error) = store.put_budget(&budget, false, start, cap, now).await {
+                    if let Some(old) = old {
+                        purse.redefine(old, now);
+                    }
+                    return Err(error.into());
+                }
+                self.0.books.forget(purse.id());
+                self.0.books.open(purse);
+            }
+            None => {
+                store.put_budget(&budget, false, budget.window.start_of(now), budget.amount, now).await?;
+                let purse = load::purse(store, &self.0.settings.node, self.0.supply, budget, now).await?;
+                self.0.books.open(Arc::new(purse));
+            }
+        }
+        Ok(())
+    }
+
+    /// The budget limits nothing any more. What was spent in it stays in the books.
+    pub async fn delete_budget(&self, id: &str, now: i64) -> Result<(), MoneyError> {
+        let budget = self.0.store.budget(id).await?.ok_or(StoreError::NotFound)?;
+        let start = budget.window.start_of(now);
+        self.0.store.put_budget(&budget, true, start, budget.amount, now).await?;
+        self.0.books.forget(&PurseId::Budget(id.into()));
+        Ok(())
+    }
+
+    fn purse_of(&self, budget: &str) -> Option<Arc<Purse>> {
+        self.0.books.all().into_iter().find(|purse| matches!(purse.id(), PurseId::Budget(id) if **id == *budget))
+    }
+
+    /// Looks for what other processes changed, and lets purses ask the database for more again. For a job, every second.
+    pub async fn refresh(&self, now: i64) -> Result<(), MoneyError> {
+        let mut seen = self.0.seen.lock().await;
+        let since = seen.saturating_sub(OVERLAP);
+        let (store, node, supply) = (&self.0.store, &self.0.settings.node, self.0.supply);
+        if supply == Supply::Leased {
+            ledger::heartbeat(store, node, now).await?;
+            for balance in store.prepaid_since(since).await? {
+                let account = Account::parse(&balance.account).ok();
+                match account.and_then(|account| self.0.books.credit(&account)) {
+                    Some(purse) => purse.freeze(balance.read_only),
+                    None => self.open_credit(&balance).await?,
+                }
+            }
+            for (budget, deleted) in store.budgets_since(since).await? {
+                match (self.purse_of(&budget.id), deleted) {
+                    (Some(purse), true) => self.0.books.forget(purse.id()),
+                    (Some(purse), false) if purse.definition().as_deref() != Some(&budget) => {
+                        purse.redefine(Arc::new(budget), now);
+                        self.0.books.forget(purse.id());
+                        self.0.books.open(purse);
+                    }
+                    (Some(_), false) | (None, true) => {}
+                    (None, false) => self.0.books.open(Arc::new(load::purse(store, node, supply, budget, now).await?)),
+                }
+            }
+            self.0.books.all().iter().for_each(|purse| purse.refresh());
+        }
+        *seen = now;
+        Ok(())
+    }
+
+    /// Leases that nobody uses go back to all nodes. For the end of a process, and for a job of a node at rest.
+    pub async fn give_back(&self) -> Result<(), MoneyError> {
+        if self.0.supply == Supply::Owned {
+            return Ok(());
+        }
+        for purse in self.0.books.all() {
+            let (start, amount) = purse.shrink(NanoUsd::MAX);
+            if amount.get() > 0 {
+                give_back(&self.0.store, &self.0.settings.node, purse.id(), start, amount).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody spends from the account any more, or again.
+    pub async fn freeze(&self, account: &str, frozen: bool, now: i64) -> Result<(), MoneyError> {
+        self.0.store.set_read_only(account, frozen, now).await?;
+        if let Some(purse) = Account::parse(account).ok().and_then(|account| self.0.books.credit(&account)) {
+            purse.freeze(frozen);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,225 @@
+//! Money from the hold to the database: what is admitted, what is charged, what a crash leaves.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use waypost_core::ledger::{Account, Budget, Scope, Why, Window};
+use waypost_core::money::NanoUsd;
+use waypost_store::Store;
+use waypost_store::journal::{MemoryDisk, Options, Parties, Sizes};
+use waypost_store::ledger::grants::Grant;
+use waypost_store::ledger::{ChainKey, Kind};
+use waypost_store::money::{Ask, Held, Money, Progress, Refused, Replayed, Settings, Settlement, Unknown};
+
+use crate::harness::{NOW, on_both};
+
+pub(crate) fn settings(node: &str) -> Settings {
+    let mut settings = Settings::new(node, ChainKey::new(b"a key that only tests know"));
+    settings.journal = Options {
+        sizes: Sizes { segment: 1 << 20, spare: 1 << 12 },
+        sync_every: Duration::ZERO,
+        retry_every: Duration::from_millis(2),
+        ..Options::default()
+    };
+    settings
+}
+
+pub(crate) async fn open(store: &Store, disk: &MemoryDisk) -> (Money, Replayed) {
+    Money::open_on(store.clone(), Arc::new(disk.clone()), settings("node-1"), NOW).await.unwrap()
+}
+
+pub(crate) fn ann() -> Account {
+    Account::user("usr_ann")
+}
+
+pub(crate) fn ask(request: &str, amount: i64) -> Ask {
+    Ask {
+        request: request.into(),
+        payer: ann(),
+        scopes: vec![Scope::Global, Scope::User("usr_ann".into()), Scope::Key("key_1".into())],
+        amount: NanoUsd(amount),
+        prices: "v1".into(),
+        parties: Parties { key: Some("key_1".into()), user: Some("usr_ann".into()), ..Parties::default() },
+        at: NOW,
+    }
+}
+
+pub(crate) fn ended(cost: i64) -> Settlement {
+    Settlement {
+        at: NOW + 5,
+        usage: vec![("input".into(), 10), ("output".into(), 5)],
+        cost: NanoUsd(cost),
+        outcome: "complete".into(),
+        deployment: Some("ch/gpt".into()),
+    }
+}
+
+pub(crate) async fn top_up(money: &Money, id: &str, amount: i64) {
+    let account = ann();
+    let (kind, amount) = (if amount < 0 { Kind::Adjustment } else { Kind::TopUp }, NanoUsd(amount));
+    let grant = Grant { id, account: &account, amount, kind, actor: "usr_owner", reason: "test", at: NOW };
+    money.grant(grant).await.unwrap();
+}
+
+pub(crate) fn budget(id: &str, scope: Scope, window: Window, amount: i64, hard: bool) -> Budget {
+    Budget { id: id.into(), scope, window, amount: NanoUsd(amount), hard, alerts: vec![50, 80, 100] }
+}
+
+/// Settles and waits until it can be folded in.
+pub(crate) async fn settle(held: Held, cost: i64) -> i64 {
+    let (settled, mut ticket) = held.settle(ended(cost));
+    ticket.synced().await.unwrap();
+    settled.charged.get()
+}
+
+/// What an account was given, and what it spent.
+pub(crate) async fn sums(store: &Store, account: &Account) -> (i64, i64) {
+    let balance = store.balance(account).await.unwrap();
+    balance.map_or((0, 0), |balance| (balance.granted.get(), balance.spent.get()))
+}
+
+#[tokio::test]
+async fn a_request_is_held_settled_and_folded_in_once() {
+    on_both(async |store| {
+        let disk = MemoryDisk::default();
+        let (money, _) = open(&store, &disk).await;
+        top_up(&money, "t1", 1000).await;
+        let held = money.hold(ask("r1", 600)).await.unwrap();
+        let Err(Refused::Short(short)) = money.hold(ask("r2", 600)).await else { panic!("it was admitted") };
+        assert_eq!((short.why, short.left), (Why::Spent, NanoUsd(400)));
+        assert_eq!(settle(held, 250).await, 250);
+        let other = money.hold(ask("r3", 700)).await.unwrap();
+        assert_eq!(money.held(), 1);
+        assert_eq!(settle(other, 900).await, 700);
+        let folded = money.fold_all(NOW).await.unwrap();
+        assert_eq!((folded.settled, folded.overrun), (2, NanoUsd(200)));
+        assert_eq!(money.fold_all(NOW).await.unwrap().settled, 0);
+        assert_eq!(sums(&store, &ann()).await, (1000, 950));
+        assert_eq!(sums(&store, &Account::revenue()).await, (0, -1150));
+        assert_eq!(sums(&store, &Account::overrun()).await, (0, 200));
+        let (again, replayed) = open(&store, &disk.after_crash(false)).await;
+        assert_eq!((replayed.settled, replayed.unknown, replayed.behind_anchor), (0, 0, false));
+        assert!(again.hold(ask("r4", 51)).await.is_err());
+        drop(again.hold(ask("r5", 50)).await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_ran_when_the_process_died_is_charged_by_its_last_checkpoint() {
+    on_both(async |store| {
+        let disk = MemoryDisk::default();
+        let (money, _) = open(&store, &disk).await;
+        top_up(&money, "t1", 1000).await;
+        let mut streamed = money.hold(ask("r1", 300)).await.unwrap();
+        let _silent = money.hold(ask("r2", 300)).await.unwrap();
+        for cost in [10, 70] {
+            streamed.checkpoint(Progress {
+                at: NOW,
+                usage: vec![("output".into(), 7)],
+                cost: NanoUsd(cost),
+                deployment: None,
+            });
+        }
+        streamed.durable().await.unwrap();
+        let _last = money.hold(ask("r3", 1)).await.unwrap();
+        let (_, replayed) = open(&store, &disk.after_crash(false)).await;
+        assert_eq!((replayed.settled, replayed.unknown), (0, 3));
+        assert_eq!(sums(&store, &ann()).await, (1000, 70));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_policy_says_what_an_unknown_end_costs() {
+    for (policy, spent) in [(Unknown::Delivered, 0), (Unknown::FullHold, 300), (Unknown::Nothing, 0)] {
+        let folder = crate::harness::Folder::new();
+        let store = Store::open(&folder.sqlite(), NOW).await.unwrap();
+        let disk = MemoryDisk::default();
+        let (money, _) = open(&store, &disk).await;
+        top_up(&money, "t1", 1000).await;
+        let _held = money.hold(ask("r1", 300)).await.unwrap();
+        let settings = Settings { unknown: policy, ..settings("node-1") };
+        let again = Money::open_on(store.clone(), Arc::new(disk.after_crash(false)), settings, NOW).await;
+        assert_eq!(again.unwrap().1.unknown, 1);
+        assert_eq!(sums(&store, &ann()).await, (1000, spent));
+    }
+}
+
+#[tokio::test]
+async fn a_hold_that_is_dropped_ends_all_the_same() {
+    on_both(async |store| {
+        let disk = MemoryDisk::default();
+        let (money, _) = open(&store, &disk).await;
+        top_up(&money, "t1", 1000).await;
+        let mut streamed = money.hold(ask("r1", 300)).await.unwrap();
+        streamed.checkpoint(Progress { at: NOW, usage: vec![], cost: NanoUsd(40), deployment: None });
+        drop(streamed);
+        drop(money.hold(ask("r2", 300)).await.unwrap());
+        let mut ticket = money.hold(ask("r3", 300)).await.unwrap().release(NOW, "no_deployment");
+        ticket.synced().await.unwrap();
+        assert_eq!((money.fold_all(NOW).await.unwrap().settled, money.held()), (3, 0));
+        assert_eq!(sums(&store, &ann()).await, (1000, 40));
+        let standing = money.books().credit(&ann()).unwrap().standing(NOW);
+        assert_eq!(standing.held, NanoUsd(0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn budgets_of_all_scopes_limit_a_request_and_tell_at_their_marks() {
+    on_both(async |store| {
+        let disk = MemoryDisk::default();
+        let (money, _) = open(&store, &disk).await;
+        let user = Scope::User("usr_ann".into());
+        money.put_budget(budget("bud_day", user.clone(), Window::Day, 1000, true), NOW).await.unwrap();
+        money.put_budget(budget("bud_all", Scope::Global, Window::Total, 100, false), NOW).await.unwrap();
+        let held = money.hold(ask("r1", 900)).await.unwrap();
+        let Err(Refused::Short(short)) = money.hold(ask("r2", 101)).await else { panic!("it was admitted") };
+        assert_eq!(short.ends, Window::Day.end_of(Window::Day.start_of(NOW)));
+        settle(held, 820).await;
+        let folded = money.fold_all(NOW).await.unwrap();
+        let told: Vec<_> = folded.alerts.iter().map(|alert| (alert.budget.as_str(), alert.percent)).collect();
+        assert_eq!(told, [("bud_all", 100), ("bud_day", 80)]);
+        settle(money.hold(ask("r3", 10)).await.unwrap(), 10).await;
+        assert_eq!(money.fold_all(NOW).await.unwrap().alerts, []);
+        let tomorrow = NOW + 24 * 3_600_000;
+        let later = |request: &str, at| Ask { at, ..ask(request, 1000) };
+        let held = money.hold(later("r4", tomorrow)).await.unwrap();
+        settle(held, 1000).await;
+        assert!(money.hold(later("r5", NOW)).await.is_err(), "a clock that steps back");
+        money.fold_all(NOW).await.unwrap();
+        let (again, _) = open(&store, &disk.after_crash(false)).await;
+        assert!(again.hold(later("r6", NOW)).await.is_err(), "not even over a restart");
+        let windows: Vec<_> = store.windows("bud_day", 9).await.unwrap().iter().map(|it| it.spent.get()).collect();
+        assert_eq!(windows, [1000, 830]);
+        again.put_budget(budget("bud_day", user, Window::Day, 1500, true), tomorrow).await.unwrap();
+        let held = again.hold(Ask { amount: NanoUsd(500), ..later("r7", tomorrow) }).await.unwrap();
+        again.delete_budget("bud_day", tomorrow).await.unwrap();
+        settle(held, 500).await;
+        settle(again.hold(later("r8", tomorrow)).await.unwrap(), 1).await;
+        again.fold_all(tomorrow).await.unwrap();
+        assert_eq!(store.windows("bud_day", 1).await.unwrap()[0].spent, NanoUsd(1500));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_credit_or_budget_a_request_is_charged_in_full() {
+    on_both(async |store| {
+        let (money, _) = open(&store, &MemoryDisk::default()).await;
+        let held = money.hold(ask("r1", 10)).await.unwrap();
+        assert!(!held.is_bounded());
+        settle(held, 25).await;
+        // It spends on account until it is made prepaid with enough to cover that.
+        let running = money.hold(ask("r2", 10)).await.unwrap();
+        assert!(money.make_prepaid(&ann(), NOW).await.is_err());
+        top_up(&money, "t1", 30).await;
+        assert!(money.hold(ask("r3", 6)).await.is_err());
+        assert_eq!(settle(running, 99).await, 99);
+        money.fold_all(NOW).await.unwrap();
+        assert_eq!(sums(&store, &ann()).await, (30, 25), "the rest is the operator's");
+        assert_eq!(sums(&store, &Account::overrun()).await, (0, 99));
+    })
+    .await;
+}
