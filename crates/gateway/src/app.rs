@@ -18,9 +18,10 @@ use waypost_core::ids::ChannelId;
 use waypost_core::rate_headers;
 use waypost_core::route::Claim;
 use waypost_core::snapshot::{Deployment, Snapshot};
-use waypost_store::Store;
 use waypost_store::money::Money;
+use waypost_store::{Store, Vault};
 
+use crate::catalog::Feed;
 use crate::client;
 use crate::clock::Clock;
 use crate::discovery::Discovery;
@@ -61,6 +62,10 @@ pub struct App {
     pub store: Option<Store>,
     /// What requests are charged by; absent where nothing is charged.
     pub money: Option<Money>,
+    /// What opens the secrets of the database.
+    pub vault: OnceLock<Arc<Vault>>,
+    /// What the database holds of the configuration, where that counts.
+    pub catalog: OnceLock<Arc<Feed>>,
     /// How much is tried again, over all requests.
     pub traffic: Traffic,
     pub queues: Arc<Queues>,
@@ -151,6 +156,8 @@ impl App {
             clock: Clock::default(),
             store: parts.store,
             money: parts.money,
+            vault: OnceLock::new(),
+            catalog: OnceLock::new(),
             traffic: Traffic::default(),
             queues: Arc::default(),
             health: ToldLately::default(),

@@ -78,8 +78,16 @@ impl Gateway {
         let (records, inbox) = Records::new();
         let transport = Box::new(HttpTransport::with_lookup(PoolSettings::default(), jobs.clone(), lookup));
         let live = Live::new(snapshot).expect("every channel has an address");
-        let app =
-            Arc::new(App::new(Parts { live, states, transport, records, limits: limits.clone(), store, entropy: 7 }));
+        let app = Arc::new(App::new(Parts {
+            live,
+            states,
+            transport,
+            records,
+            limits: limits.clone(),
+            store,
+            money: None,
+            entropy: 7,
+        }));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let url = format!("http://{address}");

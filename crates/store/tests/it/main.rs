@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests race tasks of their own")]
 
 mod audit;
+mod catalog;
 mod harness;
 mod journal;
 mod logbook;
@@ -11,3 +12,4 @@ mod migrate;
 mod money;
 mod people;
 mod security;
+mod vault;
