@@ -28,6 +28,7 @@ use crate::discovery::Discovery;
 use crate::events::{Event, Events};
 use crate::http::api::health::ToldLately;
 use crate::http::cors::{self, Verdict};
+use crate::identity::Identity;
 use crate::limits::Limits as CallerLimits;
 use crate::pipeline::meter::Chain;
 use crate::pipeline::queue::Queues;
@@ -60,12 +61,13 @@ pub struct App {
     pub clock: Clock,
     /// Where people, keys, usage and money are kept; absent in commands and tests that keep nothing.
     pub store: Option<Store>,
-    /// What requests are charged by; absent where nothing is charged.
-    pub money: Option<Money>,
     /// What opens the secrets of the database.
     pub vault: OnceLock<Arc<Vault>>,
     /// What the database holds of the configuration, where that counts.
     pub catalog: OnceLock<Arc<Feed>>,
+    identity: OnceLock<Arc<Identity>>,
+    /// What requests are charged by; absent where nothing is charged.
+    pub money: Option<Money>,
     /// How much is tried again, over all requests.
     pub traffic: Traffic,
     pub queues: Arc<Queues>,
@@ -155,9 +157,10 @@ impl App {
             security: Security::default(),
             clock: Clock::default(),
             store: parts.store,
-            money: parts.money,
             vault: OnceLock::new(),
             catalog: OnceLock::new(),
+            identity: OnceLock::new(),
+            money: parts.money,
             traffic: Traffic::default(),
             queues: Arc::default(),
             health: ToldLately::default(),
@@ -196,6 +199,16 @@ impl App {
     /// Tells of every configuration that is taken into use from now on.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// From now on people may sign in. Only the first one counts.
+    pub fn let_in(&self, identity: Arc<Identity>) {
+        let _ = self.identity.set(identity);
+    }
+
+    /// Who lets people in; absent where nothing is kept.
+    pub fn identity(&self) -> Option<&Arc<Identity>> {
+        self.identity.get()
     }
 
     /// What came of the last reload, or of the start.

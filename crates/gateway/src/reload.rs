@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
-use waypost_core::config::{Config, Database, Logging, Secrets, Server, Telemetry};
+use waypost_core::config::{Config, Database, Identity, Logging, Secrets, Server, Telemetry};
 use waypost_core::snapshot::compile;
 
 use crate::app::{App, Live};
@@ -179,6 +179,7 @@ pub struct Fixed {
     secrets: Secrets,
     telemetry: Telemetry,
     logging: Logging,
+    identity: Identity,
 }
 
 impl Fixed {
@@ -190,6 +191,7 @@ impl Fixed {
             secrets: config.secrets.clone(),
             telemetry: config.telemetry.clone(),
             logging: config.logging.clone(),
+            identity: config.identity.clone(),
         }
     }
 
@@ -210,6 +212,7 @@ impl Fixed {
             ("secrets", self.secrets != now.secrets),
             ("telemetry", self.telemetry != now.telemetry),
             ("logging", self.logging != now.logging),
+            ("identity", self.identity != now.identity),
         ];
         changes.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }

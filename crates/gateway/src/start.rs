@@ -6,6 +6,7 @@ mod boot;
 mod database;
 mod end;
 mod outlets;
+mod people;
 mod secure;
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -29,6 +30,7 @@ use crate::config_cli::{Look, look};
 use crate::config_sources::{ConfigSource, Found};
 use crate::http;
 use crate::jobs::Jobs;
+use crate::ledger;
 use crate::probe;
 use crate::records::{self, Outlets, Records};
 use crate::reload::{self, Fixed, Report};
@@ -100,7 +102,9 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let store = opened.store.clone();
     let live = Live::new(snapshot).map_err(|_| StartError::one("a channel's base_url is not an http or https URL"))?;
 
+    let money = opened.money(&found.loaded.config, u128::from_le_bytes(random()?)).await?;
     let jobs = Jobs::new();
+    ledger::run(&money, &jobs);
     let (records, inbox) = Records::new();
     let limits = Limits {
         max_body_bytes: settings.max_body_bytes,
@@ -116,9 +120,10 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         records,
         limits: limits.clone(),
         store: Some(store.clone()),
-        money: None,
+        money: Some(money.clone()),
         entropy: u64::from_le_bytes(random()?),
     }));
+    let setup_token = people::let_in(&app, &store, &found.loaded.config.identity, &jobs).await?;
     let outlets = Outlets {
         telemetry: Arc::clone(&app.telemetry),
         clock: app.clock,
@@ -149,6 +154,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         Signals::listen().map_err(|error| StartError::one(format!("signals cannot be received: {error}")))?;
     warn_of_plain_http(address, certs.is_some());
     greet(address, &found);
+    people::invite_owner(address, setup_token.as_ref());
     if let Some(certs) = &certs {
         jobs.spawn("certificate watch", certs.clone().watch(WATCH_EVERY, jobs.clone()));
     }
@@ -169,6 +175,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     // The last sender of records goes with the app; then the records job and what hangs on it end by themselves.
     drop((app, edge));
     jobs.drain(Instant::now() + Duration::from_secs(2)).await;
+    ledger::close(&money).await;
     store.close().await;
     Ok(())
 }

@@ -144,7 +144,7 @@ mod tests {
             .iter()
             .map(|channel| (channel.draft.name.as_str(), channel.draft.enabled, channel.draft.provider.as_deref()))
             .collect();
-        assert_eq!(channels, [("OpenAI Key 1", true, None), ("It's 'ours'; really", false, Some("openai_compatible"))]);
+        assert_eq!(channels, [("OpenAI Key 1", true, None), ("It's 'ours'; really", false, None)]);
         let first = &plan.channels[0];
         assert_eq!(first.draft.models[0].name, "gpt-3.5-turbo");
         assert_eq!(first.credentials[0].key.as_ref().map(|key| key.expose()), Some("sk-xxx"));

@@ -23,9 +23,15 @@ pub(super) fn rearranged(written: &Value) -> Option<Value> {
         names.insert(plain(&id), Value::String(name.clone()));
         by_name.insert(name, Value::Object(row));
     }
+    let mut channel_names = Map::new();
     let channel = |mut row: Map<String, Value>| {
         if let Some(name) = row.remove("provider_id").and_then(|id| names.get(&plain(&id)).cloned()) {
             row.insert("provider".to_owned(), name);
+        }
+        // A number says nothing once the tables are gone; a word is what statistics are kept under.
+        if let (Some(Value::Number(id)), Some(name)) = (row.get("id"), row.get("name").cloned()) {
+            channel_names.insert(id.to_string(), name);
+            row.remove("id");
         }
         for key in ["created_at", "updated_at"] {
             row.remove(key);
@@ -38,7 +44,16 @@ pub(super) fn rearranged(written: &Value) -> Option<Value> {
     whole.insert("providers".to_owned(), Value::Object(by_name));
     whole.insert("channels".to_owned(), Value::Array(channels));
     if let Some(groups) = top.get("model_groups") {
-        whole.insert("model_groups".to_owned(), named(groups));
+        let mut groups = named(groups);
+        for group in groups.as_object_mut().into_iter().flat_map(Map::values_mut) {
+            let members = group.get_mut("channels").and_then(Value::as_array_mut);
+            for member in members.into_iter().flatten().filter(|member| member.is_number()) {
+                if let Some(name) = channel_names.get(&plain(member)) {
+                    *member = name.clone();
+                }
+            }
+        }
+        whole.insert("model_groups".to_owned(), groups);
     }
     Some(Value::Object(whole))
 }

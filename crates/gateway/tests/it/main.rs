@@ -4,8 +4,10 @@
 #![expect(clippy::disallowed_methods, reason = "scripted peers end with the test's runtime")]
 
 mod admin;
+mod auth;
 mod billing;
 mod caller_limits;
+mod canary;
 mod capabilities;
 mod capacity;
 mod catalog;

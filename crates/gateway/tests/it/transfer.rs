@@ -86,6 +86,9 @@ async fn providers_channels_and_model_groups_round_trip_004_02() {
         assert_eq!(document[noun].as_array().map(Vec::len), Some(count), "{noun}");
     }
     assert_eq!(document["model_groups"][0]["settings"]["routing_strategy"], "speed_optimized");
+    // Rows refer to one another by name afterwards.
+    assert_eq!(document["channels"][1]["name"], "OpenAI GPT-4o");
+    assert_eq!(document["model_groups"][0]["settings"]["channels"], json!(["OpenAI GPT-4o", "Llama on Groq"]));
     assert_eq!(document["channels"][0]["credentials"][0]["hint"], "6789");
     assert!(!exported.contains("gsk_table") && !exported.contains("sk-table"), "a secret was exported");
 
@@ -187,8 +190,8 @@ async fn rotation_keeps_every_secret_and_the_old_key_opens_nothing_any_more() {
 
     let (code, out, err) = folder.try_run(&["export", "--with-secrets"]).await;
     assert!(code != Some(0) && out.is_empty() && err.contains("is sealed with the master key"), "{err}");
-    let with_new =
-        || Waypost::new().env("WAYPOST_MASTER_KEY_FILE", &new).arguments(&["--database", &folder.database()]);
-    let (code, out, err) = with_new().arguments(&["export", "--with-secrets"]).run().await;
+    let with_new = Waypost::new().env("WAYPOST_MASTER_KEY_FILE", &new);
+    let (code, out, err) =
+        with_new.arguments(&["export", "--with-secrets", "--database", &folder.database()]).run().await;
     assert_eq!((code, out), (Some(0), before), "{err}");
 }

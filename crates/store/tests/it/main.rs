@@ -13,3 +13,4 @@ mod money;
 mod people;
 mod security;
 mod vault;
+mod verify;
