@@ -25,7 +25,7 @@ use self::outlets::{access_log, log_level, log_style, log_to_stderr, logbook, tr
 use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
 use crate::cli::test::Testing;
-use crate::cli::{health, mock, selftest, test};
+use crate::cli::{audit, health, mock, selftest, test};
 use crate::config_cli::{Look, look};
 use crate::config_sources::{ConfigSource, Found};
 use crate::http;
@@ -64,6 +64,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
             let found = ConfigSource::new(arguments.wanted(), random()?).find().map_err(StartError)?;
             return test::run(&found.loaded.config, wanted).await.map_err(StartError);
         }
+        Some(Command::Audit(wanted)) => return audit::run(wanted, arguments.wanted()).await.map_err(StartError),
         Some(Command::Health(wanted)) => return health::run(wanted).await.map_err(StartError::one),
         Some(Command::Selftest(wanted)) => return Ok(selftest::run(wanted).await),
         Some(Command::Mock(wanted)) => return mock::run(wanted).await.map_err(StartError::one),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use waypost_core::config::Argument;
 
+use crate::cli::audit::Auditing;
 use crate::cli::health::Health;
 use crate::cli::mock::Mock;
 use crate::cli::selftest::Selftest;
@@ -74,6 +75,9 @@ pub(super) enum Command {
     Health(Health),
     /// Proves on this machine that failover, streams, limits and breakers work. Needs no configuration and no network.
     Selftest(Selftest),
+    /// Proves that nobody has touched the log of what was done, or prints it.
+    #[command(subcommand)]
+    Audit(Auditing),
     /// Serves the simulator as a provider, for other gateways and applications to be tried against.
     Mock(Mock),
 }
