@@ -18,9 +18,10 @@ use waypost_core::ids::ChannelId;
 use waypost_core::rate_headers;
 use waypost_core::route::Claim;
 use waypost_core::snapshot::{Deployment, Snapshot};
-use waypost_store::Store;
 use waypost_store::money::Money;
+use waypost_store::{Store, Vault};
 
+use crate::catalog::Feed;
 use crate::client;
 use crate::clock::Clock;
 use crate::discovery::Discovery;
@@ -60,6 +61,10 @@ pub struct App {
     pub clock: Clock,
     /// Where people, keys, usage and money are kept; absent in commands and tests that keep nothing.
     pub store: Option<Store>,
+    /// What opens the secrets of the database.
+    pub vault: OnceLock<Arc<Vault>>,
+    /// What the database holds of the configuration, where that counts.
+    pub catalog: OnceLock<Arc<Feed>>,
     identity: OnceLock<Arc<Identity>>,
     /// What requests are charged by; absent where nothing is charged.
     pub money: Option<Money>,
@@ -152,6 +157,8 @@ impl App {
             security: Security::default(),
             clock: Clock::default(),
             store: parts.store,
+            vault: OnceLock::new(),
+            catalog: OnceLock::new(),
             identity: OnceLock::new(),
             money: parts.money,
             traffic: Traffic::default(),

@@ -2,8 +2,13 @@
 //! Tests: `it/cli.rs`, against the built binary.
 
 pub mod audit;
+mod database;
+pub mod export;
 pub mod health;
+pub mod import;
+pub mod migrate;
 pub mod mock;
 mod print;
+pub mod secrets;
 pub mod selftest;
 pub mod test;

@@ -138,6 +138,9 @@ async fn dispatch(
         Endpoint::Completions => asked(app, arrival, Operation::Completions, "completions").await,
         Endpoint::Embeddings => asked(app, arrival, Operation::Embeddings, "embeddings").await,
         Endpoint::PassThrough { rest } => asked(app, arrival, Operation::Passthrough, rest).await,
+        Endpoint::Estimate => {
+            Box::pin(pipeline::estimate(app, inbound(arrival, Operation::Chat, "chat/completions/estimate"))).await
+        }
         Endpoint::CountTokens => {
             Box::pin(pipeline::count(app, inbound(arrival, Operation::CountTokens, "messages/count_tokens"))).await
         }

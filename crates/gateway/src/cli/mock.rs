@@ -104,6 +104,7 @@ fn operation(endpoint: &Endpoint<'_>) -> Option<Operation> {
         // Nothing is there: the simulator says so in the caller's dialect.
         Endpoint::PassThrough { .. }
         | Endpoint::MethodNotAllowed { .. }
+        | Endpoint::Estimate
         | Endpoint::Admin
         | Endpoint::Auth
         | Endpoint::Metrics

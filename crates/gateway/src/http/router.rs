@@ -12,6 +12,8 @@ use super::api::billing::Billing;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint<'a> {
     ChatCompletions,
+    /// What a chat request would cost.
+    Estimate,
     Completions,
     Embeddings,
     Responses,
@@ -116,8 +118,11 @@ fn openai<'a>(method: &Method, rest: &'a str) -> Endpoint<'a> {
     let get = |endpoint| if *method == Method::GET { endpoint } else { Endpoint::PassThrough { rest } };
     match rest {
         "chat/completions" => post(Endpoint::ChatCompletions),
+        "chat/completions/estimate" if *method == Method::POST => Endpoint::Estimate,
         "completions" if *method == Method::POST => Endpoint::Completions,
-        "completions" | "embeddings" if *method != Method::POST => Endpoint::MethodNotAllowed { allow: "POST" },
+        "chat/completions/estimate" | "completions" | "embeddings" if *method != Method::POST => {
+            Endpoint::MethodNotAllowed { allow: "POST" }
+        }
         "embeddings" => Endpoint::Embeddings,
         "responses" => post(Endpoint::Responses),
         "models" => get(Endpoint::Models),

@@ -4,9 +4,12 @@
 #![expect(clippy::disallowed_methods, reason = "tests race tasks of their own")]
 
 mod audit;
+mod catalog;
 mod harness;
 mod journal;
 mod logbook;
 mod migrate;
 mod money;
 mod people;
+mod vault;
+mod verify;
