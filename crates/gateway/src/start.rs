@@ -120,7 +120,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         money: None,
         entropy: u64::from_le_bytes(random()?),
     }));
-    let setup_token = people::let_in(&app, &store, &found.loaded.config.identity, &jobs).await?;
+    let setup_token = people::let_in(&app, &opened, &found.loaded.config.identity, &jobs).await?;
     let outlets = Outlets {
         telemetry: Arc::clone(&app.telemetry),
         clock: app.clock,

@@ -19,7 +19,7 @@ use crate::pipeline::meter::Chain;
 pub(super) struct Opened {
     pub store: Store,
     /// Seals and opens what is secret in the database, and derives keys for chains and signatures.
-    vault: Arc<Vault>,
+    pub vault: Arc<Vault>,
     origin: KeyOrigin,
     catalog: Option<Arc<Feed>>,
 }
