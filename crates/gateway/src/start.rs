@@ -25,7 +25,7 @@ use self::outlets::{access_log, log_level, log_style, log_to_stderr, logbook, tr
 use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
 use crate::cli::test::Testing;
-use crate::cli::{export, health, import, migrate, mock, secrets, selftest, test};
+use crate::cli::{audit, export, health, import, migrate, mock, secrets, selftest, test};
 use crate::config_cli::{Look, look};
 use crate::config_sources::{ConfigSource, Found};
 use crate::http;
@@ -66,6 +66,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
             let found = ConfigSource::new(arguments.wanted(), random()?).find().map_err(StartError)?;
             return test::run(&found.loaded.config, wanted).await.map_err(StartError);
         }
+        Some(Command::Audit(wanted)) => return audit::run(wanted, arguments.wanted()).await.map_err(StartError),
         Some(Command::Migrate(wanted)) => migrate::run(wanted, arguments.wanted()).await.map_err(StartError)?,
         Some(Command::Import(wanted)) => import::run(wanted, arguments.wanted()).await.map_err(StartError)?,
         Some(Command::Export(wanted)) => export::run(wanted, arguments.wanted()).await.map_err(StartError)?,
@@ -123,7 +124,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         money: Some(money.clone()),
         entropy: u64::from_le_bytes(random()?),
     }));
-    let setup_token = people::let_in(&app, &store, &found.loaded.config.identity, &jobs).await?;
+    let setup_token = people::let_in(&app, &opened, &found.loaded.config.identity, &jobs).await?;
     let outlets = Outlets {
         telemetry: Arc::clone(&app.telemetry),
         clock: app.clock,
