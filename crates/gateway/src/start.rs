@@ -27,6 +27,7 @@ use crate::app::{App, Live, Parts};
 use crate::callers::Callers;
 use crate::cli::test::Testing;
 use crate::cli::{admin, export, health, import, keys, migrate, mock, secrets, selftest, test};
+use crate::cli::{audit, export, health, import, migrate, mock, secrets, selftest, test};
 use crate::config_cli::{Look, look};
 use crate::config_sources::{ConfigSource, Found};
 use crate::http;
@@ -35,6 +36,7 @@ use crate::ledger;
 use crate::probe;
 use crate::records::{self, Outlets, Records};
 use crate::reload::{self, Fixed, Report};
+use crate::security::keep;
 use crate::serve::{Edge, Limits, Signals, WATCH_EVERY};
 use crate::upstream::{HttpTransport, PoolSettings};
 
@@ -66,6 +68,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
             let found = ConfigSource::new(arguments.wanted(), random()?).find().map_err(StartError)?;
             return test::run(&found.loaded.config, wanted).await.map_err(StartError);
         }
+        Some(Command::Audit(wanted)) => return audit::run(wanted, arguments.wanted()).await.map_err(StartError),
         Some(Command::Migrate(wanted)) => migrate::run(wanted, arguments.wanted()).await.map_err(StartError)?,
         Some(Command::Import(wanted)) => import::run(wanted, arguments.wanted()).await.map_err(StartError)?,
         Some(Command::Export(wanted)) => export::run(wanted, arguments.wanted()).await.map_err(StartError)?,
@@ -130,6 +133,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     tracing::debug!(keys, "keys of the database are known");
     jobs.spawn("keys of the database", Callers::follow(Arc::clone(&app), store.clone(), jobs.clone()));
     let setup_token = people::let_in(&app, &store, &found.loaded.config.identity, &jobs).await?;
+    let setup_token = people::let_in(&app, &opened, &found.loaded.config.identity, &jobs).await?;
     let outlets = Outlets {
         telemetry: Arc::clone(&app.telemetry),
         clock: app.clock,
@@ -150,6 +154,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let discovery = Arc::clone(&app.discovery).run(Arc::clone(&app), jobs.clone(), move || reloads.tell_news());
     jobs.spawn("model discovery", discovery);
     jobs.spawn("probes", probe::run(Arc::clone(&app), jobs.clone()));
+    jobs.spawn("security log", keep::run(Arc::clone(&app), store.clone(), jobs.clone()));
     let certs = certificate(&settings)?;
     let listener = listen(&settings.host, settings.port).await?;
     let address =
