@@ -26,8 +26,7 @@ use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
 use crate::callers::Callers;
 use crate::cli::test::Testing;
-use crate::cli::{admin, export, health, import, keys, migrate, mock, secrets, selftest, test};
-use crate::cli::{audit, export, health, import, migrate, mock, secrets, selftest, test};
+use crate::cli::{admin, audit, export, health, import, keys, migrate, mock, secrets, selftest, test};
 use crate::config_cli::{Look, look};
 use crate::config_sources::{ConfigSource, Found};
 use crate::http;
@@ -132,7 +131,6 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let keys = keys.map_err(|error| StartError::one(format!("the keys in the database cannot be read: {error}")))?;
     tracing::debug!(keys, "keys of the database are known");
     jobs.spawn("keys of the database", Callers::follow(Arc::clone(&app), store.clone(), jobs.clone()));
-    let setup_token = people::let_in(&app, &store, &found.loaded.config.identity, &jobs).await?;
     let setup_token = people::let_in(&app, &opened, &found.loaded.config.identity, &jobs).await?;
     let outlets = Outlets {
         telemetry: Arc::clone(&app.telemetry),
