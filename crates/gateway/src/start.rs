@@ -26,7 +26,7 @@ use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
 use crate::callers::Callers;
 use crate::cli::test::Testing;
-use crate::cli::{export, health, import, migrate, mock, secrets, selftest, test};
+use crate::cli::{admin, audit, export, health, import, keys, migrate, mock, secrets, selftest, test};
 use crate::config_cli::{Look, look};
 use crate::config_sources::{ConfigSource, Found};
 use crate::http;
@@ -35,6 +35,7 @@ use crate::ledger;
 use crate::probe;
 use crate::records::{self, Outlets, Records};
 use crate::reload::{self, Fixed, Report};
+use crate::security::keep;
 use crate::serve::{Edge, Limits, Signals, WATCH_EVERY};
 use crate::upstream::{HttpTransport, PoolSettings};
 
@@ -66,12 +67,15 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
             let found = ConfigSource::new(arguments.wanted(), random()?).find().map_err(StartError)?;
             return test::run(&found.loaded.config, wanted).await.map_err(StartError);
         }
+        Some(Command::Audit(wanted)) => return audit::run(wanted, arguments.wanted()).await.map_err(StartError),
         Some(Command::Migrate(wanted)) => migrate::run(wanted, arguments.wanted()).await.map_err(StartError)?,
         Some(Command::Import(wanted)) => import::run(wanted, arguments.wanted()).await.map_err(StartError)?,
         Some(Command::Export(wanted)) => export::run(wanted, arguments.wanted()).await.map_err(StartError)?,
         Some(Command::Secrets(wanted)) => secrets::run(wanted, arguments.wanted()).await.map_err(StartError)?,
         Some(Command::Health(wanted)) => return health::run(wanted).await.map_err(StartError::one),
         Some(Command::Selftest(wanted)) => return Ok(selftest::run(wanted).await),
+        Some(Command::Keys(wanted)) => keys::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Admin(call)) => admin::run(call).await.map_err(StartError::one)?,
         Some(Command::Mock(wanted)) => return mock::run(wanted).await.map_err(StartError::one),
         None => serve(&arguments).await?,
     }
@@ -127,7 +131,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let keys = keys.map_err(|error| StartError::one(format!("the keys in the database cannot be read: {error}")))?;
     tracing::debug!(keys, "keys of the database are known");
     jobs.spawn("keys of the database", Callers::follow(Arc::clone(&app), store.clone(), jobs.clone()));
-    let setup_token = people::let_in(&app, &store, &found.loaded.config.identity, &jobs).await?;
+    let setup_token = people::let_in(&app, &opened, &found.loaded.config.identity, &jobs).await?;
     let outlets = Outlets {
         telemetry: Arc::clone(&app.telemetry),
         clock: app.clock,
@@ -148,6 +152,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let discovery = Arc::clone(&app.discovery).run(Arc::clone(&app), jobs.clone(), move || reloads.tell_news());
     jobs.spawn("model discovery", discovery);
     jobs.spawn("probes", probe::run(Arc::clone(&app), jobs.clone()));
+    jobs.spawn("security log", keep::run(Arc::clone(&app), store.clone(), jobs.clone()));
     let certs = certificate(&settings)?;
     let listener = listen(&settings.host, settings.port).await?;
     let address =

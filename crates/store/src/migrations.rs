@@ -27,4 +27,5 @@ pub(crate) const ALL: &[Migration] = &[
     migration!(4, "keys", "0004_keys"),
     migration!(5, "logbook", "0005_logbook"),
     migration!(6, "catalog", "0006_catalog"),
+    migration!(7, "security", "0007_security"),
 ];

@@ -66,7 +66,8 @@ pub async fn run(wanted: &Health) -> Result<ExitCode, String> {
     }))
 }
 
-fn origin(url: &str, insecure: bool) -> Result<Arc<Origin>, String> {
+/// The gateway at this address.
+pub(super) fn origin(url: &str, insecure: bool) -> Result<Arc<Origin>, String> {
     let bad = || format!("--url: `{url}` is no http or https URL");
     let local = url.parse::<Uri>().ok().and_then(|uri| uri.host().map(is_loopback)).ok_or_else(bad)?;
     if insecure && !local {

@@ -53,6 +53,7 @@ pub(super) async fn view(app: &App, uri: &Uri) -> Result<Response<Body>, Gateway
         Page::ProviderKinds => Ok(kinds::list()),
         Page::Events => events::listen(app, &query),
         Page::Security => security::list(app, &query),
+        Page::SecurityEvents => security::events(app, &query).await,
         Page::Pardon(address) => security::pardon(app, address, uri),
         Page::Reload => reload(app).await,
     }
@@ -72,6 +73,7 @@ enum Page<'p> {
     ProviderKinds,
     Events,
     Security,
+    SecurityEvents,
     Pardon(&'p str),
     Reload,
 }
@@ -89,6 +91,7 @@ impl<'p> Page<'p> {
             "provider-kinds" => Self::ProviderKinds,
             "events" => Self::Events,
             "security" => Self::Security,
+            "security/events" => Self::SecurityEvents,
             "reload" => Self::Reload,
             other => {
                 let (rest, act) = other.rsplit_once('/')?;

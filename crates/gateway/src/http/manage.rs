@@ -4,12 +4,14 @@
 pub(crate) mod answer;
 pub(crate) mod ask;
 mod audit;
+mod budgets;
 mod catalog;
 mod fault;
 mod gateway;
 mod invites;
 mod keys;
 mod logs;
+mod money;
 mod openapi;
 mod plans;
 pub(crate) mod route;

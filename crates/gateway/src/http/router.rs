@@ -110,7 +110,7 @@ pub fn route<'a>(method: &Method, path: &'a str, anthropic_version: bool) -> Rou
 /// Is it where users have their keys, and what those were used for? It has a place in the table of the administration.
 fn is_own(path: &str) -> bool {
     let noun = path.strip_prefix("/auth/").map(|rest| rest.split('/').next().unwrap_or_default());
-    matches!(noun, Some("api-keys" | "usage" | "billing" | "logs"))
+    matches!(noun, Some("api-keys" | "vouchers" | "usage" | "billing" | "logs"))
 }
 
 /// Is this something that applications call with a key of theirs? Whatever else there is, there is no CORS for it.

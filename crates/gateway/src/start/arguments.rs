@@ -6,9 +6,12 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use waypost_core::config::Argument;
 
+use crate::cli::admin::Call;
+use crate::cli::audit::Auditing;
 use crate::cli::export::Export;
 use crate::cli::health::Health;
 use crate::cli::import::Import;
+use crate::cli::keys::Keys;
 use crate::cli::migrate::Migrate;
 use crate::cli::mock::Mock;
 use crate::cli::secrets::Sealing;
@@ -78,6 +81,9 @@ pub(super) enum Command {
     Health(Health),
     /// Proves on this machine that failover, streams, limits and breakers work. Needs no configuration and no network.
     Selftest(Selftest),
+    /// Proves that nobody has touched the log of what was done, or prints it.
+    #[command(subcommand)]
+    Audit(Auditing),
     /// Brings the tables of the database up to date, and says which version they are of.
     Migrate(Migrate),
     /// Takes providers, channels, model groups and keys from a file over into the database: an export of Waypost's or of another
@@ -88,6 +94,11 @@ pub(super) enum Command {
     /// Works on how secrets in the database are sealed.
     #[command(subcommand)]
     Secrets(Sealing),
+    /// Makes, lists, rotates and revokes keys of a running gateway.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Makes any call of a running gateway's administration: users, teams, plans, credits, vouchers, budgets and the rest.
+    Admin(Call),
     /// Serves the simulator as a provider, for other gateways and applications to be tried against.
     Mock(Mock),
 }

@@ -22,6 +22,7 @@ use waypost_gateway::jobs::Jobs;
 use waypost_gateway::records::{Inbox, Records};
 use waypost_gateway::serve::{Edge, Limits};
 use waypost_gateway::upstream::{HttpTransport, Lookup, PoolSettings, system_lookup};
+use waypost_store::money::Money;
 use waypost_store::{Place, Store};
 use waypost_testkit::{Answer, Request};
 
@@ -68,14 +69,24 @@ impl Gateway {
 
     /// The same as [`Gateway::start`], over a database.
     pub(crate) async fn with_store(yaml: &str, store: Store) -> Self {
-        Self::build_over(yaml, Limits::default(), system_lookup(), Some(store)).await
+        Self::build_over(yaml, Limits::default(), system_lookup(), (Some(store), None)).await
+    }
+
+    /// The same, with money.
+    pub(crate) async fn with_money(yaml: &str, store: Store, money: Money) -> Self {
+        Self::build_over(yaml, Limits::default(), system_lookup(), (Some(store), Some(money))).await
     }
 
     async fn build(yaml: &str, limits: Limits, lookup: Lookup) -> Self {
-        Self::build_over(yaml, limits, lookup, None).await
+        Self::build_over(yaml, limits, lookup, (None, None)).await
     }
 
-    async fn build_over(yaml: &str, limits: Limits, lookup: Lookup, store: Option<Store>) -> Self {
+    async fn build_over(
+        yaml: &str,
+        limits: Limits,
+        lookup: Lookup,
+        (store, money): (Option<Store>, Option<Money>),
+    ) -> Self {
         let config = Config::parse(yaml, Format::Yaml, "test.yaml", &|_| None).expect("the config can be read");
         let states = States::default();
         let snapshot = compile(&config, &states).expect("the config compiles");
@@ -90,7 +101,7 @@ impl Gateway {
             records,
             limits: limits.clone(),
             store,
-            money: None,
+            money,
             entropy: 7,
         }));
         let setup_token = match &app.store {

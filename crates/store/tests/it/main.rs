@@ -13,5 +13,6 @@ mod logbook;
 mod migrate;
 mod money;
 mod people;
+mod security;
 mod vault;
 mod verify;

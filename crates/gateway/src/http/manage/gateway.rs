@@ -70,6 +70,21 @@ pub(super) const ROUTES: &[Route] = &[
         )
     },
     Route {
+        needs: Needs::May(Action::ReadSecurity),
+        ..show(
+            "/admin/security/events",
+            "security.events",
+            "the same as far as the database remembers; ?after=&limit=&kind=&address=&key=",
+            &[
+                ("after", "`next` of the page before"),
+                ("limit", "how many"),
+                ("kind", "such as bad_key"),
+                ("address", "only from there"),
+                ("key", "only with this key"),
+            ],
+        )
+    },
+    Route {
         needs: Needs::May(Action::WriteSecurity),
         ..act("/admin/security/{address}/pardon", "security.pardon", "let an address in again", &[])
     },

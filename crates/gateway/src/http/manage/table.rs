@@ -1,7 +1,9 @@
 //! Every route of the administration, in one place. What is not here is not there. Tests are below, and in `it/manage/`.
 
 use super::route::Route;
-use super::{audit, catalog, gateway, invites, keys, logs, openapi, plans, sessions, teams, usage, users};
+use super::{
+    audit, budgets, catalog, gateway, invites, keys, logs, money, openapi, plans, sessions, teams, usage, users,
+};
 
 /// The lines, noun by noun.
 static TABLE: &[&[Route]] = &[
@@ -16,6 +18,8 @@ static TABLE: &[&[Route]] = &[
     plans::ROUTES,
     sessions::ROUTES,
     audit::ROUTES,
+    money::ROUTES,
+    budgets::ROUTES,
     usage::ROUTES,
     logs::ROUTES,
 ];

@@ -1,0 +1,96 @@
+//! Credit, vouchers and budgets over HTTP: decimal strings in and out, codes shown once, nothing taken that is not there.
+
+use serde_json::{Value, json};
+use waypost_store::ledger::ChainKey;
+use waypost_store::money::{Money, Settings};
+use waypost_testkit::Answer;
+
+use super::{TOKEN, ask, text};
+use crate::harness::{Database, Gateway, NOW};
+
+struct Till {
+    gateway: Gateway,
+    _database: Database,
+}
+
+impl Till {
+    async fn open() -> Self {
+        let database = Database::sqlite().await;
+        let settings = Settings::new("node", ChainKey::new(b"a key of the chain"));
+        let folder = Money::folder_of(&database.store).expect("it is embedded");
+        let (money, _) = Money::open(database.store.clone(), &folder, settings, NOW).await.expect("money opens");
+        let yaml = format!("admin: {{token: {TOKEN}}}");
+        let gateway = Gateway::with_money(&yaml, database.store.clone(), money).await;
+        Self { gateway, _database: database }
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: Value) -> Answer {
+        ask(&self.gateway, TOKEN, (method, path), body, None).await
+    }
+}
+
+#[tokio::test]
+async fn credit_is_given_and_taken_back_to_the_last_digit() {
+    let till = Till::open().await;
+    let give = async |what: &str, body| till.ask("POST", &format!("/admin/credits/user:usr_a/{what}"), body).await;
+    assert_eq!(till.ask("GET", "/admin/credits/user:usr_a", Value::Null).await.status, 404);
+    let given = give("top-up", json!({ "amount": "12.5", "reason": "paid", "reference": "invoice 7" })).await;
+    assert_eq!((given.status, text(&given.json(), "left")), (201, "12.5"), "{}", given.text());
+    // Trying again does not give again.
+    let again = give("top-up", json!({ "amount": "12.5", "reason": "paid", "reference": "invoice 7" })).await;
+    assert_eq!(again.status, 409, "{}", again.text());
+    let taken = give("adjust", json!({ "amount": "-2.000000001", "reason": "too much" })).await;
+    assert_eq!((taken.status, text(&taken.json(), "left")), (201, "10.499999999"), "{}", taken.text());
+    assert_eq!(give("adjust", json!({ "amount": "-100", "reason": "all" })).await.status, 409);
+    for body in [
+        json!({ "amount": 12.5, "reason": "a" }),
+        json!({ "amount": "0", "reason": "a" }),
+        json!({ "amount": "-1", "reason": "a" }),
+    ] {
+        assert_eq!(give("top-up", body.clone()).await.status, 400, "{body}");
+    }
+    let shown = till.ask("GET", "/admin/credits/user:usr_a", Value::Null).await.json();
+    assert_eq!((text(&shown, "granted"), text(&shown, "spent")), ("10.499999999", "0"));
+    assert_eq!(till.ask("GET", "/admin/credits/revenue", Value::Null).await.status, 404);
+}
+
+#[tokio::test]
+async fn vouchers_are_made_by_the_hundred_and_their_codes_are_shown_once() {
+    let till = Till::open().await;
+    let made = till.ask("POST", "/admin/vouchers", json!({ "label": "fair", "amount": "5", "count": 3 })).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let made = made.json();
+    let codes: Vec<&str> = made["data"].as_array().unwrap().iter().map(|voucher| text(voucher, "code")).collect();
+    assert_eq!(codes.len(), 3);
+    let listed = till.ask("GET", "/admin/vouchers?limit=2", Value::Null).await;
+    assert!(codes.iter().all(|code| !listed.text().contains(code)));
+    assert!(listed.json()["next"].is_string());
+    let path = format!("/admin/vouchers/{}", text(&made["data"][0], "id"));
+    assert_eq!(till.ask("DELETE", &path, Value::Null).await.status, 204);
+    assert_eq!(till.ask("DELETE", &path, Value::Null).await.status, 404);
+    let many = till.ask("POST", "/admin/vouchers", json!({ "label": "fair", "amount": "5", "count": 101 })).await;
+    assert_eq!((many.status, text(&many.json()["error"], "param")), (400, "count"));
+    // A token is nobody who has an account.
+    let redeemed = till.ask("POST", "/auth/vouchers/redeem", json!({ "code": codes[1] })).await;
+    assert_eq!(redeemed.status, 403);
+}
+
+#[tokio::test]
+async fn budgets_are_made_shown_and_ended() {
+    let till = Till::open().await;
+    let body = json!({ "scope": "global", "window": "month", "amount": "100", "alerts": [80, 100] });
+    let made = till.ask("POST", "/admin/budgets", body.clone()).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let id = text(&made.json(), "id").to_owned();
+    let shown = till.ask("GET", &format!("/admin/budgets/{id}"), Value::Null).await.json();
+    assert_eq!((text(&shown, "amount"), &shown["hard"], &shown["alerts"]), ("100", &json!(true), &json!([80, 100])));
+    assert_eq!(till.ask("GET", "/admin/budgets", Value::Null).await.json()["data"].as_array().map(Vec::len), Some(1));
+    for (field, value) in [("scope", "everybody"), ("window", "year"), ("amount", "-1")] {
+        let mut wrong = body.clone();
+        wrong[field] = json!(value);
+        let answer = till.ask("POST", "/admin/budgets", wrong).await;
+        assert_eq!((answer.status, text(&answer.json()["error"], "param")), (400, field));
+    }
+    assert_eq!(till.ask("DELETE", &format!("/admin/budgets/{id}"), Value::Null).await.status, 204);
+    assert_eq!(till.ask("GET", &format!("/admin/budgets/{id}"), Value::Null).await.status, 404);
+}
