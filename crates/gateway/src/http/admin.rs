@@ -17,7 +17,6 @@ use http::{HeaderMap, Response, Uri};
 use serde::Serialize;
 use serde_json::json;
 use waypost_core::GatewayError;
-use waypost_core::error::Kind;
 use waypost_core::health::view::Time;
 use waypost_core::snapshot::Snapshot;
 
@@ -27,7 +26,6 @@ use super::manage::table;
 use super::reply;
 use crate::app::App;
 use crate::reload::Report;
-use crate::security::Sign;
 
 /// Does the request carry the admin token? Never a caller's key, and nowhere but in `Authorization: Bearer`.
 pub fn is_administrator(snapshot: &Snapshot, headers: &HeaderMap) -> bool {

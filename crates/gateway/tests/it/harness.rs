@@ -80,7 +80,7 @@ impl Gateway {
         let transport = Box::new(HttpTransport::with_lookup(PoolSettings::default(), jobs.clone(), lookup));
         let live = Live::new(snapshot).expect("every channel has an address");
         let app =
-            Arc::new(App::new(Parts { live, states, transport, records, limits: limits.clone(), store, entropy: 7 }));
+            Arc::new(App::new(Parts { live, states, transport, records, limits: limits.clone(), store, money: None, entropy: 7 }));
         if let Some(store) = app.store.clone() {
             app.callers.load(&app.states, &store).await.expect("its keys are read");
             jobs.spawn("keys of the database", Callers::follow(Arc::clone(&app), store, jobs.clone()));

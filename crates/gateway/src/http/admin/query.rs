@@ -30,16 +30,12 @@ impl Query {
     }
 
     /// A number between bounds.
-<<<<<<< HEAD
-    pub(in crate::http) fn number(&self, name: &str, usual: usize, range: RangeInclusive<usize>) -> Result<usize, GatewayError> {
-=======
     pub(in crate::http) fn number(
         &self,
         name: &str,
         usual: usize,
         range: RangeInclusive<usize>,
     ) -> Result<usize, GatewayError> {
->>>>>>> keys
         let Some(text) = self.get(name) else { return Ok(usual) };
         let number = text.parse().ok().filter(|number| range.contains(number));
         number.ok_or_else(|| {
