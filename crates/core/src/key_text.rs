@@ -52,7 +52,8 @@ fn divide(number: &mut [u8; 32]) -> usize {
 /// Each place has a weight that has an inverse modulo 62, so that no single change is missed.
 fn check(digits: impl Iterator<Item = usize>) -> usize {
     const WEIGHTS: [usize; 30] = [
-        1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59, 61,
+        1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 33, 35, 37, 39, 41, 43, 45, 47, 49, 51, 53, 55, 57, 59,
+        61,
     ];
     digits.zip(WEIGHTS.iter().cycle()).map(|(digit, weight)| digit * weight).sum::<usize>() % 62
 }
@@ -90,8 +91,14 @@ mod tests {
 
     #[test]
     fn keys_of_other_forms_are_nobodys_typing_error() {
-        for key in ["", "wp-", "wp-simulator", "sk-0123456789", &format!("wp-{}", "f".repeat(64)), &format!("wp-{}", "é".repeat(22))]
-        {
+        for key in [
+            "",
+            "wp-",
+            "wp-simulator",
+            "sk-0123456789",
+            &format!("wp-{}", "f".repeat(64)),
+            &format!("wp-{}", "é".repeat(22)),
+        ] {
             assert!(!is_mistyped(key), "{key}");
         }
     }

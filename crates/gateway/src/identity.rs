@@ -133,9 +133,19 @@ impl Identity {
         self.live.note_team(team);
     }
 
+    /// Takes note of a session that somebody has ended.
+    pub fn note_session_end(&self, id: &str) {
+        self.live.end_session(id);
+    }
+
     /// The database that people are kept in.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Who may become a user.
+    pub fn registration(&self) -> config::Registration {
+        self.settings.registration
     }
 
     /// The provider of identities, if there is one.

@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod callers;
+pub mod catalog;
 pub mod cli;
 pub mod client;
 pub mod clock;
@@ -11,9 +12,11 @@ pub mod config_sources;
 pub mod discovery;
 pub mod events;
 pub mod http;
+pub mod identity;
 pub mod jobs;
 pub mod limits;
 pub mod logbook;
+pub mod master_key;
 pub mod pipeline;
 pub mod probe;
 pub mod records;
@@ -25,4 +28,5 @@ pub mod simulator;
 pub mod start;
 pub mod telemetry;
 pub mod tokens;
+pub mod transfer;
 pub mod upstream;

@@ -34,9 +34,8 @@ impl Store {
     pub async fn changes_since(&self, number: i64, most: i64) -> Result<Since, StoreError> {
         const SQL: &str = "select number, noun, id from changes where number > $1 order by number limit $2";
         let rows = sqlx::query(SQL).bind(number).bind(most.saturating_add(1)).fetch_all(self.reader()).await?;
-        let changes = rows.iter().map(|row| {
-            Ok(Change { number: row.try_get(0)?, noun: row.try_get(1)?, id: row.try_get(2)? })
-        });
+        let changes =
+            rows.iter().map(|row| Ok(Change { number: row.try_get(0)?, noun: row.try_get(1)?, id: row.try_get(2)? }));
         let changes = changes.collect::<Result<Vec<Change>, StoreError>>()?;
         let gap = changes.first().is_some_and(|first| first.number != number.saturating_add(1));
         let many = i64::try_from(changes.len()).is_ok_and(|count| count > most);

@@ -69,7 +69,6 @@ pub struct Text {
     pub valid_until: Option<i64>,
 }
 
-
 /// A key with what its owner adds to it, as requests need it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {

@@ -4,10 +4,12 @@
 
 pub mod budgets;
 mod chain;
+pub mod export;
 mod fold;
 pub mod grants;
 mod leases;
 mod post;
+pub mod verify;
 pub mod vouchers;
 
 pub use chain::ChainKey;

@@ -26,4 +26,5 @@ pub(crate) const ALL: &[Migration] = &[
     migration!(3, "people", "0003_people"),
     migration!(4, "keys", "0004_keys"),
     migration!(5, "logbook", "0005_logbook"),
+    migration!(6, "catalog", "0006_catalog"),
 ];

@@ -40,7 +40,8 @@ pub(super) fn of(holder: &Holder, plans: &HashMap<String, Arc<SubscriptionPlan>>
         user: key.owner.user.as_deref().map(Arc::from),
         team: key.owner.team.as_deref().map(Arc::from),
         plan: plan_id.map(|id| Arc::from(id.as_str())),
-        price_factor_permille: plan.map_or(WHOLE_PRICE, |plan| u32::try_from(plan.terms.price_permille).unwrap_or(WHOLE_PRICE)),
+        price_factor_permille: plan
+            .map_or(WHOLE_PRICE, |plan| u32::try_from(plan.terms.price_permille).unwrap_or(WHOLE_PRICE)),
         levels: Levels::new(levels),
         ..Caller::new(&key.id, &key.name)
     }
@@ -69,7 +70,11 @@ fn scopes(key: &Key) -> Scopes {
         models: patterns(&key.scopes.models),
         groups: patterns(&key.scopes.groups),
         endpoints: key.scopes.endpoints.as_ref().map(|words| endpoints(words)),
-        addresses: key.scopes.addresses.as_ref().map(|words| words.iter().filter_map(|word| word.parse().ok()).collect()),
+        addresses: key
+            .scopes
+            .addresses
+            .as_ref()
+            .map(|words| words.iter().filter_map(|word| word.parse().ok()).collect()),
         expires_at: key.expires_at,
     }
 }

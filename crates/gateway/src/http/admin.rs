@@ -132,7 +132,8 @@ pub fn last_reload(report: &Report) -> serde_json::Value {
 }
 
 fn index(app: &App) -> Response<Body> {
-    let paths = table::all().map(|route| json!({ "method": route.method, "path": route.path, "description": route.summary }));
+    let paths =
+        table::all().map(|route| json!({ "method": route.method, "path": route.path, "description": route.summary }));
     let paths: Vec<_> = paths.collect();
     shown(&json!({
         "version": env!("CARGO_PKG_VERSION"),

@@ -22,7 +22,9 @@ mod who;
 use std::net::IpAddr;
 
 use bytes::Bytes;
-use http::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, WWW_AUTHENTICATE};
+use http::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, WWW_AUTHENTICATE,
+};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
@@ -99,7 +101,7 @@ async fn routed(app: &App, came: Came<'_>, body: Incoming) -> Result<Response<Bo
     if !who::could_be_anybody(app) {
         return Err(GatewayError::not_found(path).into());
     }
-    let actor = who::asks(app, &head.headers).await?;
+    let actor = who::asks(app, &head.method, &head.headers).await?;
     let Some((route, varying)) = found else { return Err(nothing_there(&at_path, head)) };
     check(route, &actor)?;
     if route.kind == Kind::Change && !head.headers.contains_key(IF_MATCH) {

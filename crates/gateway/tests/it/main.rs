@@ -4,10 +4,13 @@
 #![expect(clippy::disallowed_methods, reason = "scripted peers end with the test's runtime")]
 
 mod admin;
+mod auth;
 mod billing;
 mod caller_limits;
+mod canary;
 mod capabilities;
 mod capacity;
+mod catalog;
 mod catalogue;
 mod checklist_001;
 mod checklist_002;
@@ -50,6 +53,7 @@ mod start;
 mod streams;
 mod tls;
 mod traces;
+mod transfer;
 mod transport;
 mod transport_h2;
 mod usage;

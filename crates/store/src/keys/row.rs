@@ -16,8 +16,7 @@ macro_rules! columns {
 }
 
 /// Keys with their last uses.
-pub(super) const SELECT: &str =
-    concat!("select ", columns!(), " from keys k left join key_uses u on u.key_id = k.id");
+pub(super) const SELECT: &str = concat!("select ", columns!(), " from keys k left join key_uses u on u.key_id = k.id");
 /// The same, with what their owners add.
 pub(super) const HOLDERS: &str = concat!(
     "select ",
@@ -75,8 +74,9 @@ pub(super) fn key(row: &AnyRow) -> Result<Key, StoreError> {
 pub(super) fn text(row: &AnyRow) -> Result<Text, StoreError> {
     let hash: Vec<u8> = row.try_get(0)?;
     let key: String = row.try_get(1)?;
-    let hash = <[u8; 32]>::try_from(hash)
-        .map_err(|_| StoreError::Corrupt(format!("a hash of key `{key}` in key_secrets is not 32 bytes; revoke the key")))?;
+    let hash = <[u8; 32]>::try_from(hash).map_err(|_| {
+        StoreError::Corrupt(format!("a hash of key `{key}` in key_secrets is not 32 bytes; revoke the key"))
+    })?;
     Ok(Text { hash, key, created_at: row.try_get(2)?, valid_until: row.try_get(3)? })
 }
 

@@ -104,7 +104,8 @@ pub async fn rotate(
     (now, valid_until): (i64, i64),
 ) -> Result<Key, StoreError> {
     const OVER: &str = "delete from key_secrets where key_id = $1 and valid_until <= $2";
-    const OLD: &str = "update key_secrets set valid_until = $2 where key_id = $1 and (valid_until is null or valid_until > $2)";
+    const OLD: &str =
+        "update key_secrets set valid_until = $2 where key_id = $1 and (valid_until is null or valid_until > $2)";
     const NEW: &str = "update keys set hint = $2, version = version + 1 where id = $1 and version = $3";
     let key = current(tx, scope, id, version).await?;
     let renewed = sqlx::query(NEW).bind(id.to_owned()).bind(text.1.to_owned()).bind(key.version);
@@ -147,11 +148,7 @@ pub async fn note_uses(store: &Store, uses: &[(String, i64)]) -> Result<(), Stor
 }
 
 /// Moves the keys of a user into the team that the user belongs to now.
-pub async fn follow_user(
-    tx: &mut Transaction<'static, Any>,
-    user: &str,
-    team: Option<&str>,
-) -> Result<(), StoreError> {
+pub async fn follow_user(tx: &mut Transaction<'static, Any>, user: &str, team: Option<&str>) -> Result<(), StoreError> {
     const SQL: &str = "update keys set team_id = $2, version = version + 1 where user_id = $1 and revoked_at is null";
     sqlx::query(SQL).bind(user.to_owned()).bind(team.map(str::to_owned)).execute(&mut **tx).await?;
     Ok(())
@@ -188,7 +185,8 @@ async fn add_text(
     (hash, hint): (&[u8; 32], &str),
     now: i64,
 ) -> Result<(), StoreError> {
-    const SQL: &str = "insert into key_secrets (hash, key_id, hint, created_at, valid_until) values ($1, $2, $3, $4, null)";
+    const SQL: &str =
+        "insert into key_secrets (hash, key_id, hint, created_at, valid_until) values ($1, $2, $3, $4, null)";
     let row = sqlx::query(SQL).bind(hash.to_vec()).bind(id.to_owned()).bind(hint.to_owned()).bind(now);
     row.execute(&mut **tx).await?;
     Ok(())

@@ -8,6 +8,7 @@ use waypost_core::money::NanoUsd;
 
 use super::{Money, MoneyError, load};
 use crate::ledger::grants::{self, Balance, Grant, Pen};
+use crate::ledger::verify::{Flaw, Report, Verifier};
 use crate::ledger::{give_back, vouchers};
 use crate::{StoreError, ledger};
 
@@ -197,6 +198,24 @@ impl Money {
             }
         }
         Ok(())
+    }
+
+    /// Looks for what is not as it was written: the first time everywhere, then at what is new and what it changed. An
+    /// account whose books do not add up becomes read-only. For a job, every minute with one verifier and once a day with
+    /// a new one.
+    pub async fn verify(&self, verifier: &mut Verifier, now: i64) -> Result<Report, MoneyError> {
+        let report = verifier.pass(&self.0.store, &[]).await?;
+        for flaw in &report.flaws {
+            if let Flaw::Balance { account } | Flaw::Overdrawn { account } = flaw {
+                self.freeze(account, true, now).await?;
+            }
+        }
+        Ok(report)
+    }
+
+    /// A verifier that has proved nothing yet.
+    pub fn verifier(&self) -> Verifier {
+        Verifier::new(self.0.settings.key.clone())
     }
 
     /// Nobody spends from the account any more, or again.

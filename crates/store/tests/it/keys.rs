@@ -91,7 +91,8 @@ async fn a_change_is_for_one_version_and_a_revoked_key_stays_as_it_is() {
     on_both(async |store| {
         let key = made(&store, &new(1, "wp-one", Owner::default()), NOW).await;
         let mut tx = store.begin().await.expect("writing begins");
-        let wanted = Key { name: "renamed".to_owned(), limits: Limits { tpm: Some(1), ..Limits::default() }, ..key.clone() };
+        let wanted =
+            Key { name: "renamed".to_owned(), limits: Limits { tpm: Some(1), ..Limits::default() }, ..key.clone() };
         let changed = keys::change(&mut tx, &Scope::All, &wanted).await.expect("it is changed");
         assert_eq!(changed, Key { version: 2, ..wanted.clone() });
         assert!(matches!(keys::change(&mut tx, &Scope::All, &wanted).await, Err(StoreError::Stale)));

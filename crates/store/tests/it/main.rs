@@ -4,11 +4,14 @@
 #![expect(clippy::disallowed_methods, reason = "tests race tasks of their own")]
 
 mod audit;
+mod catalog;
 mod changes;
 mod harness;
-mod keys;
 mod journal;
+mod keys;
 mod logbook;
 mod migrate;
 mod money;
 mod people;
+mod vault;
+mod verify;

@@ -131,9 +131,7 @@ impl<'a> Ask<'a> {
         match self.route.needs {
             // Whatever else a user may see, these routes are for their own.
             Needs::User(_) => Ok(Scope::Own(self.actor.id.to_string())),
-            Needs::May(action) => {
-                Scope::of(&self.actor, action).ok_or_else(|| self.forbidden())
-            }
+            Needs::May(action) => Scope::of(&self.actor, action).ok_or_else(|| self.forbidden()),
             Needs::Nobody => Err(self.forbidden()),
         }
     }
@@ -183,16 +181,26 @@ impl<'a> Ask<'a> {
 
     /// A user was changed: from now on keys and sessions know.
     pub(crate) async fn note_user(&self, user: &User) -> Result<(), GatewayError> {
+        if let Some(identity) = self.app.identity() {
+            identity.note_user(user);
+        }
         self.take_effect("user", &user.id).await
     }
 
     /// A team was changed: from now on keys and sessions know.
     pub(crate) async fn note_team(&self, team: &Team) -> Result<(), GatewayError> {
+        if let Some(identity) = self.app.identity() {
+            identity.note_team(team);
+        }
         self.take_effect("team", &team.id).await
     }
 
     /// A session was ended.
-    pub(crate) fn note_session_end(&self, _id: &str) {}
+    pub(crate) fn note_session_end(&self, id: &str) {
+        if let Some(identity) = self.app.identity() {
+            identity.note_session_end(id);
+        }
+    }
 
     /// Random bits.
     pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], GatewayError> {
@@ -255,7 +263,8 @@ mod tests {
 
     #[test]
     fn a_field_that_is_not_known_or_stands_twice_is_named() {
-        let cases = [(&br#"{"role":"owner"}"#[..], Some("role")), (br#"{"plan":"a","plan":"b"}"#, Some("plan")), (b"[", None)];
+        let cases =
+            [(&br#"{"role":"owner"}"#[..], Some("role")), (br#"{"plan":"a","plan":"b"}"#, Some("plan")), (b"[", None)];
         for (body, field) in cases {
             assert_eq!(read::<Input>(body).unwrap_err().param(), field);
         }

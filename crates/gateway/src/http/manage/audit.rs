@@ -11,23 +11,21 @@ use super::answer::{Answer, Page};
 use super::ask::Ask;
 use super::route::{Kind, Needs, Route, shape};
 
-pub(super) const ROUTES: &[Route] = &[
-    Route::new(
-        ("GET", "/admin/audit"),
-        "audit.list",
-        "what was done, the newest first",
-        Needs::May(Action::ReadAudit),
-        Kind::List,
-        |ask| Box::pin(list(ask)),
-    )
-    .giving(shape::<Page<AuditView>>)
-    .asking(&[
-        ("actor", "only what this user did; `token` is the admin token"),
-        ("subject", "only what was done to the thing of this id"),
-        ("action", "such as `key.create`"),
-        ("since", "milliseconds since 1970"),
-    ]),
-];
+pub(super) const ROUTES: &[Route] = &[Route::new(
+    ("GET", "/admin/audit"),
+    "audit.list",
+    "what was done, the newest first",
+    Needs::May(Action::ReadAudit),
+    Kind::List,
+    |ask| Box::pin(list(ask)),
+)
+.giving(shape::<Page<AuditView>>)
+.asking(&[
+    ("actor", "only what this user did; `token` is the admin token"),
+    ("subject", "only what was done to the thing of this id"),
+    ("action", "such as `key.create`"),
+    ("since", "milliseconds since 1970"),
+])];
 
 /// Something that was done.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -77,8 +75,9 @@ async fn list(ask: Ask<'_>) -> Result<Answer, GatewayError> {
         action: ask.query.get("action"),
         since: ask.number("since")?,
     };
-    let (rows, next) =
-        audit::page(ask.store()?, &ask.scope()?, &filter, before, ask.limit()?).await.map_err(|error| ask.fault(error))?;
+    let (rows, next) = audit::page(ask.store()?, &ask.scope()?, &filter, before, ask.limit()?)
+        .await
+        .map_err(|error| ask.fault(error))?;
     let data = rows.into_iter().map(AuditView::of).collect();
     Answer::shown(&Page { data, next: next.map(|next: i64| next.to_string()) })
 }

@@ -21,7 +21,12 @@ pub(super) const ROUTES: &[Route] = &[
         ],
     ),
     act("/admin/deployments/{id}/reset", "deployment.reset", "forget its failures", &[]),
-    show("/admin/channels", "channel.list", "every channel with the sums over its deployments, and its credentials", &[]),
+    show(
+        "/admin/channels",
+        "channel.list",
+        "every channel with the sums over its deployments, and its credentials",
+        &[],
+    ),
     show("/admin/endpoints", "endpoint.list", "the same as /admin/channels", &[]),
     show(
         "/admin/credentials",

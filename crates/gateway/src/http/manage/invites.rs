@@ -21,9 +21,14 @@ const READ: Needs = Needs::May(Action::ReadUsers);
 const WRITE: Needs = Needs::May(Action::WriteUsers);
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(("GET", "/admin/invites"), "invite.list", "invites and resets, the newest first", READ, Kind::List, |ask| {
-        Box::pin(list(ask))
-    })
+    Route::new(
+        ("GET", "/admin/invites"),
+        "invite.list",
+        "invites and resets, the newest first",
+        READ,
+        Kind::List,
+        |ask| Box::pin(list(ask)),
+    )
     .giving(shape::<Page<InviteView>>),
     Route::new(
         ("POST", "/admin/invites"),
@@ -36,9 +41,14 @@ pub(super) const ROUTES: &[Route] = &[
     .taking(shape::<NewInvite>)
     .taking_of_teams(shape::<TeamNewInvite>)
     .giving(shape::<InviteMade>),
-    Route::new(("DELETE", "/admin/invites/{id}"), "invite.withdraw", "take an invite back before it is used", WRITE, Kind::End, |ask| {
-        Box::pin(withdraw(ask))
-    }),
+    Route::new(
+        ("DELETE", "/admin/invites/{id}"),
+        "invite.withdraw",
+        "take an invite back before it is used",
+        WRITE,
+        Kind::End,
+        |ask| Box::pin(withdraw(ask)),
+    ),
 ];
 
 /// What secrets of invites begin with.

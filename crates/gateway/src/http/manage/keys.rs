@@ -23,36 +23,58 @@ const READ: Needs = Needs::May(Action::ReadKeys);
 const WRITE: Needs = Needs::May(Action::WriteKeys);
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(("GET", "/admin/keys"), "key.list", "keys, the newest first", READ, Kind::List, |ask| Box::pin(list(ask)))
-        .giving(shape::<Page<KeyView>>)
-        .asking(&[
-            ("user", "only those of this user"),
-            ("team", "only those of this team"),
-            ("plan", "only those with this plan of their own"),
-            ("revoked", "`true` shows those that were revoked, too"),
-        ]),
-    Route::new(("POST", "/admin/keys"), "key.create", "make a key; its text is in this answer and never again", WRITE, Kind::Make, |ask| {
-        Box::pin(create(ask))
+    Route::new(("GET", "/admin/keys"), "key.list", "keys, the newest first", READ, Kind::List, |ask| {
+        Box::pin(list(ask))
     })
+    .giving(shape::<Page<KeyView>>)
+    .asking(&[
+        ("user", "only those of this user"),
+        ("team", "only those of this team"),
+        ("plan", "only those with this plan of their own"),
+        ("revoked", "`true` shows those that were revoked, too"),
+    ]),
+    Route::new(
+        ("POST", "/admin/keys"),
+        "key.create",
+        "make a key; its text is in this answer and never again",
+        WRITE,
+        Kind::Make,
+        |ask| Box::pin(create(ask)),
+    )
     .taking(shape::<NewKey>)
     .taking_of_teams(shape::<TeamNewKey>)
     .giving(shape::<KeyMade>),
     Route::new(("GET", "/admin/keys/{id}"), "key.get", "one key", READ, Kind::Show, |ask| Box::pin(get(ask)))
         .giving(shape::<KeyView>),
-    Route::new(("PATCH", "/admin/keys/{id}"), "key.change", "rename a key, or change what it may; what is left out stays", WRITE, Kind::Change, |ask| {
-        Box::pin(change(ask))
-    })
+    Route::new(
+        ("PATCH", "/admin/keys/{id}"),
+        "key.change",
+        "rename a key, or change what it may; what is left out stays",
+        WRITE,
+        Kind::Change,
+        |ask| Box::pin(change(ask)),
+    )
     .taking(shape::<KeyChange>)
     .taking_of_teams(shape::<TeamKeyChange>)
     .giving(shape::<KeyView>),
-    Route::new(("POST", "/admin/keys/{id}/rotate"), "key.rotate", "give a key another text; the old one works for a while", WRITE, Kind::Change, |ask| {
-        Box::pin(rotate(ask))
-    })
+    Route::new(
+        ("POST", "/admin/keys/{id}/rotate"),
+        "key.rotate",
+        "give a key another text; the old one works for a while",
+        WRITE,
+        Kind::Change,
+        |ask| Box::pin(rotate(ask)),
+    )
     .taking(shape::<Rotation>)
     .giving(shape::<KeyMade>),
-    Route::new(("DELETE", "/admin/keys/{id}"), "key.revoke", "end a key at once and for good", WRITE, Kind::End, |ask| {
-        Box::pin(revoke(ask))
-    })
+    Route::new(
+        ("DELETE", "/admin/keys/{id}"),
+        "key.revoke",
+        "end a key at once and for good",
+        WRITE,
+        Kind::End,
+        |ask| Box::pin(revoke(ask)),
+    )
     .giving(shape::<KeyView>),
 ];
 

@@ -95,9 +95,7 @@ fn input(route: &Route, generator: &mut SchemaGenerator) -> Option<Value> {
 
 fn parameters(route: &Route) -> Vec<Value> {
     let text = json!({ "type": "string" });
-    let parameter = |place: &str, name: &str, required: bool, says: &str, schema: &Value| {
-        json!({ "in": place, "name": name, "required": required, "description": says, "schema": schema })
-    };
+    let parameter = |place: &str, name: &str, required: bool, says: &str, schema: &Value| json!({ "in": place, "name": name, "required": required, "description": says, "schema": schema });
     let mut parameters: Vec<Value> =
         route.variables().map(|name| parameter("path", name, true, "the id of it", &text)).collect();
     parameters.extend(route.query.iter().map(|(name, says)| parameter("query", name, false, says, &text)));
@@ -150,7 +148,11 @@ fn roles(route: &Route) -> Value {
         Reach::All => "all",
     };
     let of = |in_team| -> Value {
-        Role::ALL.iter().map(|role| (role.name().to_owned(), json!(word(reach(*role, in_team, action))))).collect::<Map<_, _>>().into()
+        Role::ALL
+            .iter()
+            .map(|role| (role.name().to_owned(), json!(word(reach(*role, in_team, action)))))
+            .collect::<Map<_, _>>()
+            .into()
     };
     json!({ "instance": of(false), "team": of(true) })
 }

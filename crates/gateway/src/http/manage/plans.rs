@@ -19,8 +19,10 @@ const READ: Needs = Needs::May(Action::ReadPlans);
 const WRITE: Needs = Needs::May(Action::WritePlans);
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(("GET", "/admin/plans"), "plan.list", "plans, the newest first", READ, Kind::List, |ask| Box::pin(list(ask)))
-        .giving(shape::<Page<PlanView>>),
+    Route::new(("GET", "/admin/plans"), "plan.list", "plans, the newest first", READ, Kind::List, |ask| {
+        Box::pin(list(ask))
+    })
+    .giving(shape::<Page<PlanView>>),
     Route::new(("POST", "/admin/plans"), "plan.create", "make a plan", WRITE, Kind::Make, |ask| Box::pin(create(ask)))
         .taking(shape::<NewPlan>)
         .giving(shape::<PlanView>),
@@ -101,7 +103,8 @@ pub(super) struct PlanChange {
 
 impl PlanView {
     fn of(plan: SubscriptionPlan) -> Self {
-        let Terms { name, models, endpoints, rpm, tpm, concurrency, tokens_per_day, price_permille, billing } = plan.terms;
+        let Terms { name, models, endpoints, rpm, tpm, concurrency, tokens_per_day, price_permille, billing } =
+            plan.terms;
         Self {
             id: plan.id,
             name,
@@ -217,9 +220,17 @@ async fn change(ask: Ask<'_>) -> Result<Answer, GatewayError> {
 fn check(terms: &Terms) -> Result<(), GatewayError> {
     check_name("name", &terms.name)?;
     Endpoints::read(&terms.endpoints).map_err(|bad| {
-        GatewayError::invalid_request(format!("`{}` is no endpoint such as `chat` or `/v1/files*`.", bad.0), Some("endpoints"))
+        GatewayError::invalid_request(
+            format!("`{}` is no endpoint such as `chat` or `/v1/files*`.", bad.0),
+            Some("endpoints"),
+        )
     })?;
-    let limits = [("rpm", terms.rpm), ("tpm", terms.tpm), ("concurrency", terms.concurrency), ("tokens_per_day", terms.tokens_per_day)];
+    let limits = [
+        ("rpm", terms.rpm),
+        ("tpm", terms.tpm),
+        ("concurrency", terms.concurrency),
+        ("tokens_per_day", terms.tokens_per_day),
+    ];
     match limits.iter().find(|(_, limit)| limit.is_some_and(|limit| limit < 0)) {
         Some((field, _)) => Err(GatewayError::invalid_request(format!("`{field}` is not negative."), Some(field))),
         None => Ok(()),
@@ -260,7 +271,9 @@ mod tests {
 
     #[test]
     fn factors_are_exact_decimals() {
-        for (text, thousandths, shown) in [("1", 1000, "1"), ("0.8", 800, "0.8"), ("1.25", 1250, "1.25"), ("0", 0, "0"), ("2.005", 2005, "2.005")] {
+        for (text, thousandths, shown) in
+            [("1", 1000, "1"), ("0.8", 800, "0.8"), ("1.25", 1250, "1.25"), ("0", 0, "0"), ("2.005", 2005, "2.005")]
+        {
             assert_eq!(permille(text).ok(), Some(thousandths), "{text}");
             assert_eq!(factor(thousandths), shown);
         }

@@ -92,7 +92,19 @@ impl Route {
         kind: Kind,
         handler: Handler,
     ) -> Self {
-        Self { method, path, name, summary, needs, input: None, team_input: None, output: None, query: &[], kind, handler }
+        Self {
+            method,
+            path,
+            name,
+            summary,
+            needs,
+            input: None,
+            team_input: None,
+            output: None,
+            query: &[],
+            kind,
+            handler,
+        }
     }
 
     /// The body that it takes.
@@ -126,7 +138,8 @@ impl Route {
         for ours in self.path.split('/') {
             let part = parts.next()?;
             if ours.starts_with('{') {
-                if part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte)) {
+                if part.is_empty() || !part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+                {
                     return None;
                 }
                 varying.push(part);

@@ -72,7 +72,8 @@ async fn list(ask: Ask<'_>) -> Result<Answer, GatewayError> {
 async fn end(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let scope = ask.scope()?;
     let mut tx = ask.begin().await?;
-    let session = sessions::end(&mut tx, &scope, ask.id(), "ended", ask.now()).await.map_err(|error| ask.fault(error))?;
+    let session =
+        sessions::end(&mut tx, &scope, ask.id(), "ended", ask.now()).await.map_err(|error| ask.fault(error))?;
     ask.commit(tx, &session.id, session.team.as_deref(), &json!({ "user": session.user })).await?;
     ask.note_session_end(&session.id);
     Ok(Answer::done())

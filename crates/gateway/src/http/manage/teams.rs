@@ -16,8 +16,10 @@ const READ: Needs = Needs::May(Action::ReadTeams);
 const WRITE: Needs = Needs::May(Action::WriteTeams);
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(("GET", "/admin/teams"), "team.list", "teams, the newest first", READ, Kind::List, |ask| Box::pin(list(ask)))
-        .giving(shape::<Page<TeamView>>),
+    Route::new(("GET", "/admin/teams"), "team.list", "teams, the newest first", READ, Kind::List, |ask| {
+        Box::pin(list(ask))
+    })
+    .giving(shape::<Page<TeamView>>),
     Route::new(("POST", "/admin/teams"), "team.create", "make a team", WRITE, Kind::Make, |ask| Box::pin(create(ask)))
         .taking(shape::<NewTeam>)
         .giving(shape::<TeamView>),
@@ -100,7 +102,8 @@ async fn create(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     check_plan(&ask, plan.as_deref()).await?;
     let id = ask.new_id("team")?;
     let mut tx = ask.begin().await?;
-    let team = teams::create(&mut tx, &id, &name, plan.as_deref(), ask.now()).await.map_err(|error| ask.fault(error))?;
+    let team =
+        teams::create(&mut tx, &id, &name, plan.as_deref(), ask.now()).await.map_err(|error| ask.fault(error))?;
     let (version, view) = (team.version, TeamView::of(team));
     ask.commit(tx, &id, Some(&id), &json!({ "team": view })).await?;
     Answer::made(&view, version)
@@ -114,11 +117,8 @@ async fn change(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     check_plan(&ask, input.plan.as_ref().and_then(Option::as_deref)).await?;
     let old = teams::get(ask.store()?, &scope, ask.id()).await.map_err(|error| ask.fault(error))?;
     ask.check_version(old.version)?;
-    let change = Change {
-        name: input.name.as_deref(),
-        plan: input.plan.as_ref().map(Option::as_deref),
-        enabled: input.enabled,
-    };
+    let change =
+        Change { name: input.name.as_deref(), plan: input.plan.as_ref().map(Option::as_deref), enabled: input.enabled };
     let mut tx = ask.begin().await?;
     let team = teams::change(&mut tx, &scope, &old.id, Some(old.version), &change, ask.now()).await;
     let team = team.map_err(|error| ask.fault(error))?;

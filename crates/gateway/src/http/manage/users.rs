@@ -20,14 +20,16 @@ const READ: Needs = Needs::May(Action::ReadUsers);
 const WRITE: Needs = Needs::May(Action::WriteUsers);
 
 pub(super) const ROUTES: &[Route] = &[
-    Route::new(("GET", "/admin/users"), "user.list", "users, the newest first", READ, Kind::List, |ask| Box::pin(list(ask)))
-        .giving(shape::<Page<UserView>>)
-        .asking(&[
-            ("team", "only those of this team"),
-            ("role", "only those of this role"),
-            ("enabled", "`true` or `false`"),
-            ("email", "the beginning of an address"),
-        ]),
+    Route::new(("GET", "/admin/users"), "user.list", "users, the newest first", READ, Kind::List, |ask| {
+        Box::pin(list(ask))
+    })
+    .giving(shape::<Page<UserView>>)
+    .asking(&[
+        ("team", "only those of this team"),
+        ("role", "only those of this role"),
+        ("enabled", "`true` or `false`"),
+        ("email", "the beginning of an address"),
+    ]),
     Route::new(
         ("POST", "/admin/users"),
         "user.create",
@@ -275,7 +277,8 @@ pub(super) async fn check_team(ask: &Ask<'_>, team: Option<&str>) -> Result<(), 
 /// Could mail be sent to it?
 pub(super) fn check_email(email: &str) -> Result<(), GatewayError> {
     let email = email.trim();
-    let parts = email.split_once('@').filter(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
+    let parts =
+        email.split_once('@').filter(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'));
     let plain = email.len() <= 254 && !email.chars().any(|letter| letter.is_control() || letter.is_whitespace());
     if parts.is_some() && plain {
         return Ok(());

@@ -57,8 +57,12 @@ async fn keys_are_renamed_and_limited_and_the_next_request_knows_001_07() {
     let stage = Stage::start().await;
     let (id, key) = made(&stage, json!({ "name": "app" })).await;
     let path = format!("/admin/keys/{id}");
-    let changed = stage.patch(&path, json!({ "name": "renamed", "limits": { "rpm": 1 }, "scopes": { "models": ["m"] } })).await;
-    assert_eq!((text(&changed, "name"), &changed["limits"]["rpm"], &changed["version"]), ("renamed", &json!(1), &json!(2)));
+    let changed =
+        stage.patch(&path, json!({ "name": "renamed", "limits": { "rpm": 1 }, "scopes": { "models": ["m"] } })).await;
+    assert_eq!(
+        (text(&changed, "name"), &changed["limits"]["rpm"], &changed["version"]),
+        ("renamed", &json!(1), &json!(2))
+    );
     assert_eq!(chat(&stage.gateway, &key, "other").await.status, 403);
     assert_eq!((stage.chat(&key).await, stage.chat(&key).await), (200, 429));
     // What is left out stays, null takes away.
@@ -80,7 +84,9 @@ async fn a_revoked_key_is_refused_in_the_next_request_here_and_soon_everywhere_0
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(10), admitted).await.expect("the other gateway learns of the key");
+    tokio::time::timeout(std::time::Duration::from_secs(10), admitted)
+        .await
+        .expect("the other gateway learns of the key");
     assert_eq!(stage.chat(&key).await, 200);
     let ended = stage.ask("DELETE", &format!("/admin/keys/{id}"), NULL).await;
     assert_eq!((ended.status, ended.json()["revoked_at"].is_number()), (200, true));
@@ -90,11 +96,16 @@ async fn a_revoked_key_is_refused_in_the_next_request_here_and_soon_everywhere_0
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(std::time::Duration::from_secs(10), refused).await.expect("the other gateway learns of its end");
+    tokio::time::timeout(std::time::Duration::from_secs(10), refused)
+        .await
+        .expect("the other gateway learns of its end");
     // For good: nothing brings it back, and doing it again is no error.
     let again = stage.ask("DELETE", &format!("/admin/keys/{id}"), NULL).await;
     assert_eq!((again.status, &again.json()["version"]), (200, &ended.json()["version"]));
-    assert_eq!(stage.ask_with("PATCH", &format!("/admin/keys/{id}"), json!({ "enabled": true }), Some("*")).await.status, 404);
+    assert_eq!(
+        stage.ask_with("PATCH", &format!("/admin/keys/{id}"), json!({ "enabled": true }), Some("*")).await.status,
+        404
+    );
     assert_eq!(stage.ask("GET", "/admin/keys", NULL).await.json()["data"], json!([]));
     assert_eq!(text(&stage.ask("GET", "/admin/keys?revoked=true", NULL).await.json()["data"][0], "id"), id);
 }
@@ -187,7 +198,8 @@ async fn pages_begin_after_a_key_and_say_where_the_next_one_does() {
     }
     names.sort();
     assert_eq!(names, (0..7).map(|number| format!("key {number}")).collect::<Vec<_>>());
-    for (query, param) in [("limit=0", "limit"), ("limit=501", "limit"), ("after=x", "after"), ("after=1_%27", "after")] {
+    for (query, param) in [("limit=0", "limit"), ("limit=501", "limit"), ("after=x", "after"), ("after=1_%27", "after")]
+    {
         let answer = stage.ask("GET", &format!("/admin/keys?{query}"), NULL).await;
         assert_eq!((answer.status, text(&answer.json()["error"], "param")), (400, param));
     }

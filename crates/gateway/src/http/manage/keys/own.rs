@@ -12,9 +12,14 @@ use crate::http::manage::route::{Handler, Kind, Needs, Route, shape};
 pub(in crate::http::manage) const ROUTES: &[Route] = &[
     own("GET", "/auth/api-keys", "api_key.list", "your keys, the newest first", Kind::List, |ask| Box::pin(list(ask)))
         .giving(shape::<Page<KeyView>>),
-    own("POST", "/auth/api-keys", "api_key.create", "make a key; its text is in this answer and never again", Kind::Make, |ask| {
-        Box::pin(create(ask))
-    })
+    own(
+        "POST",
+        "/auth/api-keys",
+        "api_key.create",
+        "make a key; its text is in this answer and never again",
+        Kind::Make,
+        |ask| Box::pin(create(ask)),
+    )
     .taking(shape::<OwnNewKey>)
     .giving(shape::<KeyMade>),
     own("GET", "/auth/api-keys/{id}", "api_key.get", "one key of yours", Kind::Show, |ask| Box::pin(get(ask)))
@@ -22,21 +27,40 @@ pub(in crate::http::manage) const ROUTES: &[Route] = &[
     own("PUT", "/auth/api-keys/{id}", "api_key.put", "the same as PATCH", Kind::Change, |ask| Box::pin(change(ask)))
         .taking(shape::<OwnKeyChange>)
         .giving(shape::<KeyView>),
-    own("PATCH", "/auth/api-keys/{id}", "api_key.change", "rename a key or limit it; what is left out stays", Kind::Change, |ask| {
-        Box::pin(change(ask))
-    })
+    own(
+        "PATCH",
+        "/auth/api-keys/{id}",
+        "api_key.change",
+        "rename a key or limit it; what is left out stays",
+        Kind::Change,
+        |ask| Box::pin(change(ask)),
+    )
     .taking(shape::<OwnKeyChange>)
     .giving(shape::<KeyView>),
-    own("POST", "/auth/api-keys/{id}/rotate", "api_key.rotate", "give a key another text; the old one works for a while", Kind::Change, |ask| {
-        Box::pin(rotate(ask))
-    })
+    own(
+        "POST",
+        "/auth/api-keys/{id}/rotate",
+        "api_key.rotate",
+        "give a key another text; the old one works for a while",
+        Kind::Change,
+        |ask| Box::pin(rotate(ask)),
+    )
     .taking(shape::<Rotation>)
     .giving(shape::<KeyMade>),
-    own("DELETE", "/auth/api-keys/{id}", "api_key.revoke", "end a key at once and for good", Kind::End, |ask| Box::pin(revoke(ask)))
-        .giving(shape::<KeyView>),
+    own("DELETE", "/auth/api-keys/{id}", "api_key.revoke", "end a key at once and for good", Kind::End, |ask| {
+        Box::pin(revoke(ask))
+    })
+    .giving(shape::<KeyView>),
 ];
 
-const fn own(method: &'static str, path: &'static str, name: &'static str, summary: &'static str, kind: Kind, handler: Handler) -> Route {
+const fn own(
+    method: &'static str,
+    path: &'static str,
+    name: &'static str,
+    summary: &'static str,
+    kind: Kind,
+    handler: Handler,
+) -> Route {
     let action = if matches!(kind, Kind::Show | Kind::List) { Action::ReadKeys } else { Action::WriteKeys };
     Route::new((method, path), name, summary, Needs::User(action), kind, handler)
 }

@@ -326,10 +326,13 @@ impl Wanted {
     pub(crate) fn check(&self) -> Result<(), GatewayError> {
         check_name("name", &self.name)?;
         let Scopes { models, groups, endpoints, addresses } = &self.scopes;
-        for (field, words) in [("models", models), ("groups", groups), ("endpoints", endpoints), ("addresses", addresses)] {
+        for (field, words) in
+            [("models", models), ("groups", groups), ("endpoints", endpoints), ("addresses", addresses)]
+        {
             let words = words.as_deref().unwrap_or_default();
             if words.len() > MOST_WORDS || words.iter().any(|word| !is_plain(word)) {
-                let message = format!("`scopes.{field}` holds at most {MOST_WORDS} names of at most 200 visible characters.");
+                let message =
+                    format!("`scopes.{field}` holds at most {MOST_WORDS} names of at most 200 visible characters.");
                 return Err(GatewayError::invalid_request(message, Some(&format!("scopes.{field}"))));
             }
         }
@@ -391,7 +394,8 @@ fn is_plain(word: &str) -> bool {
 /// Is the owner there, and within reach? A user's key belongs to the user's team.
 pub(crate) async fn settle_owner(ask: &Ask<'_>, owner: &mut Owner) -> Result<(), GatewayError> {
     let store = ask.store()?;
-    let unknown = |field: &str, id: &str| GatewayError::invalid_request(format!("There is no {field} `{id}` here."), Some(field));
+    let unknown =
+        |field: &str, id: &str| GatewayError::invalid_request(format!("There is no {field} `{id}` here."), Some(field));
     if let Some(id) = &owner.user {
         let found = users::get(store, &ask.scope()?, id).await;
         let user = found.map_err(|error| match error {

@@ -1,0 +1,225 @@
+//! Whoever changes the past is found and named; whoever exports it gets nothing that runs.
+
+use sqlx::AssertSqlSafe;
+use waypost_core::ledger::{Account, Scope, Window};
+use waypost_core::money::NanoUsd;
+use waypost_store::journal::{Anchor, MemoryDisk};
+use waypost_store::ledger::ChainKey;
+use waypost_store::ledger::export::{Between, Format, export};
+use waypost_store::ledger::verify::{Flaw, Verifier};
+use waypost_store::money::{Ask, Money};
+use waypost_store::{Kind, Store, StoreError};
+
+use crate::harness::{NOW, on_both};
+use crate::money::{ann, ask, budget, open, settings, settle, top_up};
+
+async fn sql(store: &Store, text: &str) -> Result<(), StoreError> {
+    let mut tx = store.begin().await?;
+    sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&mut *tx).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Some history: 1 a grant, 2 to 6 charges.
+async fn history(store: &Store, disk: &MemoryDisk) -> Money {
+    let (money, _) = open(store, disk).await;
+    top_up(&money, "t1", 1000).await;
+    money.put_budget(budget("bud_1", Scope::Global, Window::Day, 10_000, true), NOW).await.unwrap();
+    for number in 0..5 {
+        settle(money.hold(ask(&format!("r{number}"), 100)).await.unwrap(), 10 + number).await;
+        money.fold_all(NOW).await.unwrap();
+    }
+    money
+}
+
+/// What a thief with all rights on the database does first.
+async fn disarm(store: &Store) {
+    let text = match store.kind() {
+        Kind::Sqlite => {
+            "drop trigger ledger_transactions_kept; drop trigger ledger_transactions_stay; \
+             drop trigger ledger_entries_kept; drop trigger ledger_entries_stay"
+        }
+        Kind::Postgres => {
+            "drop trigger ledger_transactions_kept on ledger_transactions; \
+             drop trigger ledger_entries_kept on ledger_entries"
+        }
+    };
+    sql(store, text).await.unwrap();
+}
+
+#[tokio::test]
+async fn i9_entries_and_transactions_are_never_changed_or_deleted() {
+    on_both(async |store| {
+        let money = history(&store, &MemoryDisk::default()).await;
+        for text in [
+            "update ledger_entries set amount = 1",
+            "delete from ledger_entries",
+            "update ledger_transactions set cost = 1",
+            "delete from ledger_transactions where number = 1",
+        ] {
+            assert!(sql(&store, text).await.is_err(), "{text}");
+        }
+        money.reverse("t1", "usr_owner", "it was too much", NOW).await.unwrap_err();
+        money.reverse("r0", "usr_owner", "a bad answer", NOW).await.unwrap();
+        assert!(money.reverse("r0", "usr_owner", "again", NOW).await.is_err());
+        assert_eq!(money.verify(&mut money.verifier(), NOW).await.unwrap().flaws, []);
+        let balance = store.balance(&ann()).await.unwrap().unwrap();
+        assert_eq!((balance.granted, balance.spent), (NanoUsd(1010), NanoUsd(60)));
+        let left = money.books().credit(&ann()).unwrap();
+        drop(money.hold(ask("r9", 950)).await.unwrap());
+        assert!(money.hold(ask("r10", 951)).await.is_err(), "{:?}", left.standing(NOW));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn every_kind_of_tampering_is_found_and_named() {
+    let changed = |number| Flaw::Changed { node: "node-1".into(), number };
+    let balance = |account: &Account| Flaw::Balance { account: account.as_str().into() };
+    let table: Vec<(&str, Flaw)> = vec![
+        ("update ledger_entries set amount = amount - 1 where number = 3", changed(3)),
+        ("update ledger_entries set account = 'user:eve' where number = 3 and amount < 0", changed(3)),
+        ("update ledger_transactions set at = at + 1 where number = 4", changed(4)),
+        ("update ledger_transactions set kind = 'top_up' where number = 4", changed(4)),
+        ("update ledger_transactions set kind = 'gift' where number = 4", changed(4)),
+        ("update ledger_transactions set key_id = 'key_2' where number = 6", changed(6)),
+        ("update ledger_transactions set budgets = '' where number = 2", changed(2)),
+        (
+            "delete from ledger_transactions where number = 3; delete from ledger_entries where number = 3",
+            Flaw::Missing { node: "node-1".into(), number: 3 },
+        ),
+        ("delete from ledger_transactions where number = 3", Flaw::Stray { node: "node-1".into(), number: 3 }),
+        (
+            "delete from ledger_transactions where number = 6; delete from ledger_entries where number = 6",
+            Flaw::Cut { node: "node-1".into(), number: 6 },
+        ),
+        (
+            "insert into ledger_transactions select node, 7, 'forged', kind, at, outcome, actor, reason, prices, usage_counts, \
+             cost, charged, held, budgets, key_id, user_id, team_id, model, deployment, hash \
+             from ledger_transactions where number = 6",
+            changed(7),
+        ),
+        (
+            "update ledger_transactions set number = 100 where number = 3; \
+             update ledger_transactions set number = 3 where number = 4; \
+             update ledger_transactions set number = 4 where number = 100",
+            changed(3),
+        ),
+        ("update ledger_accounts set granted = granted + 5 where name = 'user:usr_ann'", balance(&ann())),
+        ("update ledger_accounts set spent = spent - 5 where name = 'user:usr_ann'", balance(&ann())),
+        ("delete from ledger_accounts where name = 'revenue'", balance(&Account::revenue())),
+        (
+            "update ledger_windows set spent = 0",
+            Flaw::Window { budget: "bud_1".into(), start: Window::Day.start_of(NOW) },
+        ),
+        (
+            "insert into ledger_leases (node, purse, start_at, unspent) values ('x', 'team:t', 0, 5)",
+            Flaw::Leases { purse: "team:t".into() },
+        ),
+        (
+            "insert into ledger_entries values ('ghost', 1, 0, 'revenue', 5)",
+            Flaw::Stray { node: "ghost".into(), number: 1 },
+        ),
+    ];
+    let databases = std::sync::atomic::AtomicUsize::new(0);
+    on_both(async |store| {
+        let disk = MemoryDisk::default();
+        let money = history(&store, &disk).await;
+        assert_eq!(money.verify(&mut money.verifier(), NOW).await.unwrap().flaws, []);
+        disarm(&store).await;
+        for (text, expected) in &table {
+            // Found by a new process with the same key, in one look at everything; then undone.
+            let mut tx = store.begin().await.unwrap();
+            sqlx::raw_sql(AssertSqlSafe((*text).to_owned())).execute(&mut *tx).await.unwrap();
+            let mut verifier = Verifier::new(settings("node-1").key);
+            let report = verifier.pass_in(&mut tx, &[]).await.unwrap();
+            assert!(report.flaws.contains(expected), "{text}: {:?}", report.flaws);
+            tx.rollback().await.unwrap();
+        }
+        assert_eq!(money.verify(&mut money.verifier(), NOW).await.unwrap().flaws, []);
+        let forger = Verifier::new(ChainKey::new(b"another key than that")).pass(&store, &[]).await.unwrap();
+        assert_eq!(forger.flaws.len(), 6, "each link needs the key");
+        databases.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    })
+    .await;
+    assert_eq!(databases.into_inner(), 2);
+}
+
+#[tokio::test]
+async fn a_cut_tail_is_found_by_the_journal_even_if_all_sums_were_mended() {
+    on_both(async |store| {
+        let disk = MemoryDisk::default();
+        let money = history(&store, &disk).await;
+        money.journal().close();
+        disarm(&store).await;
+        sql(
+            &store,
+            "delete from ledger_transactions where number = 6; delete from ledger_entries where number = 6; \
+             update ledger_accounts set spent = spent - 14 where name = 'user:usr_ann'; \
+             update ledger_accounts set spent = spent + 14 where name = 'revenue'; \
+             update ledger_windows set spent = spent - 14; \
+             update ledger_nodes set number = 5, hash = (select hash from ledger_transactions where number = 5)",
+        )
+        .await
+        .unwrap();
+        let key = settings("node-1").key;
+        let blind = Verifier::new(key.clone()).pass(&store, &[]).await.unwrap();
+        assert!(blind.flaws.iter().all(|flaw| matches!(flaw, Flaw::Leases { .. })), "{:?}", blind.flaws);
+        let (_, replayed) = open(&store, &disk.after_crash(false)).await;
+        assert!(replayed.behind_anchor);
+        let anchor: Anchor = replayed.journal.anchor.unwrap();
+        let seen = Verifier::new(key).pass(&store, &[("node-1", &anchor)]).await.unwrap();
+        assert!(seen.flaws.contains(&Flaw::Cut { node: "node-1".into(), number: 6 }), "{:?}", seen.flaws);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_new_is_verified_by_itself_and_a_wrong_account_becomes_read_only() {
+    on_both(async |store| {
+        let money = history(&store, &MemoryDisk::default()).await;
+        let mut verifier = money.verifier();
+        assert_eq!(money.verify(&mut verifier, NOW).await.unwrap().transactions, 6);
+        settle(money.hold(ask("n1", 100)).await.unwrap(), 3).await;
+        money.fold_all(NOW).await.unwrap();
+        let report = money.verify(&mut verifier, NOW).await.unwrap();
+        assert_eq!((report.transactions, report.accounts, report.flaws.len()), (1, 2, 0));
+        sql(&store, "update ledger_accounts set granted = granted + 1 where name = 'user:usr_ann'").await.unwrap();
+        settle(money.hold(ask("n2", 100)).await.unwrap(), 3).await;
+        money.fold_all(NOW).await.unwrap();
+        let report = money.verify(&mut verifier, NOW).await.unwrap();
+        assert_eq!(report.flaws, [Flaw::Balance { account: "user:usr_ann".into() }]);
+        assert!(money.hold(ask("n3", 1)).await.unwrap_err().to_string().contains("read-only"));
+        assert!(store.balance(&ann()).await.unwrap().unwrap().read_only);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_export_adds_up_and_nothing_in_it_runs_as_a_formula() {
+    on_both(async |store| {
+        let money = history(&store, &MemoryDisk::default()).await;
+        let evil = Ask { payer: Account::key("=cmd|' /C calc'!A0"), ..ask("x,\"1\"", 10) };
+        settle(money.hold(evil).await.unwrap(), 7).await;
+        money.fold_all(NOW).await.unwrap();
+        let written = async |format| {
+            let mut out = Vec::new();
+            let count = export(&store, format, Between(0, i64::MAX), &mut out).await.unwrap();
+            assert_eq!(count, 7);
+            String::from_utf8(out).unwrap()
+        };
+        let csv = written(Format::Csv).await;
+        assert!(csv.contains("\"x,\"\"1\"\"\"") && csv.lines().count() == 1 + 14, "{csv}");
+        assert!(csv.lines().all(|line| line.split(',').all(|field| !field.starts_with('='))), "{csv}");
+        let mut sum = 0;
+        for line in written(Format::Json).await.lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            for entry in line["entries"].as_array().unwrap() {
+                sum += entry["amount"].as_str().unwrap().parse::<NanoUsd>().unwrap().get();
+            }
+        }
+        assert_eq!(sum, 0);
+        let nothing = export(&store, Format::Json, Between(0, NOW), &mut Vec::new()).await.unwrap();
+        assert_eq!(nothing, 0);
+    })
+    .await;
+}
