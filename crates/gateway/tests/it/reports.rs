@@ -132,9 +132,14 @@ async fn calls_are_listed_in_pages_filtered_and_found_by_id_001_21() {
     assert_eq!(told["data"].as_array().map(Vec::len), Some(10));
     let call = asked(&gateway, "/admin/logs/req_29").await.json();
     assert_eq!((call["cost_usd"].as_str(), call["tokens"]["output"].as_i64()), (Some("14.5"), Some(29)));
-    assert_eq!((&call["trail"][0]["deployment"], &call["user"]), (&serde_json::json!("one/m"), &serde_json::Value::Null));
+    assert_eq!(
+        (&call["trail"][0]["deployment"], &call["user"]),
+        (&serde_json::json!("one/m"), &serde_json::Value::Null)
+    );
     assert_eq!(asked(&gateway, "/admin/logs/req_30").await.status, 404);
-    for (query, param) in [("status=404", "status"), ("min_cost=much", "min_cost"), ("after=1", "after"), ("to=x", "to")] {
+    for (query, param) in
+        [("status=404", "status"), ("min_cost=much", "min_cost"), ("after=1", "after"), ("to=x", "to")]
+    {
         let answer = asked(&gateway, &format!("/admin/logs?{query}")).await;
         assert_eq!((answer.status, answer.json()["error"]["param"].as_str()), (400, Some(param)), "{query}");
     }
