@@ -64,11 +64,11 @@ pub struct App {
     pub clock: Clock,
     /// Where people, keys, usage and money are kept; absent in commands and tests that keep nothing.
     pub store: Option<Store>,
-    identity: OnceLock<Arc<Identity>>,
     /// What opens the secrets of the database.
     pub vault: OnceLock<Arc<Vault>>,
     /// What the database holds of the configuration, where that counts.
     pub catalog: OnceLock<Arc<Feed>>,
+    identity: OnceLock<Arc<Identity>>,
     /// What requests are charged by; absent where nothing is charged.
     pub money: Option<Money>,
     /// How much is tried again, over all requests.
@@ -162,9 +162,9 @@ impl App {
             security: Security::default(),
             clock: Clock::default(),
             store: parts.store,
-            identity: OnceLock::new(),
             vault: OnceLock::new(),
             catalog: OnceLock::new(),
+            identity: OnceLock::new(),
             money: parts.money,
             traffic: Traffic::default(),
             queues: Arc::default(),

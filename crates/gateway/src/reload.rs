@@ -187,11 +187,11 @@ impl Fixed {
     pub fn of(config: &Config) -> Self {
         Self {
             server: config.server.clone(),
+            database: config.database.clone(),
+            secrets: config.secrets.clone(),
             telemetry: config.telemetry.clone(),
             logging: config.logging.clone(),
             identity: config.identity.clone(),
-            database: config.database.clone(),
-            secrets: config.secrets.clone(),
         }
     }
 

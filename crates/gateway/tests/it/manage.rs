@@ -1,5 +1,6 @@
 //! The administration over HTTP: keys, people, and what each role reaches of them.
 
+mod isolation;
 mod keys;
 mod openapi;
 mod others;
@@ -10,6 +11,7 @@ use waypost_testkit::{Answer, Request, Script, Upstream, fixtures};
 use crate::harness::{Database, Gateway};
 
 pub(crate) const TOKEN: &str = "an-admin-token-0123456789";
+pub(crate) const JWT_SECRET: &str = "a-secret-that-signs-sessions-0123456789";
 const CHAT: &str = "/v1/chat/completions";
 
 /// A gateway over a database, before an upstream that always answers, with the admin token.
@@ -35,7 +37,7 @@ impl Stage {
     async fn gateway(upstream: &Upstream, database: &Database) -> Gateway {
         let url = upstream.url();
         let yaml = format!(
-            "admin: {{token: {TOKEN}}}\nchannels:\n- {{name: up, provider: openai, base_url: '{url}/v1', api_key: sk-up, models: [m, other]}}\n"
+            "admin: {{token: {TOKEN}}}\nidentity: {{jwt_secret: {JWT_SECRET}}}\nchannels:\n- {{name: up, provider: openai, base_url: '{url}/v1', api_key: sk-up, models: [m, other]}}\n"
         );
         Gateway::with_store(&yaml, database.store.clone()).await
     }
