@@ -1,7 +1,6 @@
 //! What every call did: one row each, and sums over them by day that stay when rows are pruned. Rows and sums are written in one
 //! transaction, so they agree to the token. Knows nothing of balances: the ledger is apart. Tests: `it/logbook.rs`.
 
-mod capture;
 mod list;
 mod prune;
 mod report;
@@ -9,7 +8,6 @@ mod row;
 mod sums;
 mod write;
 
-pub use self::capture::{Body, Capture, CapturedBody};
 pub use self::list::{LogFilter, LogPage, Place};
 pub use self::report::{Dimension, GroupBy, Report, UsageFilter, UsagePage, UsageRow};
 pub use self::row::{LogRow, LoggedCall};
@@ -27,18 +25,6 @@ pub enum Scope {
     Team(String),
     User(String),
     Key(String),
-}
-
-impl Scope {
-    /// The column that is bound, and to what.
-    fn bound(&self) -> Option<(&'static str, &str)> {
-        match self {
-            Self::Everything => None,
-            Self::Team(id) => Some(("team_id", id)),
-            Self::User(id) => Some(("user_id", id)),
-            Self::Key(id) => Some(("key_id", id)),
-        }
-    }
 }
 
 /// The log and its sums.

@@ -195,15 +195,11 @@ pub struct CallLog {
     #[serde(deserialize_with = "bounded::<_, _, 1, 3660>")]
     #[schemars(range(min = 1, max = 3660))]
     pub days: u32,
-    /// How many days captured bodies are kept.
-    #[serde(deserialize_with = "bounded::<_, _, 1, 3660>")]
-    #[schemars(range(min = 1, max = 3660))]
-    pub body_days: u32,
 }
 
 impl Default for CallLog {
     fn default() -> Self {
-        Self { enabled: true, days: 30, body_days: 3 }
+        Self { enabled: true, days: 30 }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Forgets calls and captured bodies by their age, a few at a time, so that whoever else writes waits for no more than those.
+//! Forgets calls by their age, a few at a time, so that whoever else writes waits for no more than those.
 //! Tests: `it/logbook.rs`.
 
 use std::sync::Arc;
@@ -19,18 +19,11 @@ const CHUNK: i64 = 1000;
 /// What others may use the database for between two chunks.
 const BREATH: Duration = Duration::from_millis(20);
 
-/// How long things are kept, in days.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    pub calls: u32,
-    pub bodies: u32,
-}
-
 /// Forgets what is old, now and every hour, until the gateway stops.
-pub async fn run(store: Store, retention: Retention, counts: Arc<RowCounts>, jobs: Jobs, now: fn() -> i64) {
+pub async fn run(store: Store, days: u32, counts: Arc<RowCounts>, jobs: Jobs, now: fn() -> i64) {
     loop {
         let round = async {
-            match forget(&store, retention, now()).await {
+            match forget(&store, days, now()).await {
                 Ok(pruned) => drop(counts.pruned.fetch_add(pruned, Ordering::Relaxed)),
                 Err(error) => tracing::warn!(error = %Chain(&error), "old calls could not be removed from the log"),
             }
@@ -43,21 +36,16 @@ pub async fn run(store: Store, retention: Retention, counts: Arc<RowCounts>, job
     }
 }
 
-/// Forgets what is too old at this time, in milliseconds since 1970; tells how many calls that were.
-pub async fn forget(store: &Store, retention: Retention, now: i64) -> Result<u64, StoreError> {
-    let before = |days: u32| now.saturating_sub(i64::from(days).saturating_mul(DAY_MS));
-    let logbook = store.logbook();
+/// Forgets calls that are older than so many days at this time, in milliseconds since 1970; tells how many that were.
+pub async fn forget(store: &Store, days: u32, now: i64) -> Result<u64, StoreError> {
+    let before = now.saturating_sub(i64::from(days).saturating_mul(DAY_MS));
     let mut calls = 0;
     loop {
-        let removed = logbook.prune(before(retention.calls), CHUNK).await?;
+        let removed = store.logbook().prune(before, CHUNK).await?;
         calls += removed;
         if removed < CHUNK as u64 {
-            break;
+            return Ok(calls);
         }
         tokio::time::sleep(BREATH).await;
     }
-    while logbook.prune_captured(before(retention.bodies), CHUNK / 10).await? == (CHUNK / 10) as u64 {
-        tokio::time::sleep(BREATH).await;
-    }
-    Ok(calls)
 }

@@ -12,7 +12,7 @@ use super::{StartError, epoch_millis};
 use crate::app::App;
 use crate::jobs::Jobs;
 use crate::logbook::Logbook;
-use crate::logbook::retention::{self, Retention};
+use crate::logbook::retention;
 use crate::records::LogStyle;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::{Lines, Writer};
@@ -79,8 +79,7 @@ pub(super) fn logbook(logging: &Logging, store: &Store, app: &App, jobs: &Jobs) 
     if !settings.enabled {
         return None;
     }
-    let retention = Retention { calls: settings.days, bodies: settings.body_days };
-    let forgetting = retention::run(store.clone(), retention, Arc::clone(counts), jobs.clone(), epoch_millis);
+    let forgetting = retention::run(store.clone(), settings.days, Arc::clone(counts), jobs.clone(), epoch_millis);
     jobs.spawn("retention", forgetting);
     Some(Logbook::start(store.clone(), Arc::clone(counts), jobs))
 }

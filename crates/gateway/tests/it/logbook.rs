@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use waypost_core::usage::{CostRecord, UsageRecord};
 use waypost_gateway::jobs::Jobs;
-use waypost_gateway::logbook::retention::{Retention, forget};
+use waypost_gateway::logbook::retention::forget;
 use waypost_gateway::logbook::{Logbook, RowCounts};
 use waypost_gateway::telemetry::Wall;
 use waypost_store::Store;
@@ -182,8 +182,7 @@ async fn calls_are_forgotten_by_age_and_their_sums_are_not() {
     let row =
         |age: i64| LogRow { at: NOW - age * DAY_MS, request_id: format!("req_{age}").into(), ..LogRow::default() };
     database.store.logbook().write(&(0..40).map(row).collect::<Vec<_>>()).await.unwrap();
-    let retention = Retention { calls: 30, bodies: 3 };
-    assert_eq!(forget(&database.store, retention, NOW).await.unwrap(), 9);
+    assert_eq!(forget(&database.store, 30, NOW).await.unwrap(), 9);
     let kept = all(&database.store).await;
     assert!(kept.len() == 31 && kept.iter().all(|row| row.at >= NOW - 30 * DAY_MS));
     let report = Report {

@@ -135,27 +135,3 @@ create table usage_daily_models (
   unpriced bigint not null,
   primary key (day, model, deployment, channel)
 ) without rowid;
-
--- Whose bodies are captured, how much of them and until when; and what was captured.
-create table captures (
-  key_id text primary key,
-  until bigint not null,
-  max_bytes bigint not null,
-  percent bigint not null,
-  created_by text not null,
-  created_at bigint not null
-);
-create table captured_bodies (
-  seq integer primary key,
-  at bigint not null,
-  request_id text not null,
-  key_id text not null,
-  user_id text not null,
-  team_id text not null,
-  request blob not null,
-  request_cut bigint not null,
-  response blob not null,
-  response_cut bigint not null
-);
-create index captured_bodies_at on captured_bodies (at);
-create index captured_bodies_request on captured_bodies (request_id);

@@ -1,7 +1,7 @@
 //! Forgetting old calls, a bounded number at a time, so that nobody waits long for the database. Sums stay.
 //! Tests: `it/logbook.rs`.
 
-use super::{Logbook, Query};
+use super::Logbook;
 use crate::StoreError;
 
 impl Logbook<'_> {
@@ -9,21 +9,9 @@ impl Logbook<'_> {
     pub async fn prune(&self, before: i64, most: i64) -> Result<u64, StoreError> {
         let sql = "delete from request_log where seq in \
                    (select seq from request_log where at < $1 order by at, seq limit $2)";
-        self.changed(sqlx::query(sql).bind(before).bind(most)).await
-    }
-
-    /// The same of captured bodies.
-    pub async fn prune_captured(&self, before: i64, most: i64) -> Result<u64, StoreError> {
-        let sql = "delete from captured_bodies where seq in \
-                   (select seq from captured_bodies where at < $1 order by at, seq limit $2)";
-        self.changed(sqlx::query(sql).bind(before).bind(most)).await
-    }
-
-    /// Does one thing by itself; tells how many rows it was done to.
-    pub(super) async fn changed(&self, query: Query) -> Result<u64, StoreError> {
         let mut transaction = self.store.begin().await?;
-        let rows = query.execute(&mut *transaction).await?.rows_affected();
+        let removed = sqlx::query(sql).bind(before).bind(most).execute(&mut *transaction).await?.rows_affected();
         transaction.commit().await?;
-        Ok(rows)
+        Ok(removed)
     }
 }

@@ -199,10 +199,6 @@ impl<'r> Cells<'r> {
     pub(super) fn text(&mut self) -> Result<Arc<str>, sqlx::Error> {
         self.row.try_get::<String, _>(self.step()).map(Arc::from)
     }
-
-    pub(super) fn bytes(&mut self) -> Result<Vec<u8>, sqlx::Error> {
-        self.row.try_get(self.step())
-    }
 }
 
 /// `($1, $2), ($3, $4)`: places for so many rows of so many values.

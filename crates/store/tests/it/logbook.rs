@@ -2,8 +2,7 @@
 
 use waypost_store::Store;
 use waypost_store::logbook::{
-    Body, Capture, CapturedBody, DAY_MS, Dimension, GroupBy, LogFilter, LogRow, Report, Scope, Sums, UsageFilter,
-    UsageRow,
+    DAY_MS, Dimension, GroupBy, LogFilter, LogRow, Report, Scope, Sums, UsageFilter, UsageRow,
 };
 
 use crate::harness::{NOW, on_both};
@@ -290,43 +289,6 @@ async fn old_calls_are_forgotten_a_few_at_a_time_and_sums_stay() {
             expected(&rows, |row| row.at >= before)
         );
         assert_eq!(logbook.total(&Scope::Everything, &report()).await.unwrap().requests, 100);
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn captures_end_by_themselves_and_bodies_are_kept_within_their_scope() {
-    on_both(async |store| {
-        let logbook = store.logbook();
-        let order = |key: &str, until| Capture {
-            key_id: key.to_owned(),
-            until,
-            max_bytes: 100,
-            percent: 50,
-            created_by: "usr_1".to_owned(),
-            created_at: NOW,
-        };
-        logbook.begin_capture(&order("key_1", NOW + 10)).await.unwrap();
-        logbook.begin_capture(&order("key_1", NOW + 20)).await.unwrap();
-        logbook.begin_capture(&order("key_2", NOW + 5)).await.unwrap();
-        assert_eq!(logbook.captures(NOW + 7).await.unwrap(), [order("key_1", NOW + 20)]);
-        assert!(logbook.end_capture("key_1").await.unwrap() && !logbook.end_capture("key_1").await.unwrap());
-        assert_eq!(logbook.captures(NOW + 7).await.unwrap(), []);
-        let captured = CapturedBody {
-            at: NOW,
-            request_id: "req_1".to_owned(),
-            key_id: "key_1".to_owned(),
-            team_id: "team_1".to_owned(),
-            request: Body { bytes: vec![0, 159, 1], cut: false },
-            response: Body { bytes: Vec::new(), cut: true },
-            ..CapturedBody::default()
-        };
-        logbook.keep_body(&captured).await.unwrap();
-        let found = async |scope: Scope| logbook.captured(&scope, "req_1").await.unwrap();
-        assert_eq!(found(Scope::Team("team_2".to_owned())).await, None);
-        assert_eq!(found(Scope::Team("team_1".to_owned())).await, Some(captured.clone()));
-        assert_eq!(logbook.prune_captured(NOW + 1, 10).await.unwrap(), 1);
-        assert_eq!(found(Scope::Everything).await, None);
     })
     .await;
 }
