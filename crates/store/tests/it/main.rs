@@ -5,9 +5,11 @@
 
 mod audit;
 mod harness;
+mod invariants;
 mod journal;
 mod logbook;
 mod migrate;
 mod money;
 mod people;
+mod simulation;
 mod verify;
