@@ -80,8 +80,13 @@ fn snapshot(total: usize) -> (Snapshot, Duration) {
 
 fn decide(snapshot: &Snapshot, model: &str) -> (u128, u128) {
     let caller = Caller::new("k", "k");
-    let query =
-        Query { model: Some(model), operation: Operation::Chat, dialect: Dialect::OpenaiChat, needs: Needs::default(), charge: None };
+    let query = Query {
+        model: Some(model),
+        operation: Operation::Chat,
+        dialect: Dialect::OpenaiChat,
+        needs: Needs::default(),
+        charge: None,
+    };
     let mut dice = Dice::seeded(7);
     let mut now = Moment::seconds(1);
     let mut batches: Vec<Duration> = (0..BATCHES)

@@ -4,6 +4,7 @@
 
 mod admin;
 mod capabilities;
+mod catalog;
 mod channels;
 mod convert;
 mod cors;
@@ -27,11 +28,13 @@ mod probe;
 mod read;
 mod retry;
 mod routing;
+mod secrets;
 mod security;
 mod server;
 mod sources;
 mod telemetry;
 mod tls;
+mod transfer;
 mod values;
 mod variables;
 mod yaml;
@@ -41,6 +44,7 @@ use serde::Deserialize;
 
 pub use admin::{Admin, MetricsAccess};
 pub use capabilities::{Capability, CapabilityPolicy, Missing, OverLimit, Unstreamed};
+pub use catalog::{Catalog, ChannelRow, CredentialRow, ModelRow, SECTIONS, SettingRow};
 pub use channels::{Channel, ChatDialect, Credential, Model, ModelEntry, Timeouts};
 pub use convert::{Note, NoteKind};
 pub use cors::Cors;
@@ -62,11 +66,13 @@ pub use prices::{
 pub use probe::{Probe, ProbeKind};
 pub use retry::{Backoff, BackoffStrategy, Retry, RetryBudget};
 pub use routing::{Hedge, KeyStrategy, ModelRouting, Queue, Routing, Strategy};
+pub use secrets::Secrets;
 pub use security::{Block, Security};
 pub use server::Server;
 pub use sources::{Argument, Inputs, Loaded, Text, load};
 pub use telemetry::{CallLog, LogFormat, Logging, Otlp, Share, Telemetry};
 pub use tls::Tls;
+pub use transfer::{Transfer, field_name, transfer};
 pub use values::Span;
 pub use variables::Variables;
 
@@ -79,6 +85,7 @@ use sources::Origin;
 pub struct Config {
     pub server: Server,
     pub database: Database,
+    pub secrets: Secrets,
     /// Who may look at the running gateway and steer it.
     pub admin: Admin,
     /// Who may become a user, and how users prove who they are.

@@ -18,15 +18,17 @@ use waypost_core::ids::ChannelId;
 use waypost_core::rate_headers;
 use waypost_core::route::Claim;
 use waypost_core::snapshot::{Deployment, Snapshot};
-use waypost_store::Store;
 use waypost_store::money::Money;
+use waypost_store::{Store, Vault};
 
+use crate::catalog::Feed;
 use crate::client;
 use crate::clock::Clock;
 use crate::discovery::Discovery;
 use crate::events::{Event, Events};
 use crate::http::api::health::ToldLately;
 use crate::http::cors::{self, Verdict};
+use crate::identity::Identity;
 use crate::limits::Limits as CallerLimits;
 use crate::pipeline::meter::Chain;
 use crate::pipeline::queue::Queues;
@@ -59,6 +61,11 @@ pub struct App {
     pub clock: Clock,
     /// Where people, keys, usage and money are kept; absent in commands and tests that keep nothing.
     pub store: Option<Store>,
+    /// What opens the secrets of the database.
+    pub vault: OnceLock<Arc<Vault>>,
+    /// What the database holds of the configuration, where that counts.
+    pub catalog: OnceLock<Arc<Feed>>,
+    identity: OnceLock<Arc<Identity>>,
     /// What requests are charged by; absent where nothing is charged.
     pub money: Option<Money>,
     /// How much is tried again, over all requests.
@@ -150,6 +157,9 @@ impl App {
             security: Security::default(),
             clock: Clock::default(),
             store: parts.store,
+            vault: OnceLock::new(),
+            catalog: OnceLock::new(),
+            identity: OnceLock::new(),
             money: parts.money,
             traffic: Traffic::default(),
             queues: Arc::default(),
@@ -189,6 +199,16 @@ impl App {
     /// Tells of every configuration that is taken into use from now on.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// From now on people may sign in. Only the first one counts.
+    pub fn let_in(&self, identity: Arc<Identity>) {
+        let _ = self.identity.set(identity);
+    }
+
+    /// Who lets people in; absent where nothing is kept.
+    pub fn identity(&self) -> Option<&Arc<Identity>> {
+        self.identity.get()
     }
 
     /// What came of the last reload, or of the start.

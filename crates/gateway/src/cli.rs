@@ -1,8 +1,14 @@
 //! The commands beside serving: each asks, proves or simulates something, prints what came of it and ends with an exit code.
 //! Tests: `it/cli.rs`, against the built binary.
 
+mod database;
+pub mod export;
 pub mod health;
+pub mod import;
+pub mod ledger;
+pub mod migrate;
 pub mod mock;
 mod print;
+pub mod secrets;
 pub mod selftest;
 pub mod test;

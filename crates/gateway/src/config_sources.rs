@@ -5,13 +5,18 @@
 mod last_good;
 mod place;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use waypost_core::config::{Argument, Config, ConfigError, Inputs, Loaded, Text, Variables, load};
+use waypost_core::config::{Argument, Catalog, Config, ConfigError, Inputs, Loaded, Text, Variables, load};
+use waypost_core::health::States;
+use waypost_core::snapshot::compile;
 
 pub use self::last_good::LastGood;
 pub use self::place::{Mode, Place};
+use crate::catalog::Feed;
 use crate::reload::{Source, Watch};
 use crate::simulator;
 
@@ -43,6 +48,10 @@ pub struct ConfigSource {
     texts: Vec<Text>,
     /// How it looked just before.
     watch: Watch,
+    /// What a database says, under all that.
+    catalog: Option<Arc<Feed>>,
+    /// The rows that could not be used at the first look. Only these may be left out: a row that worked once is not taken away.
+    left_out: Option<BTreeSet<String>>,
 }
 
 /// A configuration as it was found.
@@ -53,13 +62,27 @@ pub struct Found {
     pub name: String,
 }
 
+/// Reads everything over a catalog.
+type Reading<'r> = dyn Fn(Option<&Catalog>) -> Result<Loaded, Vec<ConfigError>> + 'r;
+
 /// Every line says what is wrong, where and how to mend it.
 pub type Mistakes = Vec<String>;
 
 impl ConfigSource {
     /// `dice` must be unpredictable: they become a caller's key where none is given.
     pub fn new(wanted: Wanted, dice: [u8; 24]) -> Self {
-        Self { wanted, dice, place: None, texts: Vec::new(), watch: Watch::default() }
+        Self { wanted, dice, place: None, texts: Vec::new(), watch: Watch::default(), catalog: None, left_out: None }
+    }
+
+    /// What holds the configuration, as arguments and variables say.
+    pub fn mode(&self) -> Result<Mode, Mistakes> {
+        self.mode_of(&variables()?)
+    }
+
+    /// Puts what a database says under everything else, from now on.
+    pub fn lay_under(&mut self, catalog: Arc<Feed>) {
+        self.catalog = Some(catalog);
+        self.left_out = None;
     }
 
     /// Finds and reads it as it is now.
@@ -73,8 +96,10 @@ impl ConfigSource {
         let variables = variables()?;
         let place = self.place.as_ref().unwrap_or(&Place::Environment);
         self.texts = place.texts()?;
-        let loaded = self.put_together(&self.texts, &variables)?;
-        Ok(Found { loaded, name: place.name() })
+        let name = place.name();
+        let (loaded, left_out) = self.put_together(&self.texts, &variables)?;
+        self.left_out = Some(left_out);
+        Ok(Found { loaded, name })
     }
 
     /// The last one that worked, if one is kept.
@@ -82,7 +107,7 @@ impl ConfigSource {
         let texts = self.last_good()?.read()?;
         let name = format!("the last configuration that worked ({})", self.place.as_ref()?.name());
         let loaded = variables().and_then(|variables| self.put_together(&texts, &variables));
-        Some(loaded.map(|loaded| Found { loaded, name }))
+        Some(loaded.map(|(loaded, _)| Found { loaded, name }))
     }
 
     /// Keeps what was read last as the last that worked. A failure is no reason not to serve.
@@ -103,18 +128,21 @@ impl ConfigSource {
     }
 
     fn look(&self, variables: &Variables) -> Result<Place, Mistakes> {
-        let mode = match (self.wanted.mode, variables.said("WAYPOST_MODE")) {
-            (Some(mode), _) => mode,
+        let named = variables.said("WAYPOST_CONFIG").map(PathBuf::from);
+        Place::find(self.wanted.config.clone().or(named), self.mode_of(variables)?)
+    }
+
+    fn mode_of(&self, variables: &Variables) -> Result<Mode, Mistakes> {
+        match (self.wanted.mode, variables.said("WAYPOST_MODE")) {
+            (Some(mode), _) => Ok(mode),
             (None, Some(word)) => Mode::from_word(word).ok_or_else(|| {
                 vec![
                     "WAYPOST_MODE: expected yaml, json, sqlite, postgres or auto; correct the variable, or unset it"
                         .into(),
                 ]
-            })?,
-            (None, None) => Mode::Auto,
-        };
-        let named = variables.said("WAYPOST_CONFIG").map(PathBuf::from);
-        Place::find(self.wanted.config.clone().or(named), mode)
+            }),
+            (None, None) => Ok(Mode::Auto),
+        }
     }
 
     fn last_good(&self) -> Option<LastGood> {
@@ -137,14 +165,47 @@ impl ConfigSource {
         watched
     }
 
-    fn put_together(&self, texts: &[Text], variables: &Variables) -> Result<Loaded, Mistakes> {
-        let simulated: Vec<&str> = simulator::listing().iter().map(|listed| listed.name).collect();
-        let (arguments, dice) = (self.wanted.settings.as_slice(), self.dice);
-        let loaded = load(&Inputs { texts, variables, arguments, dice, simulated: &simulated });
-        let mut loaded = loaded.map_err(|errors| lines(&errors))?;
+    /// Everything together, and the rows of the catalog that were left out.
+    fn put_together(&self, texts: &[Text], variables: &Variables) -> Result<(Loaded, BTreeSet<String>), Mistakes> {
+        let read = |catalog: Option<&Catalog>| {
+            let simulated: Vec<&str> = simulator::listing().iter().map(|listed| listed.name).collect();
+            let (arguments, dice) = (self.wanted.settings.as_slice(), self.dice);
+            load(&Inputs { texts, variables, arguments, catalog, dice, simulated: &simulated })
+        };
+        let (mut loaded, left_out) = match &self.catalog {
+            None => (read(None).map_err(|errors| lines(&errors))?, BTreeSet::new()),
+            Some(feed) => self.over_catalog(&feed.catalog(), &read)?,
+        };
         let lookup = |name: &str| variables.get(name).map(str::to_owned);
         loaded.config.telemetry.obey_environment(&lookup).map_err(|error| vec![error.to_string()])?;
-        Ok(loaded)
+        Ok((loaded, left_out))
+    }
+
+    /// Reads over a catalog. A row that never worked is left out, so that it cannot keep the gateway from serving; one that has worked
+    /// is an error like any other, so that what is in use stays in use.
+    fn over_catalog(&self, catalog: &Catalog, read: &Reading<'_>) -> Result<(Loaded, BTreeSet<String>), Mistakes> {
+        let mut catalog = catalog.clone();
+        let mut left_out = BTreeSet::new();
+        let mut told = Vec::new();
+        loop {
+            let errors = match read(Some(&catalog)) {
+                // The last word is the compiler's; it is heard here, too, because it knows no rows to leave out.
+                Ok(mut loaded) => match compile(&loaded.config, &States::default()) {
+                    Err(errors) if !catalog.is_empty() => errors,
+                    Ok(_) | Err(_) => {
+                        loaded.warnings.extend(told);
+                        return Ok((loaded, left_out));
+                    }
+                },
+                Err(errors) => errors,
+            };
+            let names: BTreeSet<String> = errors.iter().filter_map(|error| error.file.clone()).collect();
+            let may_go = self.left_out.as_ref().is_none_or(|known| names.is_subset(known));
+            let Some(less) = catalog.without(&errors).filter(|_| may_go) else { return Err(lines(&errors)) };
+            catalog = less;
+            left_out.extend(names);
+            told.extend(errors);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod auth;
 pub mod body;
 pub mod cors;
 pub mod multipart;
@@ -120,6 +121,7 @@ async fn dispatch(
     match endpoint {
         Endpoint::Health { depth } => Ok(api::health::answer(app, depth, arrival.request.headers())),
         Endpoint::Admin => Ok(admin::answer(app, &arrival).await),
+        Endpoint::Auth => Ok(Box::pin(auth::answer(app, arrival, peer)).await),
         Endpoint::Metrics => api::metrics::answer(app, arrival.request.headers(), arrival.request.uri().path()),
         Endpoint::NotFound => Err(GatewayError::not_found(arrival.request.uri().path())),
         Endpoint::MethodNotAllowed { allow } => {
@@ -136,6 +138,9 @@ async fn dispatch(
         Endpoint::Completions => asked(app, arrival, Operation::Completions, "completions").await,
         Endpoint::Embeddings => asked(app, arrival, Operation::Embeddings, "embeddings").await,
         Endpoint::PassThrough { rest } => asked(app, arrival, Operation::Passthrough, rest).await,
+        Endpoint::Estimate => {
+            Box::pin(pipeline::estimate(app, inbound(arrival, Operation::Chat, "chat/completions/estimate"))).await
+        }
         Endpoint::CountTokens => {
             Box::pin(pipeline::count(app, inbound(arrival, Operation::CountTokens, "messages/count_tokens"))).await
         }

@@ -138,6 +138,11 @@ impl Identity {
         &self.store
     }
 
+    /// Who may become a user.
+    pub fn registration(&self) -> config::Registration {
+        self.settings.registration
+    }
+
     /// The provider of identities, if there is one.
     pub fn oidc(&self) -> Option<&oidc::Provider> {
         self.oidc.as_ref()

@@ -2,6 +2,7 @@
 //! The map is in ARCHITECTURE.md; tests are under `tests/it`, in one binary.
 
 pub mod app;
+pub mod catalog;
 pub mod cli;
 pub mod client;
 pub mod clock;
@@ -10,9 +11,11 @@ pub mod config_sources;
 pub mod discovery;
 pub mod events;
 pub mod http;
+pub mod identity;
 pub mod jobs;
 pub mod limits;
 pub mod logbook;
+pub mod master_key;
 pub mod pipeline;
 pub mod probe;
 pub mod records;
@@ -24,4 +27,5 @@ pub mod simulator;
 pub mod start;
 pub mod telemetry;
 pub mod tokens;
+pub mod transfer;
 pub mod upstream;

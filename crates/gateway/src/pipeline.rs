@@ -18,13 +18,14 @@ use waypost_core::access::Caller;
 use waypost_core::dice::Dice;
 use waypost_core::error::{GatewayError, Kind};
 use waypost_core::limit::Admission;
+use waypost_core::operation::Operation;
 use waypost_core::route::{self, Plan};
 
 use self::admit::{Knock, Told};
 use self::call::{Call, Inbound};
 use self::meter::Meter;
 use crate::app::{App, Live};
-use crate::http::api::count_tokens;
+use crate::http::api::{count_tokens, estimate};
 use crate::http::body::Body;
 use crate::http::reply;
 use crate::telemetry::trace_header;
@@ -43,6 +44,30 @@ pub async fn count(app: &App, inbound: Inbound) -> Result<Response<Body>, Gatewa
     let caller = admit::enter(app, &live, &Knock::of(&inbound))?;
     let told = Told::of(app, &caller, &inbound);
     told.on(walk_to_count(app, &live, &caller, inbound).await)
+}
+
+/// Answers what a chat request would cost. Nothing is sent, so nothing is recorded.
+pub async fn estimate(app: &App, inbound: Inbound) -> Result<Response<Body>, GatewayError> {
+    let live = app.live();
+    let caller = admit::enter(app, &live, &Knock::of(&inbound))?;
+    let told = Told::of(app, &caller, &inbound);
+    told.on(walk_to_estimate(app, &live, &caller, inbound).await)
+}
+
+async fn walk_to_estimate(
+    app: &App,
+    live: &Live,
+    caller: &Caller,
+    inbound: Inbound,
+) -> Result<Response<Body>, GatewayError> {
+    let mut call = Call::read(app, inbound).await?;
+    call.charge = funds::charge(app, caller, &call);
+    let plan = route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut app.dice())?;
+    // It is a request like any other, but no tokens are used.
+    call.operation = Operation::CountTokens;
+    let mut admission = admit::within_limits(app, caller, &call).await?;
+    admission.used(0);
+    estimate::answer(&live.snapshot.pricing, caller, &call, &plan, app.unix_millis()).await
 }
 
 async fn walk(app: &App, live: &Live, caller: &Caller, inbound: Inbound) -> Result<Response<Body>, GatewayError> {

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
-use waypost_core::config::{Config, Logging, Server, Telemetry};
+use waypost_core::config::{Config, Database, Identity, Logging, Secrets, Server, Telemetry};
 use waypost_core::snapshot::compile;
 
 use crate::app::{App, Live};
@@ -37,7 +37,7 @@ pub trait Source: Send + 'static {
 pub struct Report {
     /// Seconds since 1970.
     pub at: u64,
-    /// What caused it: `file`, `signal`, `order` or `discovery`; `start` for the first one.
+    /// What caused it: `file`, `signal`, `order`, `discovery` or `database`; `start` for the first one.
     pub trigger: &'static str,
     /// Why the old configuration is still in use; empty if it is not.
     pub errors: Vec<String>,
@@ -68,12 +68,18 @@ impl Report {
 pub struct Orders {
     way: Arc<Mutex<Option<mpsc::Sender<oneshot::Sender<Report>>>>>,
     news: Arc<Notify>,
+    catalog: Arc<Notify>,
 }
 
 impl Orders {
     /// Says that models were discovered, which are part of the configuration.
     pub fn tell_news(&self) {
         self.news.notify_one();
+    }
+
+    /// Says that the catalog was read anew.
+    pub fn tell_catalog(&self) {
+        self.catalog.notify_one();
     }
 
     /// Orders a reload and waits for what comes of it; `None` if nothing here reloads.
@@ -100,6 +106,7 @@ pub async fn run(app: Arc<App>, mut source: Box<dyn Source>, fixed: Fixed, jobs:
             () = signal.next() => ("signal", None),
             Some(answer) = orders.recv() => ("order", Some(answer)),
             () = app.reloads.news.notified() => ("discovery", None),
+            () = app.reloads.catalog.notified() => ("database", None),
             _ = look.tick() => {
                 if !watch.has_settled() {
                     continue;
@@ -168,14 +175,24 @@ impl Reloading<'_> {
 #[derive(Clone, Debug, Default)]
 pub struct Fixed {
     server: Server,
+    database: Database,
+    secrets: Secrets,
     telemetry: Telemetry,
     logging: Logging,
+    identity: Identity,
 }
 
 impl Fixed {
     /// What a configuration says of it.
     pub fn of(config: &Config) -> Self {
-        Self { server: config.server.clone(), telemetry: config.telemetry.clone(), logging: config.logging.clone() }
+        Self {
+            server: config.server.clone(),
+            database: config.database.clone(),
+            secrets: config.secrets.clone(),
+            telemetry: config.telemetry.clone(),
+            logging: config.logging.clone(),
+            identity: config.identity.clone(),
+        }
     }
 
     /// What has changed that a running gateway cannot follow.
@@ -191,8 +208,11 @@ impl Fixed {
             ("server.tls", server.tls != changed.tls),
             ("server.drain_delay", server.drain_delay != changed.drain_delay),
             ("server.shutdown_grace", server.shutdown_grace != changed.shutdown_grace),
+            ("database", self.database != now.database),
+            ("secrets", self.secrets != now.secrets),
             ("telemetry", self.telemetry != now.telemetry),
             ("logging", self.logging != now.logging),
+            ("identity", self.identity != now.identity),
         ];
         changes.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }

@@ -6,6 +6,7 @@ mod boot;
 mod database;
 mod end;
 mod outlets;
+mod people;
 mod secure;
 
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -24,7 +25,7 @@ use self::outlets::{access_log, log_level, log_style, log_to_stderr, logbook, tr
 use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
 use crate::cli::test::Testing;
-use crate::cli::{health, mock, selftest, test};
+use crate::cli::{export, health, import, ledger, migrate, mock, secrets, selftest, test};
 use crate::config_cli::{Look, look};
 use crate::config_sources::{ConfigSource, Found};
 use crate::http;
@@ -63,6 +64,11 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
             let found = ConfigSource::new(arguments.wanted(), random()?).find().map_err(StartError)?;
             return test::run(&found.loaded.config, wanted).await.map_err(StartError);
         }
+        Some(Command::Migrate(wanted)) => migrate::run(wanted, arguments.wanted()).await.map_err(StartError)?,
+        Some(Command::Import(wanted)) => import::run(wanted, arguments.wanted()).await.map_err(StartError)?,
+        Some(Command::Export(wanted)) => export::run(wanted, arguments.wanted()).await.map_err(StartError)?,
+        Some(Command::Secrets(wanted)) => secrets::run(wanted, arguments.wanted()).await.map_err(StartError)?,
+        Some(Command::Ledger(wanted)) => return ledger::run(wanted, arguments.wanted()).await.map_err(StartError),
         Some(Command::Health(wanted)) => return health::run(wanted).await.map_err(StartError::one),
         Some(Command::Selftest(wanted)) => return Ok(selftest::run(wanted).await),
         Some(Command::Mock(wanted)) => return mock::run(wanted).await.map_err(StartError::one),
@@ -79,18 +85,20 @@ fn print(what: &Look, arguments: &Arguments) -> Result<(), StartError> {
 async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let said = arguments.logging().map_err(StartError)?;
     let mut source = ConfigSource::new(arguments.wanted(), random()?);
+    let opened = database::prepare(&mut source, epoch_millis()).await?;
     let states = States::default();
     let Booted { found, snapshot, mistakes } = boot(&mut source, &states).map_err(StartError)?;
     let logging = &found.loaded.config.logging;
     let style = log_style(&said, logging);
     log_to_stderr(style, &log_level(&said, logging))?;
     tell(&found, &snapshot, &mistakes);
+    opened.tell();
     if mistakes.is_empty() {
         source.keep();
     }
     let warnings = snapshot.warnings.iter().map(ToString::to_string).collect();
     let settings = found.loaded.config.server.clone();
-    let store = database::open(&found.loaded.config.database, epoch_millis()).await?;
+    let store = opened.store.clone();
     let live = Live::new(snapshot).map_err(|_| StartError::one("a channel's base_url is not an http or https URL"))?;
 
     let jobs = Jobs::new();
@@ -112,6 +120,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         money: None,
         entropy: u64::from_le_bytes(random()?),
     }));
+    let setup_token = people::let_in(&app, &store, &found.loaded.config.identity, &jobs).await?;
     let outlets = Outlets {
         telemetry: Arc::clone(&app.telemetry),
         clock: app.clock,
@@ -121,6 +130,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     };
     jobs.spawn("records", records::work(inbox, outlets));
 
+    opened.follow(&app, &jobs);
     let refused = u64::from(!mistakes.is_empty());
     app.note_reload(Report { errors: mistakes, refused, ..Report::start(app.started(), warnings) });
     jobs.spawn(
@@ -140,6 +150,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         Signals::listen().map_err(|error| StartError::one(format!("signals cannot be received: {error}")))?;
     warn_of_plain_http(address, certs.is_some());
     greet(address, &found);
+    people::invite_owner(address, setup_token.as_ref());
     if let Some(certs) = &certs {
         jobs.spawn("certificate watch", certs.clone().watch(WATCH_EVERY, jobs.clone()));
     }

@@ -5,6 +5,7 @@
 //! Tests: `tests/it/`, every one on both databases.
 
 pub mod audit;
+pub mod catalog;
 pub mod digest;
 mod error;
 pub mod id;
@@ -19,9 +20,11 @@ mod migrations;
 pub mod money;
 pub mod page;
 pub mod plans;
+pub mod seal;
 pub mod sessions;
 pub mod teams;
 pub mod users;
+mod vault;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
@@ -34,6 +37,7 @@ use waypost_core::secret::Secret;
 
 pub use error::StoreError;
 pub use migrate::Migrated;
+pub use vault::{Rotated, Vault, VaultError};
 
 /// How many connections read a SQLite file beside the one that writes.
 const SQLITE_READERS: u32 = 4;

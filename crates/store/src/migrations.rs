@@ -25,4 +25,5 @@ pub(crate) const ALL: &[Migration] = &[
     migration!(2, "ledger", "0002_ledger"),
     migration!(3, "people", "0003_people"),
     migration!(5, "logbook", "0005_logbook"),
+    migration!(6, "catalog", "0006_catalog"),
 ];

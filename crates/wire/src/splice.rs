@@ -63,13 +63,13 @@ impl Splice {
         Ok(None)
     }
 
-    /// Puts an output cap into a request that has none. `field` is where the deployment reads it: see
-    /// [`Dialect::cap_field`](crate::dialect::Dialect::cap_field). A null in that field is replaced.
+    /// Sees to it that a request has the output cap `cap` where the deployment reads it: in `field`, see
+    /// [`Dialect::cap_field`](crate::dialect::Dialect::cap_field). A cap that the caller set there stands, and so does an old
+    /// `max_tokens` where the newer field is meant, which is read as well; a server that knows only `max_tokens` is told it
+    /// again under that name. A null is replaced.
     pub fn put_cap(&mut self, body: &[u8], peek: &Peek, field: &str, cap: u64) -> Result<(), WireError> {
-        match peek.max_output_tokens {
-            Some(_) => Ok(()),
-            None => self.set(body, field, &cap.to_string()),
-        }
+        let stands = peek.max_output_tokens.is_some() && (peek.needs.output_field == field || field != "max_tokens");
+        if stands { Ok(()) } else { self.set(body, field, &cap.to_string()) }
     }
 
     /// Asks for the answer whole rather than as a stream.
@@ -263,6 +263,8 @@ mod tests {
             let capped = chat.replacen('{', &format!("{{{said}"), 1);
             assert_eq!(put(Face::OPENAI_CHAT, &usual, &capped), capped);
         }
+        let newer = chat.replacen('{', r#"{"max_completion_tokens":512,"#, 1);
+        assert_eq!(put(Face::OPENAI_CHAT, &older, &newer), newer.replacen('{', r#"{"max_tokens":512,"#, 1));
         let null = chat.replacen('{', r#"{"max\u005ftokens" : null,"#, 1);
         assert_eq!(put(Face::OPENAI_CHAT, &older, &null), null.replace("null", "512"));
         let responses = r#"{"model":"m","input":"x","max_output_tokens":null}"#;

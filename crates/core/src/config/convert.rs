@@ -5,6 +5,7 @@
 mod bundle;
 mod endpoints;
 mod models_providers;
+mod price;
 mod router_config;
 mod section;
 
@@ -39,7 +40,7 @@ pub enum NoteKind {
     Ignored,
 }
 
-/// `router_config.yaml:12:3: channels[0].cost: kept for later: prices`
+/// `router_config.yaml:12:3: model_groups: kept for later: virtual model groups`
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(file) = &self.file {

@@ -220,8 +220,14 @@ mod tests {
         let variables = Variables::of([("OPENAI_MAX_RETRIES".to_owned(), "2".to_owned())]);
         let text = Text { name: "w.yaml".into(), format: Format::Yaml, text: "server: {port: 1}\n".into() };
         let argument = super::super::Argument { flag: "--port", path: &["server", "port"], value: "7".into() };
-        let inputs =
-            Inputs { texts: &[text], variables: &variables, arguments: &[argument], dice: [0; 24], simulated: &[] };
+        let inputs = Inputs {
+            texts: &[text],
+            variables: &variables,
+            arguments: &[argument],
+            catalog: None,
+            dice: [0; 24],
+            simulated: &[],
+        };
         let config = load(&inputs).unwrap().config;
         let port = explain(&config, "server.port");
         assert_eq!((port.len(), port[0].value.as_str(), port[0].origin.as_str()), (1, "7", "command line --port"));

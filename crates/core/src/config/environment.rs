@@ -18,11 +18,13 @@ const OF_ACCOUNTS: [&str; 8] =
     ["API_KEY", "BASE_URL", "PRIORITY", "MAX_RPS", "TIMEOUT", "WEIGHT", "ENABLED", "HEALTH_CHECK"];
 
 /// What can be said of everything.
-const OF_ALL: [&str; 22] = [
+const OF_ALL: [&str; 24] = [
     "HOST",
     "PORT",
     "DB_PATH",
     "DATABASE_URL",
+    "WAYPOST_MASTER_KEY",
+    "WAYPOST_MASTER_KEY_FILE",
     "LOG_LEVEL",
     "LOG_FORMAT",
     "CORS_ORIGINS",
@@ -95,6 +97,9 @@ impl Environment<'_> {
         self.plain(root, "DB_PATH", &["database", "path"]);
         if let Some((mark, url)) = self.said("DATABASE_URL") {
             root.set(&["database", "url"], Node::text(mark, url));
+        }
+        if let Some((mark, file)) = self.said("WAYPOST_MASTER_KEY_FILE") {
+            root.set(&["secrets", "master_key_file"], Node::text(mark, file));
         }
         self.plain(root, "PROXY_KEY_STRATEGY", &["defaults", "key_strategy"]);
         if let Some((mark, list)) = self.said("CORS_ORIGINS") {

@@ -7,6 +7,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
+use super::error::ConfigError;
+use super::json;
+use super::read::read;
 use super::values::bounded_option;
 use crate::money::PicoUsd;
 use crate::pricing::Factor;
@@ -53,6 +56,13 @@ pub struct PriceEntry {
     pub service_tiers: ServiceTiers,
     /// Where the price is from, for people.
     pub source: Option<String>,
+}
+
+impl PriceEntry {
+    /// Reads one from JSON, as strictly as from a file. Numbers are read as they are written, never as floats.
+    pub fn parse(text: &str) -> Result<Self, Vec<ConfigError>> {
+        read(json::parse(text).map_err(|error| vec![error])?)
+    }
 }
 
 /// Prices for prompts of more than so many tokens, which hold for the whole request. What is left out is as `input` or

@@ -8,6 +8,7 @@ mod twice;
 use std::cell::RefCell;
 use std::collections::HashSet;
 
+use super::catalog::{Catalog, row_name};
 use super::convert::{self, Note};
 use super::environment::{Environment, unread};
 use super::error::{ConfigError, Mark};
@@ -47,6 +48,8 @@ pub struct Inputs<'a> {
     pub texts: &'a [Text],
     pub variables: &'a Variables,
     pub arguments: &'a [Argument],
+    /// What a database says, if one speaks; everything else comes before it.
+    pub catalog: Option<&'a Catalog>,
     /// Must be unpredictable: they become the caller's key if there is an account to protect and nothing names one.
     pub dice: [u8; 24],
     /// The names that set-up lists.
@@ -92,6 +95,10 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Vec<ConfigError>> {
         let mark = draft.sources.add(Place::Argument(argument.flag));
         root.set(argument.path, Node::plain(mark, argument.value.as_str()));
     }
+    let mut shadowed = Vec::new();
+    if let Some(catalog) = inputs.catalog {
+        shadowed = catalog.add_to(&mut root, &mut draft.sources, &mut draft.errors);
+    }
     let mut unread = unread(inputs.variables, !inputs.texts.is_empty());
     unread.retain(|warning| warning.file.as_ref().is_none_or(|name| !used.borrow().contains(bare(name))));
     let (mut config, notes) = draft.finish(root)?;
@@ -101,7 +108,8 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Vec<ConfigError>> {
         config.channels.push(Channel { models: Some(models), ..Channel::new("simulator", "simulator") });
     }
     let made_key = add_caller(&mut config, setup, inputs.dice);
-    let warnings = twice(&config);
+    let mut warnings = twice(&config);
+    warnings.extend(shadowed);
     Ok(Loaded { config, notes, warnings, unread, made_key, setup })
 }
 
@@ -225,6 +233,7 @@ impl Origin {
             Place::File(name) => format!("{name}:{}", mark.line),
             Place::Variable(name) => format!("environment variable {name}"),
             Place::Argument(flag) => format!("command line {flag}"),
+            Place::Row { table, id, .. } => row_name(table, id),
             Place::Default => return None,
         })
     }
@@ -236,6 +245,12 @@ pub(super) enum Place {
     File(String),
     Variable(String),
     Argument(&'static str),
+    /// A row of the catalog; its fields stand in that many lists.
+    Row {
+        table: &'static str,
+        id: String,
+        depth: u8,
+    },
     /// Said by nobody.
     Default,
 }
@@ -247,11 +262,19 @@ pub(super) struct Sources(Vec<Place>);
 impl Sources {
     /// Numbers a source. The mark is that of its beginning.
     pub(super) fn add(&mut self, place: Place) -> Mark {
-        let known = self.0.iter().position(|known| *known == place);
-        let number = known.unwrap_or_else(|| {
-            self.0.push(place);
-            self.0.len() - 1
-        });
+        match self.0.iter().position(|known| *known == place) {
+            Some(number) => Self::beginning(number),
+            None => self.add_new(place),
+        }
+    }
+
+    /// Numbers a source that is not known yet.
+    pub(super) fn add_new(&mut self, place: Place) -> Mark {
+        self.0.push(place);
+        Self::beginning(self.0.len() - 1)
+    }
+
+    fn beginning(number: usize) -> Mark {
         Mark { source: u16::try_from(number).unwrap_or(u16::MAX), line: 1, column: 1 }
     }
 
@@ -261,6 +284,7 @@ impl Sources {
             Some(Place::File(name)) => format!("{name}:{}", mark.line),
             Some(Place::Variable(name)) => name.clone(),
             Some(Place::Argument(flag)) => (*flag).to_owned(),
+            Some(Place::Row { table, id, .. }) => row_name(table, id),
             Some(Place::Default) | None => String::new(),
         }
     }
@@ -269,7 +293,7 @@ impl Sources {
     fn file(&self, mark: Mark) -> Option<String> {
         match self.0.get(usize::from(mark.source)) {
             Some(Place::File(name)) => Some(name.clone()),
-            Some(Place::Variable(_) | Place::Argument(_) | Place::Default) | None => None,
+            Some(Place::Variable(_) | Place::Argument(_) | Place::Row { .. } | Place::Default) | None => None,
         }
     }
 
@@ -281,6 +305,9 @@ impl Sources {
     }
 
     fn name(&self, error: &mut ConfigError) {
+        if error.mark.is_none() && error.file.is_some() {
+            return;
+        }
         let first_file = || self.0.first().filter(|place| matches!(place, Place::File(_)));
         let place = error.mark.map_or_else(first_file, |mark| self.0.get(usize::from(mark.source)));
         let (file, fix) = match place {
@@ -290,6 +317,10 @@ impl Sources {
             }
             Some(Place::Variable(name)) => (Some(name.clone()), Some("correct the variable, or unset it")),
             Some(Place::Argument(flag)) => (Some((*flag).to_owned()), Some("correct the argument, or leave it out")),
+            Some(Place::Row { table, id, depth }) => {
+                error.path = (0..*depth).fold(error.path.as_str(), |path, _| below_list(path)).to_owned();
+                (Some(row_name(table, id)), Some("correct the row"))
+            }
             Some(Place::Default) | None => (None, None),
         };
         error.file = file;
@@ -298,6 +329,11 @@ impl Sources {
             error.fix = fix.map(str::to_owned);
         }
     }
+}
+
+/// `channels[3].tier` is `tier`.
+fn below_list(path: &str) -> &str {
+    path.split_once(']').map_or(path, |(_, rest)| rest.trim_start_matches('.'))
 }
 
 #[cfg(test)]

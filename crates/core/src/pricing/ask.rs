@@ -47,11 +47,12 @@ impl Default for Ask {
 
 impl Ask {
     /// What a peeked request asks of a model that reads at most `context` tokens and is told to write at most `output_cap`.
-    /// Pictures that an endpoint makes are not told by the peek: set `images`.
+    /// Pictures that an endpoint makes are not told by the peek: set `images`. Some APIs take no cap below 16 tokens, to
+    /// which smaller ones are raised.
     pub fn of(peek: &Peek, body: &[u8], context: Option<u64>, output_cap: u64) -> Self {
         Self {
             input: input_bound(peek, body.len() as u64, context),
-            output_cap,
+            output_cap: if output_cap == 0 { 0 } else { output_cap.max(LEAST_CAP) },
             n: peek.n.max(1),
             service: ServiceTier::of(peek.service_tier.as_deref()),
             audio: peek.needs.features.has(Features::AUDIO) || peek.needs.media_bytes > 0,
@@ -78,6 +79,8 @@ impl Price {
     }
 }
 
+/// The least output cap of OpenAI's Responses.
+const LEAST_CAP: u64 = 16;
 /// What one picture, document or recording is taken for where its bytes do not tell.
 const MEDIA: u64 = 16_384;
 /// What providers add to a prompt that lists tools.
@@ -86,19 +89,16 @@ const TOOLS: u64 = 1_024;
 const STORED: u64 = 1_048_576;
 
 /// The most tokens that the prompt of a body of so many bytes can be. A token is at least one byte of text, and a body is
-/// longer than the text in it; pictures are taken for more than any provider does, documents and sound for a token in two
-/// bytes. What the model cannot read, nobody charges for.
+/// longer than the text in it. Pictures are taken for more than any provider does, documents and sound for a token in two
+/// bytes, all of them for no more than the model is said to read. Text is never taken for less than it can be: accounts are
+/// let into longer contexts than the catalogue knows.
 pub fn input_bound(peek: &Peek, bytes: u64, context: Option<u64>) -> u64 {
     let needs = &peek.needs;
     let text = bytes.saturating_sub(needs.media_bytes);
     let files = needs.media_bytes.saturating_sub(needs.picture_bytes) / 2;
     let media = needs.media_parts.saturating_mul(MEDIA).saturating_add(files);
     let tools = if needs.features.has(Features::TOOLS) { TOOLS } else { 0 };
-    let stored = if needs.stored { context.unwrap_or(STORED) } else { 0 };
-    let bound = text.saturating_add(media).saturating_add(tools).saturating_add(stored);
-    match context {
-        // Each of several texts is read by itself.
-        Some(most) if !needs.several => bound.min(most),
-        Some(_) | None => bound,
-    }
+    let stored = if needs.stored { STORED } else { 0 };
+    let unseen = media.saturating_add(stored).min(context.unwrap_or(u64::MAX));
+    text.saturating_add(tools).saturating_add(unseen)
 }

@@ -185,6 +185,12 @@ impl Book {
         Self(rules)
     }
 
+    /// The version that an entry is once it is set while the gateway runs; `path` is where errors say that it stands. Channels
+    /// are not looked up: one may be added later.
+    pub fn check(entry: &PriceEntry, path: &str) -> Result<Arc<Version>, ConfigError> {
+        rule(Origin::Api, entry, path, &Config::default()).map(|rule| rule.version)
+    }
+
     /// What of it can hold for a channel of this name at this provider.
     pub fn for_channel(&self, name: &str, provider: &Provider) -> ChannelPrices {
         let holds = |rule: &&Rule| {

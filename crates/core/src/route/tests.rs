@@ -32,7 +32,13 @@ fn caller(models: Option<&[&str]>) -> Caller {
 }
 
 fn chat(model: &str) -> Query<'_> {
-    Query { model: Some(model), operation: Operation::Chat, dialect: Dialect::OpenaiChat, needs: Needs::default(), charge: None }
+    Query {
+        model: Some(model),
+        operation: Operation::Chat,
+        dialect: Dialect::OpenaiChat,
+        needs: Needs::default(),
+        charge: None,
+    }
 }
 
 fn at(seconds: u64) -> Moment {

@@ -104,7 +104,9 @@ fn operation(endpoint: &Endpoint<'_>) -> Option<Operation> {
         // Nothing is there: the simulator says so in the caller's dialect.
         Endpoint::PassThrough { .. }
         | Endpoint::MethodNotAllowed { .. }
+        | Endpoint::Estimate
         | Endpoint::Admin
+        | Endpoint::Auth
         | Endpoint::Metrics
         | Endpoint::Billing(_)
         | Endpoint::NotFound => Some(Operation::Passthrough),

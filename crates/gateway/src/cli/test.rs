@@ -70,7 +70,7 @@ pub async fn run(config: &Config, wanted: &Wanted) -> Result<ExitCode, Vec<Strin
         records: Records::new().0,
         limits: Limits::default(),
         store: None,
-            money: None,
+        money: None,
         entropy: 0,
     }));
     let rows = ask_all(&app, wanted, &jobs).await;

@@ -28,6 +28,14 @@ impl Mode {
         <Self as ValueEnum>::from_str(word, true).ok()
     }
 
+    /// May the database hold a part of the configuration?
+    pub fn has_catalog(self) -> bool {
+        match self {
+            Self::Sqlite | Self::Postgres | Self::Auto => true,
+            Self::Yaml | Self::Json => false,
+        }
+    }
+
     fn format(self) -> Option<Format> {
         match self {
             Self::Yaml => Some(Format::Yaml),
@@ -62,14 +70,12 @@ pub enum Place {
 impl Place {
     /// The place that is named, else the first of the usual ones that is there.
     pub fn find(named: Option<PathBuf>, mode: Mode) -> Result<Self, Mistakes> {
-        if matches!(mode, Mode::Sqlite | Mode::Postgres) {
-            let word = if mode == Mode::Sqlite { "sqlite" } else { "postgres" };
-            return Err(vec![format!(
-                "--mode {word}: this comes with the database, which this version does not have yet; use yaml, json or auto"
-            )]);
-        }
         if let Some(path) = named {
             return Ok(Self::of(path, mode));
+        }
+        // A file counts beside a database only if somebody asks for it.
+        if matches!(mode, Mode::Sqlite | Mode::Postgres) {
+            return Ok(Self::Environment);
         }
         let usual = Self::candidates(mode).into_iter().find(|path| path.is_file() || is_layered(path, mode.format()));
         match usual {

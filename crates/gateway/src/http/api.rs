@@ -2,6 +2,7 @@
 
 pub mod billing;
 pub mod count_tokens;
+pub mod estimate;
 pub mod health;
 pub mod metrics;
 pub mod models;

@@ -3,7 +3,7 @@
 
 use waypost_core::GatewayError;
 use waypost_wire::WireError;
-use waypost_wire::peek::{KeysRead, Peek, missing, mistyped};
+use waypost_wire::peek::{KeysRead, Peek, missing, mistyped, optional_integer};
 use waypost_wire::scan::{Kind, Scanner};
 
 /// The form a body must have.
@@ -46,7 +46,7 @@ pub fn form(rest: &str) -> Option<Form> {
     TABLE.iter().find(|(path, _)| *path == rest).map(|(_, form)| *form)
 }
 
-/// Checks a JSON body and reads its `model`, in one scan.
+/// Checks a JSON body and reads its `model` and how many results it wants, in one scan.
 pub fn check_json(body: &[u8], fields: &'static [Field]) -> Result<Peek, WireError> {
     let mut keys = KeysRead::default();
     let mut seen: Vec<&'static str> = Vec::new();
@@ -77,6 +77,12 @@ pub fn check_json(body: &[u8], fields: &'static [Field]) -> Result<Peek, WireErr
                 if kind != Kind::Null && !fields.is_empty() {
                     return Err(mistyped("model", "a string"));
                 }
+            }
+            // How many are wanted, which is paid for; where the path is not known, it may mean anything.
+            if key == "n" && !fields.is_empty() {
+                keys.once("", "n")?;
+                peek.n = optional_integer(scanner, "n", 1..=128)?.unwrap_or(1);
+                return Ok(());
             }
             scanner.skip().map(drop)
         })
@@ -129,6 +135,16 @@ mod tests {
         assert_eq!(refusal("moderations", br#"{"input":7}"#).as_deref(), Some("input"));
         assert_eq!(refusal("moderations", br#"{"input":null}"#).as_deref(), Some("input"));
         assert_eq!(refusal("moderations", br#"{"input":["a"]}"#), None);
+    }
+
+    #[test]
+    fn how_many_are_wanted_is_read_for_they_are_paid_for() {
+        let wanted = |body: &str| check_json(body.as_bytes(), &[("prompt", TEXT)]).map(|peek| peek.n);
+        assert_eq!(wanted(r#"{"prompt":"x"}"#).unwrap(), 1);
+        assert_eq!(wanted(r#"{"prompt":"x","n":4}"#).unwrap(), 4);
+        assert_eq!(wanted(r#"{"prompt":"x","n":"4"}"#).unwrap_err().param(), Some("n"));
+        assert_eq!(wanted(r#"{"prompt":"x","n":4,"\u006e":1}"#).unwrap_err().param(), Some("n"));
+        assert_eq!(check_json(br#"{"n":"any"}"#, &[]).unwrap().n, 1);
     }
 
     #[test]

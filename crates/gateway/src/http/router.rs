@@ -12,6 +12,8 @@ use super::api::billing::Billing;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint<'a> {
     ChatCompletions,
+    /// What a chat request would cost.
+    Estimate,
     Completions,
     Embeddings,
     Responses,
@@ -26,6 +28,8 @@ pub enum Endpoint<'a> {
     },
     /// Everything at `/admin` and below, which has a table of its own.
     Admin,
+    /// Everything at `/auth` and below, which has a table of its own, too.
+    Auth,
     Metrics,
     /// What the key has used and has left.
     Billing(Billing),
@@ -80,6 +84,9 @@ pub fn route<'a>(method: &Method, path: &'a str, anthropic_version: bool) -> Rou
     if path == "/admin" || path.starts_with("/admin/") {
         return Route { endpoint: Endpoint::Admin, face: Face::OPENAI_CHAT };
     }
+    if path == "/auth" || path.starts_with("/auth/") {
+        return Route { endpoint: Endpoint::Auth, face: Face::OPENAI_CHAT };
+    }
     if let Some(billing) = bare_billing(path) {
         let reads = *method == Method::GET || *method == Method::HEAD;
         let endpoint =
@@ -111,8 +118,11 @@ fn openai<'a>(method: &Method, rest: &'a str) -> Endpoint<'a> {
     let get = |endpoint| if *method == Method::GET { endpoint } else { Endpoint::PassThrough { rest } };
     match rest {
         "chat/completions" => post(Endpoint::ChatCompletions),
+        "chat/completions/estimate" if *method == Method::POST => Endpoint::Estimate,
         "completions" if *method == Method::POST => Endpoint::Completions,
-        "completions" | "embeddings" if *method != Method::POST => Endpoint::MethodNotAllowed { allow: "POST" },
+        "chat/completions/estimate" | "completions" | "embeddings" if *method != Method::POST => {
+            Endpoint::MethodNotAllowed { allow: "POST" }
+        }
         "embeddings" => Endpoint::Embeddings,
         "responses" => post(Endpoint::Responses),
         "models" => get(Endpoint::Models),

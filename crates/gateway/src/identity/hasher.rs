@@ -15,14 +15,14 @@ const AT_ONCE: usize = 2;
 const WAITING: usize = 16;
 
 /// The pool.
-pub struct Hasher {
+pub(super) struct Hasher {
     running: Arc<Semaphore>,
     inside: Arc<AtomicUsize>,
 }
 
 /// Too many wait already, or the process is ending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Busy;
+pub(super) struct Busy;
 
 impl Default for Hasher {
     fn default() -> Self {
@@ -32,20 +32,16 @@ impl Default for Hasher {
 
 impl Hasher {
     /// The hash to keep of a password.
-    pub async fn hash(&self, password: &str, salt: [u8; 16]) -> Result<Secret, Busy> {
+    pub(super) async fn hash(&self, password: &str, salt: [u8; 16]) -> Result<Secret, Busy> {
         let password = Secret::new(password);
         self.work(move || password::hash(password.expose(), salt)).await?.ok_or(Busy)
     }
 
     /// Is this the password of that hash? Takes as long where there is none.
-    pub async fn matches(&self, password: &str, kept: Option<&Secret>) -> Result<bool, Busy> {
+    pub(super) async fn matches(&self, password: &str, kept: Option<&Secret>) -> Result<bool, Busy> {
         let password = Secret::new(password);
-        let kept = kept.cloned();
-        self.work(move || match kept {
-            Some(kept) => password::matches(password.expose(), kept.expose()),
-            None => password::matches(password.expose(), password::DUMMY) && false,
-        })
-        .await
+        let (real, kept) = (kept.is_some(), kept.cloned().unwrap_or_else(|| Secret::new(password::DUMMY)));
+        self.work(move || password::matches(password.expose(), kept.expose()) && real).await
     }
 
     async fn work<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Busy> {

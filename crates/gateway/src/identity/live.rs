@@ -23,7 +23,7 @@ pub struct Signed {
 
 /// What memory says of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Look {
+pub(super) enum Look {
     In(Signed),
     Out,
     /// Only the database knows.
@@ -32,7 +32,7 @@ pub enum Look {
 
 /// Sessions, people and teams that were asked for lately.
 #[derive(Default)]
-pub struct Live {
+pub(super) struct Live {
     known: RwLock<Known>,
 }
 
@@ -60,7 +60,7 @@ struct Person {
 
 impl Live {
     /// Does the session live? `now` is in milliseconds since 1970.
-    pub fn look(&self, claims: &Claims, now: i64) -> Look {
+    pub(super) fn look(&self, claims: &Claims, now: i64) -> Look {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let (Some(seat), Some(person)) = (known.sessions.get(&claims.sid), known.people.get(&claims.sub)) else {
             return Look::Unknown;
@@ -82,7 +82,7 @@ impl Live {
     }
 
     /// Learns of a session. One that has ended stays ended, however late older news come.
-    pub fn note_session(&self, session: &Session) {
+    pub(super) fn note_session(&self, session: &Session) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let seat = known.sessions.entry(session.id.clone()).or_insert(Seat {
             user: session.user.clone(),
@@ -95,7 +95,7 @@ impl Live {
     }
 
     /// A session has ended.
-    pub fn end_session(&self, id: &str) {
+    pub(super) fn end_session(&self, id: &str) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(seat) = known.sessions.get_mut(id) {
             seat.ended = true;
@@ -103,7 +103,7 @@ impl Live {
     }
 
     /// A session lives on with another generation.
-    pub fn keep_session(&self, id: &str, generation: i64) {
+    pub(super) fn keep_session(&self, id: &str, generation: i64) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(seat) = known.sessions.get_mut(id) {
             seat.generation = seat.generation.max(generation);
@@ -111,7 +111,7 @@ impl Live {
     }
 
     /// Learns of a user. Older news than what is known are none.
-    pub fn note_user(&self, user: &User) {
+    pub(super) fn note_user(&self, user: &User) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let older = |person: &Person| user.version < person.version || user.generation < person.generation;
         if known.people.get(&user.id).is_some_and(older) {
@@ -128,7 +128,7 @@ impl Live {
     }
 
     /// All sessions of a user with an older generation have ended.
-    pub fn note_generation(&self, user: &str, generation: i64) {
+    pub(super) fn note_generation(&self, user: &str, generation: i64) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(person) = known.people.get_mut(user) {
             person.generation = person.generation.max(generation);
@@ -136,7 +136,7 @@ impl Live {
     }
 
     /// Learns of a team. Older news than what is known are none.
-    pub fn note_team(&self, team: &Team) {
+    pub(super) fn note_team(&self, team: &Team) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.teams.get(&team.id).is_none_or(|(version, _)| *version <= team.version) {
             known.teams.insert(team.id.clone(), (team.version, team.enabled));
@@ -144,12 +144,12 @@ impl Live {
     }
 
     /// Does anybody here have to do with this user, session or team?
-    pub fn knows_user(&self, id: &str) -> bool {
+    pub(super) fn knows_user(&self, id: &str) -> bool {
         self.known.read().unwrap_or_else(PoisonError::into_inner).people.contains_key(id)
     }
 
     /// Forgets sessions that are over, and everybody who is in none.
-    pub fn sweep(&self, now: i64) {
+    pub(super) fn sweep(&self, now: i64) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let Known { sessions, people, teams } = &mut *known;
         sessions.retain(|_, seat| seat.expires_at > now && !seat.ended);

@@ -40,7 +40,8 @@ const NO_FLOW: &str = "Signing in took too long, or began in another browser. Be
 const REFUSED: &str = "The provider did not let you in. Begin again, or ask an administrator.";
 const UNVERIFIED: &str = "The provider does not vouch for your e-mail address, so nobody here can be found by it.";
 const FOREIGN: &str = "Your e-mail address is of a domain that may not sign in here.";
-const UNKNOWN: &str = "Nobody here has your e-mail address. Ask an administrator of this gateway to make an account for you.";
+const UNKNOWN: &str =
+    "Nobody here has your e-mail address. Ask an administrator of this gateway to make an account for you.";
 const DISABLED: &str = "Your account is disabled. Ask an administrator of this gateway.";
 
 /// The provider, and what it has said of itself.
@@ -167,12 +168,7 @@ impl Identity {
     }
 
     /// Whom of ours somebody of theirs is.
-    async fn user_of(
-        &self,
-        settings: &config::Oidc,
-        claims: &Claims,
-        whence: &Whence<'_>,
-    ) -> Result<User, Denied> {
+    async fn user_of(&self, settings: &config::Oidc, claims: &Claims, whence: &Whence<'_>) -> Result<User, Denied> {
         let email = claims.verified_email();
         if !settings.domains.is_empty() {
             let domain = email.and_then(|email| email.rsplit_once('@')).map(|(_, domain)| domain);

@@ -30,9 +30,34 @@ pub const DUMMY: &str =
 
 /// What everybody tries first, in lower case and without digits and signs at the ends.
 const COMMON: [&str; 28] = [
-    "password", "passwort", "qwerty", "qwertyuiop", "qwertz", "asdfgh", "asdfghjkl", "zxcvbnm", "letmein", "iloveyou",
-    "welcome", "admin", "administrator", "root", "master", "dragon", "monkey", "football", "baseball", "sunshine", "princess",
-    "superman", "batman", "trustno", "whatever", "secret", "changeme", "waypost",
+    "password",
+    "passwort",
+    "qwerty",
+    "qwertyuiop",
+    "qwertz",
+    "asdfgh",
+    "asdfghjkl",
+    "zxcvbnm",
+    "letmein",
+    "iloveyou",
+    "welcome",
+    "admin",
+    "administrator",
+    "root",
+    "master",
+    "dragon",
+    "monkey",
+    "football",
+    "baseball",
+    "sunshine",
+    "princess",
+    "superman",
+    "batman",
+    "trustno",
+    "whatever",
+    "secret",
+    "changeme",
+    "waypost",
 ];
 
 /// Why a password is not taken; fit to be shown.
@@ -46,11 +71,17 @@ pub fn refusal(password: &str, email: &str) -> Option<&'static str> {
     let lower = password.to_lowercase();
     let core = lower.trim_matches(|letter: char| !letter.is_alphabetic());
     let own = email.split('@').next().unwrap_or_default().to_lowercase();
-    let repeated = COMMON.iter().any(|word| core.len() == word.len() * 2 && core.starts_with(word) && core.ends_with(word));
-    let regular = lower.bytes().zip(lower.bytes().skip(1)).all(|(one, next)| next.wrapping_sub(one) <= 1 || (one, next) == (b'9', b'0'));
+    let repeated =
+        COMMON.iter().any(|word| core.len() == word.len() * 2 && core.starts_with(word) && core.ends_with(word));
+    let regular = lower
+        .bytes()
+        .zip(lower.bytes().skip(1))
+        .all(|(one, next)| next.wrapping_sub(one) <= 1 || (one, next) == (b'9', b'0'));
     let guessed = core.is_empty() && lower.chars().all(|letter| letter.is_ascii_digit()) && password.len() < 14;
     if COMMON.contains(&core) || repeated || regular || guessed || core == own || lower == email.to_lowercase() {
-        return Some("The password is among the first that are tried: choose another one, such as four unrelated words.");
+        return Some(
+            "The password is among the first that are tried: choose another one, such as four unrelated words.",
+        );
     }
     None
 }
@@ -162,7 +193,8 @@ mod tests {
             assert!(refused(password), "{password}");
         }
         assert!(refused(&"xy".repeat(600)));
-        for password in ["correct horse battery", "Tr0ub4dor&3x", "пароль от сервера", "0192837465019283746"] {
+        for password in ["correct horse battery", "Tr0ub4dor&3x", "пароль от сервера", "0192837465019283746"]
+        {
             assert!(!refused(password), "{password}");
         }
     }

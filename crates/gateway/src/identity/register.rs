@@ -6,8 +6,8 @@ use waypost_core::config::Registration;
 use waypost_core::role::Role;
 use waypost_core::secret::Secret;
 use waypost_store::invites::{self, Invite};
-use waypost_store::users::{self, NewUser};
 use waypost_store::page::Scope;
+use waypost_store::users::{self, NewUser};
 use waypost_store::{StoreError, audit, digest, sessions};
 
 use super::profile::check_name;
@@ -150,7 +150,8 @@ pub(super) fn check(wanted: Wanted<'_>) -> Result<(), Denied> {
 
 /// Could mail be sent there? Whether somebody reads it, only mail could tell.
 fn check_email(email: &str) -> Result<(), Denied> {
-    let plain = |text: &str| !text.is_empty() && !text.chars().any(|letter| letter.is_whitespace() || letter.is_control());
+    let plain =
+        |text: &str| !text.is_empty() && !text.chars().any(|letter| letter.is_whitespace() || letter.is_control());
     let parts = email.trim().rsplit_once('@');
     let good = parts.is_some_and(|(local, domain)| {
         plain(local) && plain(domain) && !local.contains('@') && !domain.starts_with('.') && !domain.ends_with('.')

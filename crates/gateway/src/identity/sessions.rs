@@ -22,13 +22,7 @@ impl Identity {
     }
 
     /// Ends a session within the scope, at once.
-    pub async fn end_session(
-        &self,
-        actor: &Actor,
-        scope: &Scope,
-        id: &str,
-        whence: &Whence<'_>,
-    ) -> Result<(), Denied> {
+    pub async fn end_session(&self, actor: &Actor, scope: &Scope, id: &str, whence: &Whence<'_>) -> Result<(), Denied> {
         if !actor.may(Action::EndSessions) {
             return Err(Denied::NotFound);
         }

@@ -124,7 +124,11 @@ impl Identity {
                 audit::append(&mut tx, entry(&who, "session.end", &session.id, &detail, &address, whence)).await?;
                 tx.commit().await.map_err(StoreError::from)?;
                 self.live.end_session(&session.id);
-                tracing::warn!(user = user.id, session = session.id, "a refresh token was used twice; its session has ended");
+                tracing::warn!(
+                    user = user.id,
+                    session = session.id,
+                    "a refresh token was used twice; its session has ended"
+                );
                 return Err(Denied::NotSignedIn);
             }
         }

@@ -48,14 +48,14 @@ struct Tries {
 
 /// What is remembered of tries.
 #[derive(Default)]
-pub struct Throttle {
+pub(super) struct Throttle {
     tries: Mutex<HashMap<Key, Tries>>,
 }
 
 impl Throttle {
     /// Counts a try as a mistake before it is known to be one, so that many at once are not all free; or says how long to
     /// wait. A try that has to wait counts for nothing. `now` is in milliseconds since 1970.
-    pub fn enter(&self, account: Option<&str>, address: IpAddr, now: i64) -> Result<(), Duration> {
+    pub(super) fn enter(&self, account: Option<&str>, address: IpAddr, now: i64) -> Result<(), Duration> {
         let keys = keys(account, address);
         let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
         let wait = keys.iter().filter_map(|key| tries.get(key).map(|known| known.wait(key.rule(), now))).max();
@@ -77,7 +77,7 @@ impl Throttle {
     }
 
     /// The try was none of a stranger: the account is as new, and the address is not blamed for it.
-    pub fn passed(&self, account: Option<&str>, address: IpAddr) {
+    pub(super) fn passed(&self, account: Option<&str>, address: IpAddr) {
         let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
         for key in keys(account, address) {
             match &key {

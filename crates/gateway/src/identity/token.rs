@@ -123,7 +123,10 @@ mod tests {
         assert_eq!(tokens().read(&token, NOW + 900), Err(BadToken));
         assert_eq!(tokens().read(&token, NOW - 61), Err(BadToken), "from the future");
         assert_eq!(Tokens::new(b"another secret of thirty-two bytes").read(&token, NOW), Err(BadToken));
-        assert!(tokens().read(&forged(PLAIN, &body(&(NOW + 9).to_string()), SECRET), NOW).is_ok(), "the forger is able");
+        assert!(
+            tokens().read(&forged(PLAIN, &body(&(NOW + 9).to_string()), SECRET), NOW).is_ok(),
+            "the forger is able"
+        );
     }
 
     #[test]
@@ -139,7 +142,9 @@ mod tests {
                 assert_eq!(tokens().read(std::str::from_utf8(&bytes).unwrap(), NOW), Err(BadToken), "byte {place}");
             }
         }
-        for text in ["", ".", "..", "...", "a.b.c", &token[..token.len() - 1], &format!("{token}="), &format!("{token}.x")] {
+        for text in
+            ["", ".", "..", "...", "a.b.c", &token[..token.len() - 1], &format!("{token}="), &format!("{token}.x")]
+        {
             assert_eq!(tokens().read(text, NOW), Err(BadToken), "{text}");
         }
     }
@@ -164,13 +169,16 @@ mod tests {
         }
         let unsigned = format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), URL_SAFE_NO_PAD.encode(&good));
         assert_eq!(tokens().read(&unsigned, NOW), Err(BadToken));
-        let (signed, _) = forged(PLAIN, &good, SECRET).rsplit_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        let (signed, _) =
+            forged(PLAIN, &good, SECRET).rsplit_once('.').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
         assert_eq!(tokens().read(&format!("{signed}."), NOW), Err(BadToken), "without its signature");
     }
 
     #[test]
     fn claims_are_required_and_of_their_type() {
-        for exp in ["\"9999999999\"", "9999999999.0", "1e10", "null", "true", "[9999999999]", "-1", "99999999999999999999"] {
+        for exp in
+            ["\"9999999999\"", "9999999999.0", "1e10", "null", "true", "[9999999999]", "-1", "99999999999999999999"]
+        {
             assert_eq!(tokens().read(&forged(PLAIN, &body(exp), SECRET), NOW), Err(BadToken), "exp {exp}");
         }
         let good: serde_json::Value = serde_json::from_str(&body(&(NOW + 900).to_string())).unwrap();

@@ -22,8 +22,8 @@ use waypost_wire::sse::Frame;
 
 use super::attempt::{Answer, Content};
 use super::call::Call;
-use super::kept::{Chunk, Kept, Stream, Written};
 use super::frames::{Break, Frames, Step, Tail};
+use super::kept::{Chunk, Kept, Stream, Written};
 use super::meter::Meter;
 use crate::app::{App, Live};
 use crate::http::body::{Body, Broken};
@@ -461,7 +461,16 @@ pub struct Translate {
 impl Translate {
     pub fn new(opening: Opening, encoder: Box<dyn StreamEncoder>, meter: Meter, witness: SealWitness) -> Self {
         let Opening { frames, events: held, held: _ } = opening;
-        Self { frames: Some(frames), tail: None, held, events: Vec::new(), encoder, meter, kept: Kept::default(), witness }
+        Self {
+            frames: Some(frames),
+            tail: None,
+            held,
+            events: Vec::new(),
+            encoder,
+            meter,
+            kept: Kept::default(),
+            witness,
+        }
     }
 
     fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -578,7 +587,6 @@ impl Through {
     pub fn new(body: AnswerBody, meter: Meter) -> Self {
         Self { body, meter, kept: Kept::default() }
     }
-
 }
 
 impl Stream for Through {

@@ -246,7 +246,13 @@ impl Funds {
     }
 
     /// Ends the request. Nothing may be in full at the caller before what comes back is done.
-    pub fn settle(&mut self, outcome: Outcome, usage: &Usage, delivered: bool, at: i64) -> (Option<Cost>, Option<Written>) {
+    pub fn settle(
+        &mut self,
+        outcome: Outcome,
+        usage: &Usage,
+        delivered: bool,
+        at: i64,
+    ) -> (Option<Cost>, Option<Written>) {
         let terms = if delivered { self.terms } else { Terms { calls: 0, images: 0, ..self.terms } };
         let cost = self.cost(usage, terms);
         let Some(held) = self.held.take() else { return (cost, None) };

@@ -15,7 +15,8 @@ use waypost_core::error::Kind;
 use waypost_core::limit::Admission;
 use waypost_core::route::Claim;
 use waypost_core::usage::{
-    AttemptOutcome, AttemptRecord, Basis, CostRecord, Outcome, Stages, TraceContext, UsageRecord, Whose, clamp, estimate,
+    AttemptOutcome, AttemptRecord, Basis, CostRecord, Outcome, Stages, TraceContext, UsageRecord, Whose, clamp,
+    estimate,
 };
 use waypost_core::verdict::Class;
 use waypost_wire::chat::Usage;

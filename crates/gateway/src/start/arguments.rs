@@ -6,8 +6,13 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use waypost_core::config::Argument;
 
+use crate::cli::export::Export;
 use crate::cli::health::Health;
+use crate::cli::import::Import;
+use crate::cli::ledger::Ledger;
+use crate::cli::migrate::Migrate;
 use crate::cli::mock::Mock;
+use crate::cli::secrets::Sealing;
 use crate::cli::selftest::Selftest;
 use crate::cli::test::Testing;
 use crate::config_cli::Look;
@@ -74,6 +79,19 @@ pub(super) enum Command {
     Health(Health),
     /// Proves on this machine that failover, streams, limits and breakers work. Needs no configuration and no network.
     Selftest(Selftest),
+    /// Brings the tables of the database up to date, and says which version they are of.
+    Migrate(Migrate),
+    /// Takes providers, channels, model groups and keys from a file over into the database: an export of Waypost's or of another
+    /// router, a configuration file, or an SQL dump. Doing it again changes nothing.
+    Import(Import),
+    /// Prints providers, channels, model groups and settings of the database as JSON.
+    Export(Export),
+    /// Works on how secrets in the database are sealed.
+    #[command(subcommand)]
+    Secrets(Sealing),
+    /// Proves that the ledger is whole, or prints it.
+    #[command(subcommand)]
+    Ledger(Ledger),
     /// Serves the simulator as a provider, for other gateways and applications to be tried against.
     Mock(Mock),
 }

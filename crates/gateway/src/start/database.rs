@@ -1,19 +1,100 @@
 //! Opens the database that the configuration names. Decides the words for an owner whose database does not open.
 //! Tests: `it/database.rs`, against the built binary.
 
-use waypost_core::config::Database;
-use waypost_store::{Place, Store, StoreError};
+use std::sync::Arc;
 
-use super::StartError;
+use waypost_core::config::Database;
+use waypost_store::seal::KeyOrigin;
+use waypost_store::{Place, Store, StoreError, Vault, VaultError};
+
+use super::{StartError, eprint_lines};
+use crate::app::App;
+use crate::catalog::{Feed, dice};
+use crate::config_sources::{ConfigSource, Mode, variables};
+use crate::jobs::Jobs;
+use crate::master_key;
 use crate::pipeline::meter::Chain;
 
+/// An open database with its secrets and, if the mode asks for it, its catalog.
+pub(super) struct Opened {
+    pub store: Store,
+    /// Seals and opens what is secret in the database, and derives keys for chains and signatures.
+    vault: Arc<Vault>,
+    origin: KeyOrigin,
+    catalog: Option<Arc<Feed>>,
+}
+
+impl Opened {
+    /// Says what the owner of the database has to know.
+    pub(super) fn tell(&self) {
+        if let Some(note) = master_key::note(&self.origin) {
+            eprint_lines(&[note]);
+        }
+    }
+
+    /// Gives the app what it opened, and has changes of the catalog taken into use.
+    pub(super) fn follow(&self, app: &App, jobs: &Jobs) {
+        let _ = app.vault.set(Arc::clone(&self.vault));
+        if let Some(feed) = &self.catalog {
+            let _ = app.catalog.set(Arc::clone(feed));
+            jobs.spawn("catalog", Arc::clone(feed).run(app.reloads.clone(), jobs.clone()));
+        }
+    }
+}
+
+/// Opens the database that the configuration names, and lays what it holds under the configuration.
+pub(super) async fn prepare(source: &mut ConfigSource, now: i64) -> Result<Opened, StartError> {
+    let mode = source.mode().map_err(StartError)?;
+    let found = match (source.find(), source.find_last_good()) {
+        (Ok(found), _) => found,
+        // What is wrong with the present one is said by whoever starts with it.
+        (Err(_), Some(Ok(found))) if !source.is_strict() => found,
+        (Err(mistakes), _) => return Err(StartError(mistakes)),
+    };
+    let config = &found.loaded.config;
+    check_mode(&config.database, mode)?;
+    let store = open(&config.database, now).await?;
+    let key = master_key::source(config, &variables().map_err(StartError)?);
+    let mut dice = dice().ok_or_else(|| StartError::one("the operating system gives no random numbers"))?;
+    let opened = master_key::open(&store, &key, &mut dice, now).await;
+    let (vault, origin) = opened.map_err(|error| match &error {
+        VaultError::Seal(error) => StartError::one(error.to_string()),
+        VaultError::Store(error) => StartError::one(words(&config.database, error)),
+    })?;
+    let mut catalog = None;
+    if mode.has_catalog() {
+        let feed = Feed::open(store.clone(), Arc::clone(&vault)).await;
+        let feed = Arc::new(feed.map_err(|error| StartError::one(words(&config.database, &error)))?);
+        source.lay_under(Arc::clone(&feed));
+        catalog = Some(feed);
+    }
+    Ok(Opened { store, vault, origin, catalog })
+}
+
 /// Opens it and brings its tables up to date.
-pub(super) async fn open(wanted: &Database, now: i64) -> Result<Store, StartError> {
-    let place = match &wanted.url {
+async fn open(wanted: &Database, now: i64) -> Result<Store, StartError> {
+    Store::open(&place(wanted), now).await.map_err(|error| StartError::one(words(wanted, &error)))
+}
+
+/// Where it is.
+fn place(wanted: &Database) -> Place {
+    match &wanted.url {
         Some(url) => Place::Postgres { url: url.clone(), connections: wanted.connections },
         None => Place::Sqlite(wanted.path.clone().into()),
-    };
-    Store::open(&place, now).await.map_err(|error| StartError::one(words(wanted, &error)))
+    }
+}
+
+/// Fails if this is not the database that the mode asks for.
+fn check_mode(wanted: &Database, mode: Mode) -> Result<(), StartError> {
+    match (mode, &wanted.url) {
+        (Mode::Sqlite, Some(_)) => Err(StartError::one(
+            "--mode sqlite: DATABASE_URL or database.url names a Postgres server; leave it out, or use --mode postgres",
+        )),
+        (Mode::Postgres, None) => Err(StartError::one(
+            "--mode postgres: no server is named; give its address in DATABASE_URL or database.url",
+        )),
+        (Mode::Sqlite | Mode::Postgres | Mode::Auto | Mode::Yaml | Mode::Json, _) => Ok(()),
+    }
 }
 
 fn words(wanted: &Database, error: &StoreError) -> String {

@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
+use waypost_core::Secret;
 use waypost_core::config::{Config, Format};
 use waypost_core::health::States;
 use waypost_core::snapshot::compile;
 use waypost_core::usage::UsageRecord;
 use waypost_gateway::app::{App, Live, Parts};
 use waypost_gateway::http;
+use waypost_gateway::identity::Identity;
 use waypost_gateway::jobs::Jobs;
 use waypost_gateway::records::{Inbox, Records};
 use waypost_gateway::serve::{Edge, Limits};
@@ -31,6 +33,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A gateway on a port.
 pub(crate) struct Gateway {
     pub(crate) app: Arc<App>,
+    /// What makes the first owner, over a database with nobody in it.
+    pub(crate) setup_token: Option<Secret>,
     url: String,
     inbox: Inbox,
     edge: Edge,
@@ -78,8 +82,24 @@ impl Gateway {
         let (records, inbox) = Records::new();
         let transport = Box::new(HttpTransport::with_lookup(PoolSettings::default(), jobs.clone(), lookup));
         let live = Live::new(snapshot).expect("every channel has an address");
-        let app =
-            Arc::new(App::new(Parts { live, states, transport, records, limits: limits.clone(), store, entropy: 7 }));
+        let app = Arc::new(App::new(Parts {
+            live,
+            states,
+            transport,
+            records,
+            limits: limits.clone(),
+            store,
+            money: None,
+            entropy: 7,
+        }));
+        let setup_token = match &app.store {
+            Some(store) => {
+                let opened = Identity::open(store.clone(), &config.identity, NOW).await.expect("people can be let in");
+                app.let_in(opened.identity);
+                opened.setup_token
+            }
+            None => None,
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it is bound");
         let url = format!("http://{address}");
@@ -91,7 +111,7 @@ impl Gateway {
         jobs.spawn("accept loop", async move {
             serving.serve(listener, move |request, peer| http::answer(Arc::clone(&handler), request, peer)).await;
         });
-        Self { app, url, inbox, edge }
+        Self { app, setup_token, url, inbox, edge }
     }
 
     /// Takes another configuration into use.

@@ -4,10 +4,13 @@
 #![expect(clippy::disallowed_methods, reason = "scripted peers end with the test's runtime")]
 
 mod admin;
+mod auth;
 mod billing;
 mod caller_limits;
+mod canary;
 mod capabilities;
 mod capacity;
+mod catalog;
 mod catalogue;
 mod checklist_001;
 mod checklist_002;
@@ -28,6 +31,7 @@ mod hang_up;
 mod harness;
 mod hedging;
 mod identity;
+mod ledger_cli;
 mod limits;
 mod logbook;
 mod logs;
@@ -48,6 +52,7 @@ mod start;
 mod streams;
 mod tls;
 mod traces;
+mod transfer;
 mod transport;
 mod transport_h2;
 mod usage;

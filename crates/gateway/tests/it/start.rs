@@ -138,6 +138,16 @@ impl Running {
         timeout(PATIENCE, self.logged.recv()).await.expect("it prints").expect("it lives")
     }
 
+    /// The next line of a gateway that is ending, on standard error; none at its end.
+    pub(crate) async fn said_to_the_end(&mut self) -> Option<String> {
+        timeout(PATIENCE, self.said.recv()).await.expect("it ends")
+    }
+
+    /// The same on standard output.
+    pub(crate) async fn logged_to_the_end(&mut self) -> Option<String> {
+        timeout(PATIENCE, self.logged.recv()).await.expect("it ends")
+    }
+
     /// What it said on standard error, as far as a test waited for it.
     pub(crate) fn heard(&self) -> &str {
         &self.heard

@@ -7,6 +7,7 @@ mod completions;
 mod count_tokens;
 mod embeddings;
 mod errors;
+mod estimate;
 mod health;
 mod messages;
 mod models;

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests race tasks of their own")]
 
 mod audit;
+mod catalog;
 mod harness;
 mod invariants;
 mod journal;
@@ -12,4 +13,5 @@ mod migrate;
 mod money;
 mod people;
 mod simulation;
+mod vault;
 mod verify;

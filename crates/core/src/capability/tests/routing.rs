@@ -25,7 +25,8 @@ fn snapshot(more: &str) -> Snapshot {
 
 fn route(snapshot: &Snapshot, model: &str, needs: Needs) -> Result<Vec<String>, GatewayError> {
     let caller = Caller::new("k", "k");
-    let query = Query { model: Some(model), operation: Operation::Chat, dialect: Dialect::OpenaiChat, needs, charge: None };
+    let query =
+        Query { model: Some(model), operation: Operation::Chat, dialect: Dialect::OpenaiChat, needs, charge: None };
     let plan = plan(snapshot, &caller, &query, Moment::seconds(1), &mut Dice::seeded(1))?;
     Ok(plan.deployments().map(|deployment| deployment.channel.name.to_string()).collect())
 }

@@ -4,7 +4,7 @@
 use super::super::error::Mark;
 use super::super::node::{Node, Value, snake_case};
 use super::section::{Section, named};
-use super::{NoteKind, Report};
+use super::{NoteKind, Report, price};
 use crate::nearest::nearest;
 
 pub(super) fn convert(root: &mut Node, report: &mut Report) {
@@ -69,7 +69,9 @@ fn add_model(mut section: Section, channels: &mut [Channel], report: &mut Report
     let mut model = Node::empty_map(mark);
     section.move_to(&["name"], &mut model, &["name"]);
     section.move_to(&["max_tokens"], &mut model, &["max_output_tokens"]);
-    section.keep(&["cost"], "prices", report);
+    if let Some(price) = price::take(&mut section, report) {
+        model.set(&["price"], price);
+    }
     let Some((provider, at)) = section.take_text(&["provider"]) else {
         report.error(mark, section.path.clone(), "`provider` is missing", "name one of `providers`");
         return;

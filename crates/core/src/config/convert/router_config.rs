@@ -29,7 +29,7 @@ const LATER: [(&str, &str); 13] = [
     ("budgets", "budgets"),
     ("global_daily_budget", "budgets"),
     ("alert_threshold", "alerts"),
-    ("pricing", "prices"),
+    ("pricing", "schedules of prices; set `prices`"),
     ("cache", "the cache of answers"),
     ("monitoring", "alerts and schedules"),
     ("alerts", "alerts"),

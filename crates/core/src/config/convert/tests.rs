@@ -9,7 +9,8 @@ use crate::snapshot::compile;
 fn loaded(name: &str, text: &str) -> Result<(Config, Vec<String>), Vec<String>> {
     let texts = [Text { name: name.to_owned(), format: Format::of(name), text: text.to_owned() }];
     let variables = Variables::of([("KEY".to_owned(), "sk-env".to_owned())]);
-    let inputs = Inputs { texts: &texts, variables: &variables, arguments: &[], dice: [0; 24], simulated: &[] };
+    let inputs =
+        Inputs { texts: &texts, variables: &variables, arguments: &[], catalog: None, dice: [0; 24], simulated: &[] };
     load(&inputs)
         .map(|loaded| (loaded.config, loaded.notes.iter().map(ToString::to_string).collect()))
         .map_err(|errors| errors.iter().map(ToString::to_string).collect())
@@ -58,7 +59,10 @@ fn models_providers_and_routing_are_read_as_written_000_30_000_31_000_32_000_33(
     assert_eq!(config.routing.fallback_channel.as_deref(), Some("backup"));
     assert_eq!(config.routing.strategy, Strategy::RoundRobin);
     said(&notes, "openai.json:6:16: providers: understood: 3 providers and 2 models");
-    said(&notes, "openai.json:3:90: models.gpt-4o.cost: kept for later: prices");
+    said(
+        &notes,
+        "openai.json:3:90: models.gpt-4o.cost: kept for later: what it is the price of is not said; set `price`",
+    );
     let changed = "openai.json:7:103: providers.main.timeout: changed: until the first byte of an answer";
     assert!(notes.iter().any(|note| note.starts_with(changed)), "{notes:#?}");
 
@@ -265,6 +269,8 @@ fn router_config_is_read_as_written_004_25() {
     let model = &gpt.models.as_ref().unwrap()[0].0;
     assert_eq!(model.capabilities.as_deref(), Some(&[Capability::Vision, Capability::Tools][..]));
     assert_eq!((model.name.as_str(), model.supports_streaming), ("gpt-4o", Some(true)));
+    let price = model.price.as_ref().unwrap();
+    assert_eq!(format!("{:?} {:?}", price.input, price.output), "Some(5) Some(15)");
     assert_eq!((claude.provider.as_deref(), claude.auth, claude.weight), (Some("anthropic"), Some(Auth::XApiKey), 100));
     assert_eq!((cheap.provider.as_deref(), cheap.enabled, cheap.weight), (None, false, 100));
     let probe = gpt.probe.as_ref().unwrap();
@@ -277,7 +283,7 @@ fn router_config_is_read_as_written_004_25() {
     );
     for note in [
         "router_config.yaml:13:1: channels: understood: 3 providers and 3 channels",
-        "router_config.yaml:23:5: channels[0].cost_per_token: kept for later: prices",
+        "router_config.yaml:23:21: channels[0].cost_per_token: understood: USD for a token is a millionth of USD for a million tokens",
         "router_config.yaml:27:1: model_groups: kept for later: virtual model groups",
         "router_config.yaml:30:21: routing.default_strategy: kept for later: the scores of `multi_layer`; by tier and weight until then",
         "router_config.yaml:36:1: cost_control: kept for later: budgets",
@@ -306,7 +312,8 @@ fn layered_files_of_that_router_are_one_configuration_004_01() {
         file("config/system.yaml", cut("server:", "providers:") + &cut("routing:", "")),
     ];
     let variables = Variables::default();
-    let inputs = Inputs { texts: &texts, variables: &variables, arguments: &[], dice: [0; 24], simulated: &[] };
+    let inputs =
+        Inputs { texts: &texts, variables: &variables, arguments: &[], catalog: None, dice: [0; 24], simulated: &[] };
     let loaded = load(&inputs).unwrap();
     compile(&loaded.config, &States::default()).unwrap();
     assert_eq!((loaded.config.channels.len(), loaded.config.server.port), (3, 8000));

@@ -9,8 +9,14 @@ fn loaded(texts: &[&str], pairs: &[(&str, &str)]) -> Result<Loaded, Vec<String>>
         .iter()
         .map(|text| Text { name: "w.yaml".to_owned(), format: Format::Yaml, text: (*text).to_owned() })
         .collect();
-    let inputs =
-        Inputs { texts: &texts, variables: &variables, arguments: &[], dice: [0xab; 24], simulated: &["sim/chat"] };
+    let inputs = Inputs {
+        texts: &texts,
+        variables: &variables,
+        arguments: &[],
+        catalog: None,
+        dice: [0xab; 24],
+        simulated: &["sim/chat"],
+    };
     load(&inputs).map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 

@@ -6,7 +6,7 @@ fn text(name: &str, text: &str) -> Text {
 
 fn together(texts: &[Text]) -> Result<Config, Vec<String>> {
     let variables = Variables::default();
-    let inputs = Inputs { texts, variables: &variables, arguments: &[], dice: [0; 24], simulated: &[] };
+    let inputs = Inputs { texts, variables: &variables, arguments: &[], catalog: None, dice: [0; 24], simulated: &[] };
     load(&inputs).map(|loaded| loaded.config).map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
@@ -68,7 +68,14 @@ fn the_command_line_comes_before_variables_and_those_before_files() {
     let variables = Variables::of([("PORT".to_owned(), "2".to_owned()), ("HOST".to_owned(), "::1".to_owned())]);
     let texts = [text("w.yaml", "server: {port: 1, host: 127.0.0.9, head_timeout: 3s}\n")];
     let arguments = [Argument { flag: "--port", path: &["server", "port"], value: "3".to_owned() }];
-    let inputs = Inputs { texts: &texts, variables: &variables, arguments: &arguments, dice: [0; 24], simulated: &[] };
+    let inputs = Inputs {
+        texts: &texts,
+        variables: &variables,
+        arguments: &arguments,
+        catalog: None,
+        dice: [0; 24],
+        simulated: &[],
+    };
     let server = load(&inputs).unwrap().config.server;
     assert_eq!((server.port, server.host.as_str(), server.head_timeout), (3, "::1", crate::config::Span::seconds(3)));
 
@@ -81,7 +88,8 @@ fn the_command_line_comes_before_variables_and_those_before_files() {
 fn somebody_can_always_call() {
     let text = [text("w.yaml", "channels: [{name: x, provider: openai, api_key: k}]\n")];
     let variables = Variables::default();
-    let inputs = Inputs { texts: &text, variables: &variables, arguments: &[], dice: [1; 24], simulated: &[] };
+    let inputs =
+        Inputs { texts: &text, variables: &variables, arguments: &[], catalog: None, dice: [1; 24], simulated: &[] };
     let loaded = load(&inputs).unwrap();
     assert_eq!(loaded.made_key.as_ref(), loaded.config.keys[0].key.as_ref());
     assert!(loaded.made_key.is_some_and(|key| key.expose().starts_with("wp-0101")) && !loaded.setup);

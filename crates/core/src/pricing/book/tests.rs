@@ -125,6 +125,23 @@ prices: [{model: gpt-4o, input: 9}]
 }
 
 #[test]
+fn a_price_set_while_running_is_read_and_checked_as_one_in_a_file() {
+    let checked = |json: &str| match PriceEntry::parse(json) {
+        Ok(entry) => Book::check(&entry, "price").map_err(|error| error.to_string()),
+        Err(errors) => Err(errors[0].to_string()),
+    };
+    let version = checked(r#"{"model": "gpt-*", "channel": "later", "input": 0.1, "output": "0.30"}"#).unwrap();
+    assert_eq!((version.origin, version.price.rates.output), (Origin::Api, PicoUsd(300_000)));
+    assert!(version.id.starts_with("api:later/gpt-*@0#"));
+    let told = |json: &str| checked(json).unwrap_err();
+    assert_eq!(told(r#"{"input": 1}"#), "price: it does not say which model it is for; set `model`, if only to \"*\"");
+    assert_eq!(told(r#"{"model": "m", "inptu": 1}"#), "1:25: inptu: there is no such key; did you mean `input`?");
+    assert!(
+        told(r#"{"model": "m", "input": 1, "provider": "nobody"}"#).starts_with("price.provider: there is no such")
+    );
+}
+
+#[test]
 fn the_simulator_has_a_price_so_that_money_can_be_seen_without_a_key() {
     let snapshot = compiled("channels: [{name: s, provider: simulator}]").unwrap();
     let route = snapshot.route("sim/chat").unwrap();

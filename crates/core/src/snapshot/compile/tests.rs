@@ -272,6 +272,7 @@ fn a_setup_without_accounts_compiles_and_serves_the_simulator() {
         texts: &[],
         variables: &crate::config::Variables::default(),
         arguments: &[],
+        catalog: None,
         dice: [1; 24],
         simulated: &["sim/chat"],
     };

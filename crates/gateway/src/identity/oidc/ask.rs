@@ -50,7 +50,10 @@ pub(super) async fn discover(transport: &dyn Transport, settings: &config::Oidc)
     let url = format!("{}/.well-known/openid-configuration", settings.issuer.trim_end_matches('/'));
     let document: Document = json(&get(transport, settings, &url).await?, &url)?;
     if document.issuer != settings.issuer {
-        return Err(format!("{url} calls its issuer `{}`, and identity.oidc.issuer is another", shown(&document.issuer)));
+        return Err(format!(
+            "{url} calls its issuer `{}`, and identity.oidc.issuer is another",
+            shown(&document.issuer)
+        ));
     }
     // Whoever is asked in private does not send us anywhere in public.
     let private = settings.issuer.starts_with("https://");
@@ -98,7 +101,9 @@ impl Exchange<'_> {
                 value.set_sensitive(true);
                 headers.insert(AUTHORIZATION, value);
             }
-            Some(secret) => fields.extend([("client_id", settings.client_id.as_str()), ("client_secret", secret.expose())]),
+            Some(secret) => {
+                fields.extend([("client_id", settings.client_id.as_str()), ("client_secret", secret.expose())])
+            }
             None => fields.push(("client_id", settings.client_id.as_str())),
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
@@ -123,8 +128,7 @@ impl Asked<'_> {
         let target = target(self.url, private).map_err(|_| format!("`{url}` is no URL that can be asked"))?;
         self.headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         self.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let outgoing =
-            Outgoing { method: self.method, target, headers: self.headers, body: OutBody::Full(self.body) };
+        let outgoing = Outgoing { method: self.method, target, headers: self.headers, body: OutBody::Full(self.body) };
         let timeouts = Timeouts::until(Instant::now() + PATIENCE);
         let failed = |failure| format!("{url} did not answer: {failure}");
         let answer = transport.send(outgoing, timeouts).await.map_err(failed)?;

@@ -168,8 +168,7 @@ mod tests {
     use super::*;
 
     const NOW: i64 = 1_790_000_000;
-    const EXPECTED: Expected<'_> =
-        Expected { issuer: "https://id.example", client: "waypost", nonce: "n-1", now: NOW };
+    const EXPECTED: Expected<'_> = Expected { issuer: "https://id.example", client: "waypost", nonce: "n-1", now: NOW };
 
     struct Signer(EcdsaKeyPair);
 
@@ -275,9 +274,13 @@ mod tests {
     #[test]
     fn an_address_counts_only_if_the_provider_vouches_for_it() {
         let signer = Signer::new();
-        for (verified, counts) in
-            [(json!(true), true), (json!("true"), true), (json!(false), false), (json!("yes"), false), (json!(null), false)]
-        {
+        for (verified, counts) in [
+            (json!(true), true),
+            (json!("true"), true),
+            (json!(false), false),
+            (json!("yes"), false),
+            (json!(null), false),
+        ] {
             let mut claims = claims();
             claims["email_verified"] = verified.clone();
             let read = EXPECTED.read(&signer.sign(&header(), &claims), &signer.keys(json!({}))).unwrap();

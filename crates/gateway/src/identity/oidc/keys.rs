@@ -22,7 +22,10 @@ pub(super) struct Key {
 
 #[derive(Clone, Debug)]
 enum Numbers {
-    Rsa { n: Vec<u8>, e: Vec<u8> },
+    Rsa {
+        n: Vec<u8>,
+        e: Vec<u8>,
+    },
     /// Uncompressed: 4, x, y.
     P256(Vec<u8>),
 }

@@ -133,10 +133,10 @@ fn relayed(
     (body, change)
 }
 
-/// The output cap that is put into a request which has none and whose payer has not unlimited money: what is held for it
-/// was worked out with this cap.
+/// The output cap of a request whose payer has not unlimited money, and where the deployment reads it: what is held was worked
+/// out with this cap.
 fn cap(live: &Live, deployment: &Deployment, call: &Call) -> Option<(&'static str, u64)> {
-    call.charge.filter(|charge| charge.limited && call.peek.max_output_tokens.is_none())?;
+    call.charge.filter(|charge| charge.limited)?;
     let field = match call.operation {
         Operation::Chat => call.face.dialect.cap_field(&deployment.traits),
         Operation::Completions => "max_tokens",
@@ -148,7 +148,7 @@ fn cap(live: &Live, deployment: &Deployment, call: &Call) -> Option<(&'static st
         | Operation::Passthrough => return None,
     };
     let most = deployment.capabilities.max_output;
-    Some((field, live.snapshot.pricing.output_cap(None, most, Pricing::USUAL_OUTPUT)))
+    Some((field, live.snapshot.pricing.output_cap(call.peek.max_output_tokens, most, Pricing::USUAL_OUTPUT)))
 }
 
 /// Changes what the model could not do as it was asked. The peek has read these bytes as JSON, so they can be spliced.

@@ -5,7 +5,7 @@ use super::super::super::error::Mark;
 use super::super::super::node::{Entry, Node, Value, joined, snake_case};
 use super::super::models_providers::unknown;
 use super::super::section::{Section, named};
-use super::super::{NoteKind, Report};
+use super::super::{NoteKind, Report, price};
 use super::weights;
 use crate::provider::{self, Provider};
 
@@ -124,17 +124,16 @@ fn channel(mut section: Section, vendors: &[Vendor], interval: Option<&Node>, re
     section.move_to(&["daily_limit"], &mut channel, &["limits", "rpd"]);
     section.move_to(&["rate_limit", "rpm_limit"], &mut channel, &["limits", "rpm"]);
     section.move_to(&["timeout"], &mut channel, &["timeouts", "first_byte"]);
-    if let Some(model) = model(&mut section, report) {
+    let price = price::take(&mut section, report);
+    if let Some(mut model) = model(&mut section, report) {
+        if let Some(price) = price {
+            model.set(&["price"], price);
+        }
         channel.set(&["models"], Node::new(model.mark, Value::List(vec![model])));
     }
     if let Some(interval) = interval {
         channel.set(&["probe", "every"], interval.clone());
     }
-    section.keep(
-        &["cost_per_token", "pricing", "cost", "input_cost_per_token", "output_cost_per_token"],
-        "prices",
-        report,
-    );
     section.keep(&["performance", "quality_score", "latency_ms", "tags", "metadata"], "the parts of scores", report);
     section.leave(&mut channel);
     channel

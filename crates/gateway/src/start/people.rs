@@ -1,0 +1,38 @@
+//! Lets people in from the start: what signs their sessions, who follows what others change, and the word to the owner of a
+//! gateway without users. Decides nothing about who they are. Tests: `it/auth/start.rs`, against the built binary.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use waypost_core::Secret;
+use waypost_core::config;
+use waypost_store::Store;
+
+use super::{StartError, epoch_millis, eprint_lines};
+use crate::app::App;
+use crate::identity::Identity;
+use crate::jobs::Jobs;
+
+/// Makes it possible to sign in. Gives the token that makes the first owner, if it was made now.
+pub(super) async fn let_in(
+    app: &Arc<App>,
+    store: &Store,
+    settings: &config::Identity,
+    jobs: &Jobs,
+) -> Result<Option<Secret>, StartError> {
+    let opened = Identity::open(store.clone(), settings, epoch_millis()).await.map_err(StartError::one)?;
+    jobs.spawn("sessions", Arc::clone(&opened.identity).follow(jobs.clone(), epoch_millis));
+    app.let_in(opened.identity);
+    Ok(opened.setup_token)
+}
+
+/// Tells whoever started the gateway how to become its first owner. Not the log, where others read it later.
+pub(super) fn invite_owner(address: SocketAddr, token: Option<&Secret>) {
+    let Some(token) = token.map(Secret::expose) else { return };
+    eprint_lines(&[
+        format!("Set-up token, shown this once: {token}"),
+        format!(
+            "It makes the first owner:\n  curl http://{address}/auth/setup -H \"Content-Type: application/json\" \\\n    -d '{{\"token\": \"{token}\", \"email\": \"<yours>\", \"password\": \"<a new one>\"}}'"
+        ),
+    ]);
+}
