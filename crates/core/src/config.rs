@@ -20,6 +20,7 @@ mod health;
 mod identity;
 mod json;
 mod keys;
+mod ledger;
 mod limits;
 mod mappings;
 mod node;
@@ -58,6 +59,7 @@ pub use expand::Lookup;
 pub use health::{Breaker, BreakerChoice, Cooldowns, Preset};
 pub use identity::{Identity, Oidc, Registration};
 pub use keys::{Key, KeyLimits};
+pub use ledger::{Durability, Ledger, Unfinished};
 pub use limits::Limits;
 pub use mappings::ModelMappings;
 pub use prices::{
@@ -85,6 +87,7 @@ use sources::Origin;
 pub struct Config {
     pub server: Server,
     pub database: Database,
+    pub ledger: Ledger,
     pub secrets: Secrets,
     /// Who may look at the running gateway and steer it.
     pub admin: Admin,

@@ -13,6 +13,7 @@ pub mod events;
 pub mod http;
 pub mod identity;
 pub mod jobs;
+pub mod ledger;
 pub mod limits;
 pub mod logbook;
 pub mod master_key;

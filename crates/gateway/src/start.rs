@@ -30,6 +30,7 @@ use crate::config_cli::{Look, look};
 use crate::config_sources::{ConfigSource, Found};
 use crate::http;
 use crate::jobs::Jobs;
+use crate::ledger;
 use crate::probe;
 use crate::records::{self, Outlets, Records};
 use crate::reload::{self, Fixed, Report};
@@ -101,7 +102,9 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let store = opened.store.clone();
     let live = Live::new(snapshot).map_err(|_| StartError::one("a channel's base_url is not an http or https URL"))?;
 
+    let money = opened.money(&found.loaded.config, u128::from_le_bytes(random()?)).await?;
     let jobs = Jobs::new();
+    ledger::run(&money, &jobs);
     let (records, inbox) = Records::new();
     let limits = Limits {
         max_body_bytes: settings.max_body_bytes,
@@ -117,7 +120,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         records,
         limits: limits.clone(),
         store: Some(store.clone()),
-        money: None,
+        money: Some(money.clone()),
         entropy: u64::from_le_bytes(random()?),
     }));
     let setup_token = people::let_in(&app, &store, &found.loaded.config.identity, &jobs).await?;
@@ -171,6 +174,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     // The last sender of records goes with the app; then the records job and what hangs on it end by themselves.
     drop((app, edge));
     jobs.drain(Instant::now() + Duration::from_secs(2)).await;
+    ledger::close(&money).await;
     store.close().await;
     Ok(())
 }

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use waypost_core::config::Database;
+use waypost_core::config::{Config, Database};
+use waypost_store::money::Money;
 use waypost_store::seal::KeyOrigin;
 use waypost_store::{Place, Store, StoreError, Vault, VaultError};
 
@@ -12,8 +13,8 @@ use crate::app::App;
 use crate::catalog::{Feed, dice};
 use crate::config_sources::{ConfigSource, Mode, variables};
 use crate::jobs::Jobs;
-use crate::master_key;
 use crate::pipeline::meter::Chain;
+use crate::{ledger, master_key};
 
 /// An open database with its secrets and, if the mode asks for it, its catalog.
 pub(super) struct Opened {
@@ -39,6 +40,29 @@ impl Opened {
             let _ = app.catalog.set(Arc::clone(feed));
             jobs.spawn("catalog", Arc::clone(feed).run(app.reloads.clone(), jobs.clone()));
         }
+    }
+}
+
+impl Opened {
+    /// Opens the books. `random` must be unpredictable.
+    pub(super) async fn money(&self, config: &Config, random: u128) -> Result<Money, StartError> {
+        let opened = ledger::open(config, &self.store, &self.vault, random).await;
+        let (money, replayed) = opened.map_err(|error| {
+            let folder = ledger::folder(config, &self.store);
+            StartError::one(format!("ledger.journal: {}: {}", folder.display(), Chain(&error)))
+        })?;
+        if replayed.unknown > 0 {
+            tracing::warn!(
+                requests = replayed.unknown,
+                "requests were running when the process before ended; they are settled"
+            );
+        }
+        if replayed.behind_anchor {
+            tracing::error!(
+                "the database is older than the journal: was a backup put back? See `waypost ledger verify`"
+            );
+        }
+        Ok(money)
     }
 }
 

@@ -1,0 +1,41 @@
+//! How the books are kept. Decides form only. Tests are in `tests.rs` beside this.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// How the books are kept. Changing it needs a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ledger {
+    /// What an answer waits for before its last byte leaves.
+    pub durability: Durability,
+    /// The folder of this gateway's journal, on a disk of its own machine. If left out: beside the embedded database, or
+    /// `journal` in the folder of `database.path` where the database is on a server.
+    pub journal: Option<String>,
+    /// What requests cost that were running when the process died.
+    pub unfinished: Unfinished,
+}
+
+/// What an answer waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Durability {
+    /// The operating system has its settlement: the end of the process loses nothing, a power cut the last moment.
+    #[default]
+    Process,
+    /// The disk has it.
+    Power,
+}
+
+/// What an unfinished request costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Unfinished {
+    /// What was delivered of it.
+    #[default]
+    Delivered,
+    /// All that was held for it.
+    FullHold,
+    /// Nothing.
+    None,
+}

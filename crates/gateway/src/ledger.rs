@@ -1,0 +1,159 @@
+//! The books of this process: opened at the start, folded into the database while it runs, proved every minute, closed at
+//! the end. Decides when; what is done is the store's. Tests: `it/money.rs`.
+
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use waypost_core::config::{Config, Durability, Unfinished};
+use waypost_store::ledger::ChainKey;
+use waypost_store::money::{Money, MoneyError, Replayed, Settings, Unknown};
+use waypost_store::{Kind, Store, Vault, id, journal};
+
+use crate::app::unix_millis;
+use crate::jobs::Jobs;
+use crate::pipeline::meter::Chain;
+
+/// The name of the only process that may have an embedded database open.
+const ALONE: &str = "local";
+/// The file in the journal's folder that keeps this process's name in a database of many.
+const NODE: &str = "node";
+/// How long the database is left alone after it failed.
+const PAUSE: Duration = Duration::from_millis(500);
+const REFRESH_EVERY: Duration = Duration::from_secs(1);
+const VERIFY_EVERY: Duration = Duration::from_secs(60);
+const VERIFY_ALL_EVERY: Duration = Duration::from_secs(24 * 3600);
+
+/// Opens the books that this configuration describes, and resolves what a process before left in them. `random` must be
+/// unpredictable.
+pub async fn open(
+    config: &Config,
+    store: &Store,
+    vault: &Vault,
+    random: u128,
+) -> Result<(Money, Replayed), MoneyError> {
+    let folder = folder(config, store);
+    let node = match store.kind() {
+        Kind::Sqlite => ALONE.to_owned(),
+        Kind::Postgres => node(&folder, random)?,
+    };
+    let mut settings = Settings::new(&node, ChainKey::new(&*vault.derive("ledger-chain")));
+    settings.journal.durability = match config.ledger.durability {
+        Durability::Process => journal::Durability::Process,
+        Durability::Power => journal::Durability::Power,
+    };
+    settings.unknown = match config.ledger.unfinished {
+        Unfinished::Delivered => Unknown::Delivered,
+        Unfinished::FullHold => Unknown::FullHold,
+        Unfinished::None => Unknown::Nothing,
+    };
+    Money::open(store.clone(), &folder, settings, unix_millis()).await
+}
+
+/// Where the journal is.
+pub fn folder(config: &Config, store: &Store) -> PathBuf {
+    let said = config.ledger.journal.as_ref().map(PathBuf::from);
+    let beside = || Path::new(&config.database.path).parent().unwrap_or(Path::new("")).join("journal");
+    said.or_else(|| Money::folder_of(store)).unwrap_or_else(beside)
+}
+
+/// The same name at every start: what is in the journal belongs to it.
+fn node(folder: &Path, random: u128) -> Result<String, MoneyError> {
+    let file = folder.join(NODE);
+    let failed = |source| MoneyError::Store(waypost_store::StoreError::File { path: file.clone(), source });
+    match std::fs::read_to_string(&file) {
+        Ok(name) => Ok(name.trim().to_owned()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let name = id::new("node", random);
+            std::fs::create_dir_all(folder).map_err(failed)?;
+            std::fs::write(&file, &name).map_err(failed)?;
+            Ok(name)
+        }
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Has the books looked after until the jobs end.
+pub fn run(money: &Money, jobs: &Jobs) {
+    let until_stopped = |job: Pin<Box<dyn Future<Output = ()> + Send>>| {
+        let jobs = jobs.clone();
+        async move {
+            tokio::select! {
+                () = jobs.stopping() => {}
+                () = job => {}
+            }
+        }
+    };
+    jobs.spawn("ledger fold", until_stopped(Box::pin(fold(money.clone()))));
+    jobs.spawn("ledger leases", until_stopped(Box::pin(refresh(money.clone()))));
+    jobs.spawn("ledger proof", until_stopped(Box::pin(verify(money.clone()))));
+}
+
+/// Brings the journal into the database as it grows.
+async fn fold(money: Money) {
+    let mut end = money.journal().end();
+    loop {
+        match money.fold(unix_millis()).await {
+            Ok(done) => {
+                for alert in &done.alerts {
+                    tracing::warn!(?alert, "a budget has come to one of its marks");
+                }
+                if done.more {
+                    continue;
+                }
+                if end.changed().await.is_err() {
+                    return;
+                }
+            }
+            // Nothing is lost: the journal keeps it.
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "the database does not take the journal; it is tried again");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn refresh(money: Money) {
+    let mut beat = interval(REFRESH_EVERY);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        beat.tick().await;
+        if let Err(error) = money.refresh(unix_millis()).await {
+            tracing::debug!(error = %Chain(&error), "changes of other processes cannot be seen");
+        }
+    }
+}
+
+/// Proves what is new every minute, and everything once a day.
+async fn verify(money: Money) {
+    let mut beat = interval(VERIFY_EVERY);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut verifier = money.verifier();
+    let mut begun = Instant::now();
+    loop {
+        beat.tick().await;
+        if begun.elapsed() >= VERIFY_ALL_EVERY {
+            (verifier, begun) = (money.verifier(), Instant::now());
+        }
+        match money.verify(&mut verifier, unix_millis()).await {
+            Ok(report) => {
+                for flaw in &report.flaws {
+                    tracing::error!(?flaw, "the ledger does not add up; see `waypost ledger verify`");
+                }
+            }
+            Err(error) => tracing::debug!(error = %Chain(&error), "the ledger cannot be looked at now"),
+        }
+    }
+}
+
+/// Brings what is left to the database. What it does not take in time stays in the journal for the next start.
+pub async fn close(money: &Money) {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    match timeout(PATIENCE, money.close(unix_millis())).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "the journal keeps what the database did not take"),
+        Err(_) => tracing::warn!("the journal keeps what the database did not take in time"),
+    }
+}
