@@ -7,20 +7,17 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
+use waypost_store::StoreError;
 use waypost_store::journal::{Anchor, last_anchor};
 use waypost_store::ledger::ChainKey;
 use waypost_store::ledger::export::{Between, Format, export};
-use waypost_store::ledger::verify::{Report, Verifier};
-use waypost_store::money::Money;
-use waypost_store::{Store, StoreError};
+use waypost_store::ledger::verify::Verifier;
 
 use super::database::Which;
 use super::print::say;
 use crate::config_sources::{Mistakes, Wanted};
+use crate::ledger::{self, PURPOSE};
 use crate::pipeline::meter::Chain;
-
-/// What the key of the ledger's chain is derived for.
-pub const PURPOSE: &str = "ledger-chain";
 
 /// What can be done with the ledger.
 #[derive(Subcommand, Clone, Debug)]
@@ -81,10 +78,11 @@ async fn verify(wanted: &Verify, config: Wanted) -> Result<ExitCode, Mistakes> {
     let (database, vault) = wanted.which.open(config).await?;
     let failed = |error: &StoreError| vec![format!("{}: {}", database.name, Chain(error))];
     let key = ChainKey::new(&*vault.derive(PURPOSE));
-    let folder = wanted.journal.clone().or_else(|| Money::folder_of(&database.store));
+    let folder = wanted.journal.clone().unwrap_or_else(|| ledger::folder(&database.config, &database.store));
     // The journal is read first: what it knows of is in the database by then.
-    let anchor = folder.and_then(|folder| last_anchor(&folder));
-    let report = pass(&database.store, key, anchor.as_ref()).await.map_err(|error| failed(&error))?;
+    let anchor = ledger::node_of(&folder, database.store.kind()).zip(last_anchor(&folder));
+    let anchors: Vec<(&str, &Anchor)> = anchor.iter().map(|(node, anchor)| (node.as_str(), anchor)).collect();
+    let report = Verifier::new(key).pass(&database.store, &anchors).await.map_err(|error| failed(&error))?;
     database.store.close().await;
     let whole = report.flaws.is_empty();
     if wanted.json {
@@ -98,15 +96,6 @@ async fn verify(wanted: &Verify, config: Wanted) -> Result<ExitCode, Mistakes> {
         say(&format!("{}: {transactions} transactions of {accounts} accounts: {end}", database.name));
     }
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-async fn pass(store: &Store, key: ChainKey, anchor: Option<&Anchor>) -> Result<Report, StoreError> {
-    let nodes = store.ledger_nodes().await?;
-    // Which of several nodes a journal belongs to is not written in it.
-    let only = <&[String; 1]>::try_from(nodes.as_slice()).ok();
-    let anchors: Vec<(&str, &Anchor)> =
-        only.zip(anchor).map(|([node], anchor)| (node.as_str(), anchor)).into_iter().collect();
-    Verifier::new(key).pass(store, &anchors).await
 }
 
 async fn write(wanted: &Exporting, config: Wanted) -> Result<ExitCode, Mistakes> {

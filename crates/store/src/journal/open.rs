@@ -76,17 +76,17 @@ impl fmt::Display for JournalError {
             Self::Broken { name, at } => write!(
                 f,
                 "the journal is damaged: {name} at byte {at}, with whole records behind it; restore the file, or start once \
-                 with the option to salvage what can be read"
+                 with `ledger.salvage: true`"
             ),
             Self::Gap { name } => write!(
                 f,
                 "the journal is damaged: {name} is missing though there are segments before and behind it; restore the file, \
-                 or start once with the option to salvage what can be read"
+                 or start once with `ledger.salvage: true`"
             ),
             Self::Behind { database, journal } => write!(
                 f,
                 "the journal ends at {}:{}, but the database has records up to {}:{}; restore the journal that belongs to \
-                 this database, or start once with the option to salvage what can be read",
+                 this database, or start once with `ledger.salvage: true`",
                 journal.segment, journal.offset, database.segment, database.offset
             ),
             Self::Newer { name, at } => {

@@ -276,14 +276,6 @@ impl Verifier {
     }
 }
 
-impl Store {
-    /// The processes that have written to the ledger.
-    pub async fn ledger_nodes(&self) -> Result<Vec<String>, StoreError> {
-        let rows = sqlx::query("select node from ledger_nodes order by node").fetch_all(self.reader()).await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-    }
-}
-
 async fn nodes(tx: &mut Transaction<'static, Any>) -> Result<Vec<String>, StoreError> {
     let sql = "select node from ledger_nodes union select distinct node from ledger_transactions order by 1";
     let rows = sqlx::query(sql).fetch_all(&mut **tx).await?;
