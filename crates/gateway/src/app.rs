@@ -283,6 +283,12 @@ impl App {
         format!("req_{:016x}{:016x}", dice.throw(), dice.throw()).into()
     }
 
+    /// A number that this process alone gives to its `number`th thing.
+    pub fn number_of_process(&self, number: u64) -> u128 {
+        let started = u128::from(self.started) << 96;
+        (u128::from(self.entropy) << 64) ^ started ^ u128::from(number)
+    }
+
     /// Milliseconds since 1970.
     pub fn unix_millis(&self) -> i64 {
         unix_millis()

@@ -1,6 +1,7 @@
 //! The commands beside serving: each asks, proves or simulates something, prints what came of it and ends with an exit code.
 //! Tests: `it/cli.rs`, against the built binary.
 
+pub mod audit;
 mod database;
 pub mod export;
 pub mod health;

@@ -173,6 +173,10 @@ pub fn edge_refusal(app: &App, status: StatusCode) -> Response<Bytes> {
         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => GatewayError::header_too_large(),
         _ => GatewayError::invalid_request("This is not a valid HTTP request.", None),
     };
+    if status != StatusCode::SERVICE_UNAVAILABLE {
+        // Where it came from is not known here.
+        app.suspect(&app.live(), Sign::BadHead, None, None);
+    }
     let request_id = app.request_id(None);
     app.telemetry.count_refusal(error.kind());
     app.log_refusal(&request_id, &error);

@@ -2,6 +2,7 @@
 //! JSON, callers that hammer at their limits; by address and by key. Decides what is worth telling and who is refused for a
 //! while. Knows no request and no store; memory is bounded whatever comes. Tests: `security/tests.rs`, `it/security.rs`.
 
+pub mod keep;
 mod suspects;
 
 use std::net::{IpAddr, Ipv6Addr};

@@ -25,7 +25,7 @@ use self::outlets::{access_log, log_level, log_style, log_to_stderr, logbook, tr
 use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
 use crate::cli::test::Testing;
-use crate::cli::{self, export, health, import, migrate, mock, secrets, selftest, test};
+use crate::cli::{self, audit, export, health, import, migrate, mock, secrets, selftest, test};
 use crate::config_cli::{Look, look};
 use crate::config_sources::{ConfigSource, Found};
 use crate::http;
@@ -34,6 +34,7 @@ use crate::ledger;
 use crate::probe;
 use crate::records::{self, Outlets, Records};
 use crate::reload::{self, Fixed, Report};
+use crate::security::keep;
 use crate::serve::{Edge, Limits, Signals, WATCH_EVERY};
 use crate::upstream::{HttpTransport, PoolSettings};
 
@@ -65,6 +66,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
             let found = ConfigSource::new(arguments.wanted(), random()?).find().map_err(StartError)?;
             return test::run(&found.loaded.config, wanted).await.map_err(StartError);
         }
+        Some(Command::Audit(wanted)) => return audit::run(wanted, arguments.wanted()).await.map_err(StartError),
         Some(Command::Migrate(wanted)) => migrate::run(wanted, arguments.wanted()).await.map_err(StartError)?,
         Some(Command::Import(wanted)) => import::run(wanted, arguments.wanted()).await.map_err(StartError)?,
         Some(Command::Export(wanted)) => export::run(wanted, arguments.wanted()).await.map_err(StartError)?,
@@ -123,7 +125,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         money: Some(money.clone()),
         entropy: u64::from_le_bytes(random()?),
     }));
-    let setup_token = people::let_in(&app, &store, &found.loaded.config.identity, &jobs).await?;
+    let setup_token = people::let_in(&app, &opened, &found.loaded.config.identity, &jobs).await?;
     let outlets = Outlets {
         telemetry: Arc::clone(&app.telemetry),
         clock: app.clock,
@@ -144,6 +146,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let discovery = Arc::clone(&app.discovery).run(Arc::clone(&app), jobs.clone(), move || reloads.tell_news());
     jobs.spawn("model discovery", discovery);
     jobs.spawn("probes", probe::run(Arc::clone(&app), jobs.clone()));
+    jobs.spawn("security log", keep::run(Arc::clone(&app), store.clone(), jobs.clone()));
     let certs = certificate(&settings)?;
     let listener = listen(&settings.host, settings.port).await?;
     let address =

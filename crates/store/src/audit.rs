@@ -50,7 +50,7 @@ pub struct Row {
 }
 
 /// The end of the chain. Kept elsewhere, it proves that nothing before it was touched.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Head {
     pub number: i64,
     pub hash: String,
@@ -210,8 +210,7 @@ const BATCH: i64 = 1000;
 /// that are added meanwhile are left for the next time.
 pub async fn verify(store: &Store, kept: Option<&Head>) -> Result<Verified, StoreError> {
     let head = head(store).await?;
-    let mut walk = Walk { last: Head { number: 0, hash: String::new() }, kept, faults: Vec::new() };
-    let mut rows = 0;
+    let mut walk = Walk::new(kept);
     'all: loop {
         let batch = after(store, walk.last.number, BATCH).await?;
         if batch.is_empty() {
@@ -221,31 +220,33 @@ pub async fn verify(store: &Store, kept: Option<&Head>) -> Result<Verified, Stor
             if row.number > head.number || walk.faults.len() >= MAX_FAULTS {
                 break 'all;
             }
-            rows += 1;
             walk.step(row);
         }
     }
-    let Walk { last, mut faults, .. } = walk;
-    if faults.len() < MAX_FAULTS && last != head {
-        faults.push(format!("row {}: the chain should end at row {} and does not", last.number, head.number));
-    }
-    if let Some(kept) = kept.filter(|kept| kept.number > last.number) {
-        faults.push(format!("row {}: it was there when the head was kept, and is gone", kept.number));
-    }
-    Ok(Verified { rows, head, faults })
+    Ok(walk.end(head))
 }
 
-struct Walk<'k> {
+/// A walk along a chain, row by row: of a database, or of an export.
+pub struct Walk<'k> {
     last: Head,
     kept: Option<&'k Head>,
+    rows: i64,
     faults: Vec<String>,
 }
 
-impl Walk<'_> {
-    fn step(&mut self, row: Row) {
+impl<'k> Walk<'k> {
+    /// Begins before the first row. `kept` is a head that was noted earlier.
+    pub fn new(kept: Option<&'k Head>) -> Self {
+        Self { last: Head { number: 0, hash: String::new() }, kept, rows: 0, faults: Vec::new() }
+    }
+
+    /// Looks at the next row.
+    pub fn step(&mut self, row: Row) {
+        self.rows += 1;
         let number = row.number;
-        if number != self.last.number + 1 {
-            self.faults.push(format!("row {number}: rows {} to {} are missing", self.last.number + 1, number - 1));
+        if number != self.last.number.saturating_add(1) {
+            let missing = self.last.number.saturating_add(1);
+            self.faults.push(format!("row {number}: rows {missing} to {} are missing", number.saturating_sub(1)));
         } else if row.previous != self.last.hash {
             self.faults.push(format!("row {number}: it does not follow the row before"));
         }
@@ -256,6 +257,19 @@ impl Walk<'_> {
             self.faults.push(format!("row {number}: it is not the one whose hash was kept"));
         }
         self.last = Head { number, hash: row.hash };
+    }
+
+    /// Where the chain must end, and what was found.
+    pub fn end(self, head: Head) -> Verified {
+        let Self { last, kept, rows, mut faults } = self;
+        if faults.len() < MAX_FAULTS && last != head {
+            faults.push(format!("row {}: the chain should end at row {} and does not", last.number, head.number));
+        }
+        if let Some(kept) = kept.filter(|kept| kept.number > last.number) {
+            faults.push(format!("row {}: it was there when the head was kept, and is gone", kept.number));
+        }
+        faults.truncate(MAX_FAULTS);
+        Verified { rows, head, faults }
     }
 }
 

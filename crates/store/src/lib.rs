@@ -21,6 +21,7 @@ pub mod money;
 pub mod page;
 pub mod plans;
 pub mod seal;
+pub mod security;
 pub mod sessions;
 pub mod teams;
 pub mod users;

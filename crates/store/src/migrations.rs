@@ -26,4 +26,5 @@ pub(crate) const ALL: &[Migration] = &[
     migration!(3, "people", "0003_people"),
     migration!(5, "logbook", "0005_logbook"),
     migration!(6, "catalog", "0006_catalog"),
+    migration!(7, "security", "0007_security"),
 ];

@@ -30,7 +30,7 @@ use crate::reload::Report;
 use crate::security::Sign;
 
 /// What there is, for whoever asks at `/admin`.
-const INDEX: [(&str, &str, &str); 15] = [
+const INDEX: [(&str, &str, &str); 16] = [
     ("GET", "/admin/deployments", "every deployment, how it is doing; ?after=&limit=&channel=&model="),
     ("POST", "/admin/deployments/{id}/reset", "forget its failures"),
     ("GET", "/admin/channels", "every channel with the sums over its deployments, and its credentials"),
@@ -43,6 +43,7 @@ const INDEX: [(&str, &str, &str); 15] = [
     ("GET", "/admin/provider-kinds", "every kind of provider that channels may be accounts of"),
     ("GET", "/admin/events", "what happens, as it happens (server-sent events); ?key=&model="),
     ("GET", "/admin/security", "what was suspicious, and which addresses are refused for it; ?limit="),
+    ("GET", "/admin/security/events", "the same as far as the database remembers; ?after=&limit=&kind=&address=&key="),
     ("POST", "/admin/security/{address}/pardon", "let an address in again"),
     ("POST", "/admin/reload", "read the configuration again"),
     ("GET", "/health/detailed", "with the admin token: health with the names of channels"),
@@ -109,6 +110,7 @@ async fn view(app: &App, arrival: &Arrival) -> Result<Response<Body>, GatewayErr
         Page::ProviderKinds => Ok(kinds::list()),
         Page::Events => events::listen(app, &query),
         Page::Security => security::list(app, &query),
+        Page::SecurityEvents => security::events(app, &query).await,
         Page::Pardon(address) => security::pardon(app, address, uri),
         Page::Reload => reload(app).await,
     }
@@ -128,6 +130,7 @@ enum Page<'p> {
     ProviderKinds,
     Events,
     Security,
+    SecurityEvents,
     Pardon(&'p str),
     Reload,
 }
@@ -145,6 +148,7 @@ impl<'p> Page<'p> {
             "provider-kinds" => Self::ProviderKinds,
             "events" => Self::Events,
             "security" => Self::Security,
+            "security/events" => Self::SecurityEvents,
             "reload" => Self::Reload,
             other => {
                 let (rest, act) = other.rsplit_once('/')?;
@@ -176,7 +180,8 @@ impl<'p> Page<'p> {
             | Self::Config
             | Self::ProviderKinds
             | Self::Events
-            | Self::Security => false,
+            | Self::Security
+            | Self::SecurityEvents => false,
         }
     }
 }

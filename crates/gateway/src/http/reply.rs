@@ -6,6 +6,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use waypost_core::GatewayError;
+use waypost_core::error::Origin;
 use waypost_wire::dialect::Face;
 
 use super::body::Body;
@@ -30,7 +31,9 @@ pub fn error(error: &GatewayError, face: Face, request_id: &str) -> Response<Bod
     if let Some(seconds) = error.retry_after() {
         headers.insert(RETRY_AFTER, seconds.into());
     }
-    if let (Some(millis), true) = (error.retry_after_millis(), error.status() == 429) {
+    // Of our own limits it is known that exactly; what providers say is not.
+    let exact = error.status() == 429 && error.origin() == Origin::Caller;
+    if let Some(millis) = error.retry_after_millis().filter(|_| exact) {
         headers.insert(RETRY_AFTER_MS, millis.into());
     }
     if let Some(should_retry) = error.should_retry() {

@@ -17,6 +17,8 @@ use crate::jobs::Jobs;
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// How far back it is asked, in milliseconds: clocks differ, and a transaction is seen later than it is dated.
 const OVERLAP: i64 = 5_000;
+/// How long sessions that are over stay in the database, in milliseconds.
+const KEPT: i64 = 30 * 24 * 60 * 60 * 1000;
 /// After how many looks what is over is forgotten.
 const SWEEP_AFTER: u32 = 120;
 
@@ -80,6 +82,8 @@ impl Identity {
             looks = looks.wrapping_add(1);
             if looks.is_multiple_of(SWEEP_AFTER) {
                 self.live.sweep(now);
+                // What cannot be pruned now is pruned later.
+                let _ = sessions::prune(&self.store, now - KEPT).await;
             }
         }
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 use waypost_core::config::Argument;
 
+use crate::cli::audit::Auditing;
 use crate::cli::export::Export;
 use crate::cli::health::Health;
 use crate::cli::import::Import;
@@ -79,6 +80,9 @@ pub(super) enum Command {
     Health(Health),
     /// Proves on this machine that failover, streams, limits and breakers work. Needs no configuration and no network.
     Selftest(Selftest),
+    /// Proves that nobody has touched the log of what was done, or prints it.
+    #[command(subcommand)]
+    Audit(Auditing),
     /// Brings the tables of the database up to date, and says which version they are of.
     Migrate(Migrate),
     /// Takes providers, channels, model groups and keys from a file over into the database: an export of Waypost's or of another

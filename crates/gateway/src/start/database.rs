@@ -20,7 +20,7 @@ use crate::{ledger, master_key};
 pub(super) struct Opened {
     pub store: Store,
     /// Seals and opens what is secret in the database, and derives keys for chains and signatures.
-    vault: Arc<Vault>,
+    pub vault: Arc<Vault>,
     origin: KeyOrigin,
     catalog: Option<Arc<Feed>>,
 }

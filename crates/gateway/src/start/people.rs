@@ -6,21 +6,29 @@ use std::sync::Arc;
 
 use waypost_core::Secret;
 use waypost_core::config;
-use waypost_store::Store;
+use waypost_store::digest;
 
+use super::database::Opened;
 use super::{StartError, epoch_millis, eprint_lines};
 use crate::app::App;
 use crate::identity::Identity;
 use crate::jobs::Jobs;
 
+/// What the key that signs sessions is derived for.
+const PURPOSE: &str = "sessions of people";
+
 /// Makes it possible to sign in. Gives the token that makes the first owner, if it was made now.
 pub(super) async fn let_in(
     app: &Arc<App>,
-    store: &Store,
+    database: &Opened,
     settings: &config::Identity,
     jobs: &Jobs,
 ) -> Result<Option<Secret>, StartError> {
-    let opened = Identity::open(store.clone(), settings, epoch_millis()).await.map_err(StartError::one)?;
+    let mut settings = settings.clone();
+    // The same on every instance over the database, and nowhere in it that could be read.
+    let derived = || Secret::new(digest::hex(&*database.vault.derive(PURPOSE)));
+    settings.jwt_secret.get_or_insert_with(derived);
+    let opened = Identity::open(database.store.clone(), &settings, epoch_millis()).await.map_err(StartError::one)?;
     jobs.spawn("sessions", Arc::clone(&opened.identity).follow(jobs.clone(), epoch_millis));
     app.let_in(opened.identity);
     Ok(opened.setup_token)

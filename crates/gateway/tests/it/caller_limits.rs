@@ -37,7 +37,7 @@ fn error(answer: &Answer) -> Value {
 }
 
 fn number(answer: &Answer, name: &str) -> u64 {
-    answer.header(name).unwrap_or_else(|| panic!("{name} is missing")).parse().expect(name)
+    answer.header(name).expect(name).parse().expect(name)
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! What a key may be used for: endpoints, addresses, time. And whom the gateway believes where a caller is.
 
+use serde_json::json;
 use waypost_testkit::{Answer, Request, Script, Upstream, fixtures};
 
 use crate::harness::Gateway;
@@ -89,4 +90,21 @@ async fn a_key_is_used_only_from_where_it_may_be_and_only_trusted_proxies_are_be
         assert_eq!(from(&behind, "x-forwarded-for", value).await.status, 403, "{value}");
     }
     assert_eq!(post(&behind, CHAT, ASK).await.status, 403, "the proxy did not say who called it");
+}
+
+#[tokio::test]
+async fn an_administrator_sees_what_a_key_is_held_to() {
+    const TOKEN: &str = "wp-admin-token-0123456789abcdef";
+    let settings = format!(
+        "admin: {{token: {TOKEN}}}\nserver: {{trusted_proxies: [10.0.0.0/8]}}\nsecurity: {{block: {{after: 5}}}}"
+    );
+    let scopes = "endpoints: [chat], addresses: [127.0.0.1], expires_at: 2999-12-31, limits: {rpm: 7}, user: alice";
+    let (gateway, _upstream) = gateway(&settings, scopes).await;
+    let config = Request::get("/admin/config").bearer(TOKEN).send(gateway.url()).await.json();
+    let key = &config["keys"][0];
+    assert_eq!((&key["endpoints"], &key["addresses"]), (&json!(["chat"]), &json!(["127.0.0.1"])));
+    assert_eq!((&key["limits"]["rpm"], &key["user"]), (&json!(7), &json!("alice")));
+    assert_eq!(config["server"]["trusted_proxies"], json!(["10.0.0.0/8"]));
+    let block = json!({ "after": 5, "window_ms": 60_000, "for_ms": 600_000 });
+    assert_eq!(config["security"]["block"], block);
 }

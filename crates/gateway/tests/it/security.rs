@@ -1,9 +1,10 @@
 //! Who behaves suspiciously is counted, told and, where that is wanted, refused for a while; never anybody else.
 
 use serde_json::Value;
+use waypost_gateway::security::keep;
 use waypost_testkit::{Answer, Request, Script, Upstream, fixtures};
 
-use crate::harness::{Gateway, KEY, channel};
+use crate::harness::{Database, Gateway, KEY, channel};
 
 const CHAT: &str = "/v1/chat/completions";
 const ASK: &str = r#"{"model":"m","messages":[{"role":"user","content":"Hello!"}]}"#;
@@ -150,4 +151,24 @@ async fn bodies_that_are_too_large_or_no_json_are_refused_001_36() {
     assert_eq!((huge.status, huge.json()["error"]["code"].as_str()), (413, Some("request_too_large")));
     let seen = look(&gateway).await;
     assert_eq!((&seen["counts"]["malformed"], &seen["counts"]["oversized"]), (&7.into(), &1.into()));
+}
+
+#[tokio::test]
+async fn incidents_are_kept_in_the_database_once_and_outlive_the_process() {
+    let database = Database::sqlite().await;
+    let yaml = format!("admin: {{token: {TOKEN}}}\nkeys: [{{name: old, key: {KEY}, enabled: false}}]\n");
+    let gateway = Gateway::with_store(&yaml, database.store.clone()).await;
+    ask(&gateway, KEY, None).await;
+    for _ in 0..2 {
+        keep::once(&gateway.app, &database.store).await;
+    }
+    let later = Gateway::with_store(&yaml, database.store.clone()).await;
+    let events = |query: &'static str| {
+        let url = later.url().to_owned();
+        async move { Request::get(query).bearer(TOKEN).send(&url).await.json()["events"].clone() }
+    };
+    let kept = events("/admin/security/events?kind=dead_key&key=old").await;
+    assert_eq!(kept.as_array().map(Vec::len), Some(1), "{kept}");
+    assert_eq!((&kept[0]["address"], &kept[0]["count"]), (&"127.0.0.1".into(), &1.into()));
+    assert_eq!(events("/admin/security/events?address=192.0.2.1").await, serde_json::json!([]));
 }

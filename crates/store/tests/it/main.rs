@@ -12,6 +12,7 @@ mod logbook;
 mod migrate;
 mod money;
 mod people;
+mod security;
 mod simulation;
 mod vault;
 mod verify;

@@ -2,13 +2,18 @@
 //! every header's value, which may be one, is `***`. Tests: `it/admin.rs`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Response;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use waypost_core::access::Caller;
+use waypost_core::address::Cidr;
+use waypost_core::config::Block;
 use waypost_core::health::Policy;
 use waypost_core::health::view::{LimitsView, each};
 use waypost_core::ids::ChannelId;
+use waypost_core::limit::CallerLimits;
 use waypost_core::pattern::Pattern;
 use waypost_core::snapshot::{Channel, Cors, Discovery, Route, Snapshot};
 
@@ -29,8 +34,10 @@ pub(super) fn answer(app: &App) -> Response<Body> {
             "max_requests": limits.max_requests,
             "head_timeout_ms": millis(limits.head_timeout),
             "cors": { "origins": origins(&snapshot.cors) },
+            "trusted_proxies": networks(&snapshot.trusted_proxies),
         },
         "admin": { "token": HIDDEN, "metrics": word(&snapshot.admin.metrics) },
+        "security": { "block": snapshot.block.map(block) },
         "open_mode": snapshot.anybody.is_some(),
         "keys": keys(snapshot),
         "channels": channels(snapshot),
@@ -52,8 +59,46 @@ fn keys(snapshot: &Snapshot) -> Vec<Value> {
         Some(patterns) => patterns.iter().map(|pattern| pattern.as_str().to_owned()).collect(),
         None => vec!["*".to_owned()],
     };
-    let key = |caller: &&std::sync::Arc<waypost_core::access::Caller>| json!({ "name": &*caller.name, "key": HIDDEN, "enabled": caller.enabled, "models": models(&caller.scopes.models) });
+    let key = |caller: &&Arc<Caller>| {
+        let mut view = json!({
+            "name": &*caller.name,
+            "key": HIDDEN,
+            "enabled": caller.enabled,
+            "models": models(&caller.scopes.models),
+        });
+        if let Some(view) = view.as_object_mut() {
+            bounds(caller, view);
+        }
+        view
+    };
     callers.iter().map(key).collect()
+}
+
+/// What a key is held to, where it is.
+fn bounds(caller: &Caller, view: &mut Map<String, Value>) {
+    let scopes = &caller.scopes;
+    let mut add = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            view.insert(name.to_owned(), value);
+        }
+    };
+    add("endpoints", scopes.endpoints.as_ref().map(|endpoints| endpoints.words().collect::<Vec<_>>().into()));
+    add("addresses", scopes.addresses.as_deref().map(networks));
+    add("expires_at", scopes.expires_at.map(Value::from));
+    add("user", caller.user.as_deref().map(Value::from));
+    add("team", caller.team.as_deref().map(Value::from));
+    let limits = caller.levels.first().map(|level| level.limits);
+    add("limits", limits.map(|CallerLimits { rpm, tpm, concurrency, tokens_per_day }| {
+        json!({ "rpm": rpm, "tpm": tpm, "concurrency": concurrency, "tokens_per_day": tokens_per_day })
+    }));
+}
+
+fn networks(networks: &[Cidr]) -> Value {
+    networks.iter().map(ToString::to_string).collect::<Vec<_>>().into()
+}
+
+fn block(block: Block) -> Value {
+    json!({ "after": block.after, "window_ms": millis(block.window.0), "for_ms": millis(block.length.0) })
 }
 
 fn channels(snapshot: &Snapshot) -> Vec<Value> {

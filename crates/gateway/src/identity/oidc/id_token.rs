@@ -287,4 +287,36 @@ mod tests {
             assert_eq!(read.verified_email().is_some(), counts, "{verified}");
         }
     }
+
+    /// The modulus of a key of 2048 bits that was thrown away, and the signature that it made of [`claims`]' least form.
+    const MODULUS: &str = concat!(
+        "45yEWGqVGL9lh1zWAscx2XodO5CnOUIS3CIY1B1YBxsEKuwL2yFzAkf7UPjE3FXjmd9QLaqevnAca51rY9shedBpWxH59ORWUiYC",
+        "F-sM1RS6gRSusYqPG8Gy628IeLcACtU5lwNx2VPUtvPp25EZBFKLwLK3JV2ljpjrf4CUXlxBPTXHU4VzHxAY9fXv68D74llbMGR6",
+        "ygpPN5o2alXbqhvPd8JwiW1tlpEbZN_oKiHeTcQmnul4ZbVfjlRF9wV65tiSTGhMqV-pNXJ9QpyUCa4zUOwj4_Xo_0zJC-iXxvj6",
+        "xWFhm13vQzwhMVLvNJ-q3rNuSVzMAt-J_uPHETaG-Q"
+    );
+    const SIGNATURE: &str = concat!(
+        "spTIJTlBAf2UfbJb8dDBb-yTvTG0xD8l7rYdAz-L069qKF3P1I6YVbKcMBLNr5u1FrEEsvnsjmvoyRdHvK1Aqr8a5kQTgXCcfPbX",
+        "o9oHcSjUFF5p2w1hW0m-bpTx3mvG3BjLXPCdOXCj3OwHmfAD_PdwBHM32IyFlIjGoM8iL4gTPAPrrt_P8hXgCRSIZWtB3AJ2TxHP",
+        "zRMs_EJbxENr3fQfHBX0Dnyqrg4_cxKf9Qhl7-a5Wsg1Y9joAVjUAbPDo0GbOIlSvFJ7NEsAGaQwXPbozv8-rVhMhRRTd2UbWn3m",
+        "NCySUCcscz71MBXptnEKjNicWMtd4zvUk1FMQNX3qQ"
+    );
+
+    #[test]
+    fn a_token_signed_with_rsa_is_believed_too_and_no_other_bytes_with_its_signature() {
+        let set =
+            json!({ "keys": [{ "kty": "RSA", "kid": "r1", "use": "sig", "alg": "RS256", "n": MODULUS, "e": "AQAB" }] });
+        let keys = keys::read(set.to_string().as_bytes()).unwrap();
+        let signed = |header: &str, subject: &str| {
+            let claims = format!(
+                r#"{{"iss":"https://id.example","sub":"{subject}","aud":"waypost","exp":1790000300,"iat":1790000000,"nonce":"n-1"}}"#
+            );
+            format!("{}.{}.{SIGNATURE}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims))
+        };
+        let fault = |token: &str| EXPECTED.read(token, &keys).err();
+        assert_eq!(fault(&signed(r#"{"alg":"RS256","kid":"r1"}"#, "s-1")), None);
+        assert_eq!(fault(&signed(r#"{"alg":"RS256","kid":"r1"}"#, "s-2")), Some(Fault::Signature));
+        assert_eq!(fault(&signed(r#"{"alg":"RS256"}"#, "s-1")), Some(Fault::Signature));
+        assert_eq!(fault(&signed(r#"{"alg":"ES256","kid":"r1"}"#, "s-1")), Some(Fault::UnknownKey));
+    }
 }
