@@ -8,6 +8,7 @@ pub mod export;
 pub mod health;
 pub mod import;
 pub mod keys;
+pub mod ledger;
 pub mod migrate;
 pub mod mock;
 mod print;

@@ -15,6 +15,8 @@ use crate::app::unix_millis;
 use crate::jobs::Jobs;
 use crate::pipeline::meter::Chain;
 
+/// What the key of the chain is derived for.
+pub(crate) const PURPOSE: &str = "ledger-chain";
 /// The name of the only process that may have an embedded database open.
 const ALONE: &str = "local";
 /// The file in the journal's folder that keeps this process's name in a database of many.
@@ -38,11 +40,14 @@ pub async fn open(
         Kind::Sqlite => ALONE.to_owned(),
         Kind::Postgres => node(&folder, random)?,
     };
-    let mut settings = Settings::new(&node, ChainKey::new(&*vault.derive("ledger-chain")));
+    let mut settings = Settings::new(&node, ChainKey::new(&*vault.derive(PURPOSE)));
     settings.journal.durability = match config.ledger.durability {
         Durability::Process => journal::Durability::Process,
         Durability::Power => journal::Durability::Power,
     };
+    if config.ledger.salvage {
+        settings.journal.repair = journal::Repair::Salvage;
+    }
     settings.unknown = match config.ledger.unfinished {
         Unfinished::Delivered => Unknown::Delivered,
         Unfinished::FullHold => Unknown::FullHold,
@@ -88,6 +93,14 @@ pub fn run(money: &Money, jobs: &Jobs) {
     jobs.spawn("ledger fold", until_stopped(Box::pin(fold(money.clone()))));
     jobs.spawn("ledger leases", until_stopped(Box::pin(refresh(money.clone()))));
     jobs.spawn("ledger proof", until_stopped(Box::pin(verify(money.clone()))));
+}
+
+/// Whose journal is in this folder, if it was ever opened.
+pub(crate) fn node_of(folder: &Path, kind: Kind) -> Option<String> {
+    match kind {
+        Kind::Sqlite => Some(ALONE.to_owned()),
+        Kind::Postgres => Some(std::fs::read_to_string(folder.join(NODE)).ok()?.trim().to_owned()),
+    }
 }
 
 /// Brings the journal into the database as it grows.

@@ -26,7 +26,7 @@ use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
 use crate::callers::Callers;
 use crate::cli::test::Testing;
-use crate::cli::{admin, audit, export, health, import, keys, migrate, mock, secrets, selftest, test};
+use crate::cli::{self, admin, audit, export, health, import, keys, migrate, mock, secrets, selftest, test};
 use crate::config_cli::{Look, look};
 use crate::config_sources::{ConfigSource, Found};
 use crate::http;
@@ -72,6 +72,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
         Some(Command::Import(wanted)) => import::run(wanted, arguments.wanted()).await.map_err(StartError)?,
         Some(Command::Export(wanted)) => export::run(wanted, arguments.wanted()).await.map_err(StartError)?,
         Some(Command::Secrets(wanted)) => secrets::run(wanted, arguments.wanted()).await.map_err(StartError)?,
+        Some(Command::Ledger(wanted)) => return cli::ledger::run(wanted, arguments.wanted()).await.map_err(StartError),
         Some(Command::Health(wanted)) => return health::run(wanted).await.map_err(StartError::one),
         Some(Command::Selftest(wanted)) => return Ok(selftest::run(wanted).await),
         Some(Command::Keys(wanted)) => keys::run(wanted).await.map_err(StartError::one)?,

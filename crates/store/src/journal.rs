@@ -21,7 +21,7 @@ use tokio::sync::watch;
 
 pub use disk::{Disk, File, Folder};
 pub use faults::{Fault, MemoryDisk};
-pub use open::{Found, JournalError, Repair};
+pub use open::{Found, JournalError, Repair, last_anchor};
 pub use record::{Anchor, Checkpoint, Counts, Opened, Parties, Record, Release, Settle};
 pub use ticket::{Ticket, Unwritten};
 

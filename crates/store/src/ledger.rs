@@ -13,7 +13,7 @@ pub mod verify;
 pub mod vouchers;
 
 pub use chain::ChainKey;
-pub use fold::{Alert, Fold, Folded};
+pub use fold::{Alert, Fold, Folded, Trip};
 pub(crate) use fold::{Running, place};
 pub(crate) use leases::{give_back, heartbeat, refill};
 pub use post::Kind;

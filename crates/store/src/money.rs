@@ -18,7 +18,7 @@ use waypost_core::ledger::{Account, Books, Hold, Scope, Short, Supply, Why};
 use waypost_core::money::NanoUsd;
 
 use crate::journal::{Disk, Folder, Journal, JournalError, Opened, Options, Parties, Record, Unwritten};
-use crate::ledger::{ChainKey, Fold, Folded, refill};
+use crate::ledger::{ChainKey, Fold, Folded, Trip, refill};
 use crate::{Kind, Store, StoreError};
 
 pub use crate::ledger::Alert;
@@ -41,6 +41,8 @@ pub struct Settings {
     pub most_open: usize,
     /// How long a request waits for the database when the lease of its account is short.
     pub patience: Duration,
+    /// Lets the database break off; for tests.
+    pub trip: Option<Arc<dyn Trip>>,
 }
 
 impl Settings {
@@ -53,6 +55,7 @@ impl Settings {
             most_journal: 1 << 30,
             most_open: 65_536,
             patience: Duration::from_secs(2),
+            trip: None,
         }
     }
 }

@@ -14,6 +14,9 @@ pub struct Ledger {
     pub journal: Option<String>,
     /// What requests cost that were running when the process died.
     pub unfinished: Unfinished,
+    /// Start though records of the journal are missing, with those that can be read. Only for once, after Waypost has said
+    /// which are damaged.
+    pub salvage: bool,
 }
 
 /// What an answer waits for.

@@ -12,6 +12,7 @@ use crate::cli::export::Export;
 use crate::cli::health::Health;
 use crate::cli::import::Import;
 use crate::cli::keys::Keys;
+use crate::cli::ledger::Ledger;
 use crate::cli::migrate::Migrate;
 use crate::cli::mock::Mock;
 use crate::cli::secrets::Sealing;
@@ -99,6 +100,9 @@ pub(super) enum Command {
     Keys(Keys),
     /// Makes any call of a running gateway's administration: users, teams, plans, credits, vouchers, budgets and the rest.
     Admin(Call),
+    /// Proves that the ledger is whole, or prints it.
+    #[command(subcommand)]
+    Ledger(Ledger),
     /// Serves the simulator as a provider, for other gateways and applications to be tried against.
     Mock(Mock),
 }

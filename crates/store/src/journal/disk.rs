@@ -35,8 +35,8 @@ pub trait File: Send + Sync + Debug {
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    /// Locked for as long as it is open.
-    _lock: fs::File,
+    /// Locked for as long as it is open. Absent if it is only looked at.
+    _lock: Option<fs::File>,
 }
 
 impl Folder {
@@ -48,7 +48,7 @@ impl Folder {
         private(&mut options);
         let lock = options.open(path.join("lock"))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_path_buf(), _lock: lock }),
+            Ok(()) => Ok(Self { path: path.to_path_buf(), _lock: Some(lock) }),
             Err(fs::TryLockError::WouldBlock) => Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,
                 format!(
@@ -58,6 +58,13 @@ impl Folder {
             )),
             Err(fs::TryLockError::Error(error)) => Err(error),
         }
+    }
+}
+
+impl Folder {
+    /// A folder that another process may have open. Only to be read.
+    pub(super) fn look(path: &Path) -> Self {
+        Self { path: path.to_path_buf(), _lock: None }
     }
 }
 

@@ -3,9 +3,10 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use super::Position;
-use super::disk::Disk;
+use super::disk::{Disk, Folder};
 use super::frame::{self, Frames};
 use super::record::{Anchor, Record};
 use super::segment::{HEADER, is_headed, name_of, number_of};
@@ -75,17 +76,17 @@ impl fmt::Display for JournalError {
             Self::Broken { name, at } => write!(
                 f,
                 "the journal is damaged: {name} at byte {at}, with whole records behind it; restore the file, or start once \
-                 with the option to salvage what can be read"
+                 with `ledger.salvage: true`"
             ),
             Self::Gap { name } => write!(
                 f,
                 "the journal is damaged: {name} is missing though there are segments before and behind it; restore the file, \
-                 or start once with the option to salvage what can be read"
+                 or start once with `ledger.salvage: true`"
             ),
             Self::Behind { database, journal } => write!(
                 f,
                 "the journal ends at {}:{}, but the database has records up to {}:{}; restore the journal that belongs to \
-                 this database, or start once with the option to salvage what can be read",
+                 this database, or start once with `ledger.salvage: true`",
                 journal.segment, journal.offset, database.segment, database.offset
             ),
             Self::Newer { name, at } => {
@@ -127,6 +128,23 @@ pub(super) fn open(disk: &dyn Disk, after: Position, repair: Repair) -> Result<F
     found.next_segment = found.end.segment.max(after.segment) + 1;
     found.end = found.end.max(after);
     Ok(found)
+}
+
+/// The latest link of the database's chain that the journal in this folder knows, whoever has it open now.
+pub fn last_anchor(folder: &Path) -> Option<Anchor> {
+    let disk = Folder::look(folder);
+    let mut numbers: Vec<u64> = disk.list().ok()?.iter().filter_map(|name| number_of(name)).collect();
+    numbers.sort_unstable();
+    numbers.into_iter().rev().find_map(|segment| {
+        let bytes = disk.read_at(&name_of(segment), 0, usize::MAX).ok()?;
+        let records = Frames::new(segment, HEADER as u64, bytes.get(HEADER..)?);
+        let anchors = records.filter_map(|(_, record)| match record {
+            Some(Record::Anchor(anchor)) => Some(anchor),
+            Some(Record::Hold(_) | Record::Checkpoint(_) | Record::Settle(_) | Record::Release(_) | Record::Seal)
+            | None => None,
+        });
+        anchors.last()
+    })
 }
 
 fn read_segment(

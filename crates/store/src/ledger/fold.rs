@@ -24,11 +24,18 @@ pub struct Fold {
     pub(crate) journal: Journal,
     pub(crate) node: Arc<str>,
     pub(crate) key: ChainKey,
+    trip: Option<Arc<dyn Trip>>,
     from: Position,
     /// Up to here it is in the database.
     done: Position,
     open: HashMap<Arc<str>, Running>,
     waiting: Vec<Draft>,
+}
+
+/// Told before each step of bringing a batch into the database, and after the last one; may fail it. Tests let the
+/// database break off anywhere by it.
+pub trait Trip: Send + Sync + std::fmt::Debug {
+    fn step(&self) -> Result<(), StoreError>;
 }
 
 /// A request that has not ended.
@@ -70,10 +77,17 @@ const BATCH: usize = 2048;
 
 impl Fold {
     /// Goes on where the database says that it stopped. The journal's older records tell which requests still run.
-    pub(crate) fn new(store: Store, journal: Journal, node: Arc<str>, key: ChainKey, head: &Head) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        journal: Journal,
+        node: Arc<str>,
+        key: ChainKey,
+        trip: Option<Arc<dyn Trip>>,
+        head: &Head,
+    ) -> Self {
         let done = place(head);
         let (open, waiting) = (HashMap::new(), Vec::new());
-        Self { store, journal, node, key, from: Position::default(), done, open, waiting }
+        Self { store, journal, node, key, trip, from: Position::default(), done, open, waiting }
     }
 
     /// The requests that have not ended, of this process or of one before.
@@ -137,7 +151,9 @@ impl Fold {
     }
 
     async fn commit(&mut self, now: i64) -> Result<Folded, MoneyError> {
+        self.step_is_taken()?;
         let mut tx = self.store.begin().await?;
+        self.step_is_taken()?;
         let mut head = lock_head(&mut tx, &self.node, now).await?;
         let mut folded = Folded::default();
         if place(&head) >= self.from {
@@ -145,6 +161,7 @@ impl Fold {
             return Ok(folded);
         }
         (head.segment, head.offset) = (signed(self.from.segment), signed(self.from.offset));
+        self.step_is_taken()?;
         let there = already(&mut tx, &self.waiting).await?;
         let mut fresh: Vec<Draft> = Vec::with_capacity(self.waiting.len());
         let mut seen = HashSet::new();
@@ -154,20 +171,28 @@ impl Fold {
             }
         }
         fit(&mut tx, &self.node, &mut fresh).await?;
+        self.step_is_taken()?;
         for batch in fresh.chunks(BATCH) {
             post(&mut tx, &self.node, &self.key, &mut head, batch).await?;
         }
         if fresh.is_empty() {
             post(&mut tx, &self.node, &self.key, &mut head, &[]).await?;
         }
+        self.step_is_taken()?;
         folded.alerts = count_in_windows(&mut tx, &fresh).await?;
+        self.step_is_taken()?;
         tx.commit().await.map_err(StoreError::from)?;
+        self.step_is_taken()?;
         folded.settled = fresh.len();
         let over = fresh.iter().map(|draft| draft.cost.saturating_sub(draft.charged)).fold(0, i64::saturating_add);
         folded.overrun = NanoUsd(over);
         // The journal knows where the chain ends, so that a database that was put back in time is seen.
         drop(self.journal.append(Record::Anchor(Anchor { number: head.number, hash: head.hash })));
         Ok(folded)
+    }
+
+    fn step_is_taken(&self) -> Result<(), StoreError> {
+        self.trip.as_ref().map_or(Ok(()), |trip| trip.step())
     }
 
     /// Lets go of segments that nobody needs, and writes anew what keeps old ones from going.

@@ -45,7 +45,7 @@ pub(super) async fn replay(
     tx.commit().await.map_err(StoreError::from)?;
     let (journal, found) = Journal::open(disk, crate::ledger::place(&head), settings.journal)?;
     let (node, key) = (Arc::clone(&settings.node), settings.key.clone());
-    let mut fold = Fold::new(store.clone(), journal.clone(), node, key, &head);
+    let mut fold = Fold::new(store.clone(), journal.clone(), node, key, settings.trip.clone(), &head);
     let behind_anchor = found.anchor.as_ref().is_some_and(|anchor| anchor.number > head.number);
     let mut replayed = Replayed { journal: found, behind_anchor, ..Replayed::default() };
     replayed.settled = all(&mut fold, now).await?;
