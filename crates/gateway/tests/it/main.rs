@@ -38,6 +38,7 @@ mod logs;
 mod manage;
 mod mappings;
 mod metrics;
+mod money;
 mod outage;
 mod probes;
 mod providers;
