@@ -31,6 +31,7 @@ mod hang_up;
 mod harness;
 mod hedging;
 mod identity;
+mod killed;
 mod ledger_cli;
 mod limits;
 mod logbook;
