@@ -9,15 +9,16 @@ use std::time::Duration;
 use tokio::time::Instant;
 use waypost_core::GatewayError;
 use waypost_core::access::Caller;
-use waypost_core::ledger::{Account, PurseId, Scope, Short};
+use waypost_core::ledger::{Account, PurseId, Scope, Short, Supply};
 use waypost_core::money::NanoUsd;
 use waypost_core::operation::Operation;
 use waypost_core::pricing::{self, Cost, Factor, Priced, Pricing, ServiceTier, Terms, Version};
 use waypost_core::route::{Charge, Plan};
 use waypost_core::snapshot::Deployment;
 use waypost_core::usage::Outcome;
+use waypost_store::StoreError;
 use waypost_store::journal::{Counts, Parties};
-use waypost_store::money::{self, Held, Progress, Refused, Settlement};
+use waypost_store::money::{self, Held, Money, Progress, Refused, Settlement};
 use waypost_wire::chat::Usage;
 
 use super::call::Call;
@@ -49,7 +50,7 @@ struct Payer {
 }
 
 impl Payer {
-    fn of(caller: &Caller, call: &Call) -> Self {
+    fn of(caller: &Caller, model: Option<&Arc<str>>) -> Self {
         let account = match (&caller.user, &caller.team) {
             (Some(user), _) => Account::user(user),
             (None, Some(team)) => Account::team(team),
@@ -58,9 +59,42 @@ impl Payer {
         let mut scopes = vec![Scope::Global, Scope::Key(Arc::clone(&caller.id))];
         scopes.extend(caller.user.iter().cloned().map(Scope::User));
         scopes.extend(caller.team.iter().cloned().map(Scope::Team));
-        scopes.extend(call.model.iter().cloned().map(Scope::Group));
+        scopes.extend(model.cloned().map(Scope::Group));
         Self { account, scopes }
     }
+}
+
+/// What a caller may still spend: the least that its credit or any hard budget of it has, whatever the model. `None` if nothing
+/// bounds it.
+pub async fn left(money: &Money, caller: &Caller, now: i64) -> Result<Option<NanoUsd>, StoreError> {
+    let payer = Payer::of(caller, None);
+    let mut least: Option<NanoUsd> = None;
+    for purse in money.books().purses(&payer.account, &payer.scopes) {
+        let definition = purse.definition();
+        if definition.as_ref().is_some_and(|budget| !budget.hard) {
+            continue;
+        }
+        let (whole, spent) = match (purse.supply(), definition) {
+            (Supply::Owned, _) => {
+                let standing = purse.standing(now);
+                (standing.allotted.get(), standing.spent.get().saturating_add(standing.held.get()))
+            }
+            // A lease is a part of what there is; the database knows the whole.
+            (Supply::Leased, None) => match money.store().balance(&payer.account).await? {
+                Some(balance) => (balance.granted.get(), balance.spent.get()),
+                None => (0, 0),
+            },
+            (Supply::Leased, Some(budget)) => {
+                let start = purse.standing(now).start;
+                let windows = money.store().windows(&budget.id, 1).await?;
+                let spent = windows.iter().find(|window| window.start == start).map_or(0, |window| window.spent.get());
+                (budget.amount.get(), spent)
+            }
+        };
+        let left = NanoUsd(whole.saturating_sub(spent).max(0));
+        least = Some(least.map_or(left, |least| least.min(left)));
+    }
+    Ok(least)
 }
 
 /// Finds out how a request is charged, before it is planned: what limits its payer also limits where it may go.
@@ -69,7 +103,7 @@ pub fn charge(app: &App, caller: &Caller, call: &Call) -> Option<Charge> {
     if !is_charged(call) {
         return None;
     }
-    let payer = Payer::of(caller, call);
+    let payer = Payer::of(caller, call.model.as_ref());
     let purses = money.books().purses(&payer.account, &payer.scopes);
     let limited = purses.iter().any(|purse| purse.definition().is_none_or(|budget| budget.hard));
     Some(Charge { at: app.unix_millis(), limited })
@@ -101,7 +135,7 @@ pub async fn hold(
         images: images(call),
     };
     let Dearest { amount, version } = dearest(pricing, call, plan, charge, &terms)?;
-    let Payer { account, scopes } = Payer::of(caller, call);
+    let Payer { account, scopes } = Payer::of(caller, call.model.as_ref());
     let ask = money::Ask {
         request: app.ledger_id(&call.request_id),
         payer: account,

@@ -204,6 +204,20 @@ async fn a_budget_that_is_spent_blocks_what_comes_after_002_47() {
 }
 
 #[tokio::test]
+async fn a_key_is_told_what_it_has_left() {
+    let upstream = Upstream::always(whole(7)).await;
+    let till = Till::open(&upstream.url()).await;
+    let left = async || till.gateway.get("/v1/usage").await.json()["remaining_usd"].clone();
+    assert_eq!(left().await, serde_json::Value::Null);
+    till.budget(1_000_000_000).await;
+    assert_eq!(left().await, "1");
+    till.grant("paid", 500_000_000).await;
+    assert_eq!(till.ask().await.status, 200);
+    let (input, output) = usage(7);
+    assert_eq!(left().await, NanoUsd(500_000_000 - price(input, output)).to_string());
+}
+
+#[tokio::test]
 async fn five_hundred_streams_at_once_never_spend_more_than_a_budget_has() {
     let upstream = Upstream::by(|request| {
         let n = number(&request.body);

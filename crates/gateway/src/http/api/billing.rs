@@ -19,6 +19,7 @@ use crate::http::body::Body;
 use crate::http::reports::day::day_of;
 use crate::http::{Arrival, reply};
 use crate::pipeline::admit::{Knock, enter};
+use crate::pipeline::funds;
 
 /// Which of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +59,7 @@ pub async fn answer(app: &App, arrival: &Arrival, wanted: Billing) -> Result<Res
     let knock = Knock { headers, client, operation: Operation::Models, path: "models" };
     let caller = enter(app, &live, &knock)?;
     let today = app.unix_millis().div_euclid(DAY_MS);
-    let standing = Standing { spent: sums(app, &caller, 0, today).await?, left: left(app, &caller) };
+    let standing = Standing { spent: sums(app, &caller, 0, today).await?, left: left(app, &caller).await? };
     match wanted {
         Billing::Subscription => Ok(shown(&Subscription::of(&caller, &standing))),
         Billing::Token => Ok(shown(&TokenUsage::of(&caller, &standing))),
@@ -90,8 +91,11 @@ struct Standing {
 }
 
 /// What the key may still spend: the least that any account or budget of it has.
-fn left(_app: &App, _caller: &Caller) -> Option<NanoUsd> {
-    None
+async fn left(app: &App, caller: &Caller) -> Result<Option<NanoUsd>, GatewayError> {
+    match &app.money {
+        Some(money) => funds::left(money, caller, app.unix_millis()).await.map_err(GatewayError::internal),
+        None => Ok(None),
+    }
 }
 
 fn report(group_by: GroupBy, first_day: i64, last_day: i64) -> Report {
