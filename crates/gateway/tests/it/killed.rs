@@ -174,6 +174,8 @@ async fn without(load: &Load, waypost: Waypost, away: impl AsyncFnOnce(Duration)
     stop.store(true, Ordering::Relaxed);
     callers.join_all().await;
     assert_eq!(waypost.stop().0, Some(0));
+    // What the database did not take in time is in the journal, for the next start.
+    assert_eq!(load.start().await.stop().0, Some(0));
     load.check();
 }
 
