@@ -1,6 +1,6 @@
 //! Signing in at a provider of identities: OpenID Connect's authorization code with PKCE. Decides whom of theirs is whom of
 //! ours, and that nobody comes in by a flow that another browser began. What their tokens must say is in
-//! [`id_token`], whether they are theirs in [`keys`]. Tests: beside the parts, and `it/auth/oidc.rs`.
+//! `id_token`, whether they are theirs in `keys`. Tests: beside the parts, and `it/auth/oidc.rs`.
 
 mod ask;
 mod id_token;

@@ -1,5 +1,5 @@
 //! Access tokens: JWTs of one algorithm, HS256, whose header is compared and never followed. Decides what a token must say;
-//! whether its session still lives is for [`super::live`]. Tests are below.
+//! whether its session still lives is for `identity::live`. Tests are below.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
