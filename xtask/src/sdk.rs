@@ -131,6 +131,8 @@ impl Bench {
         run_it(&mut cargo(&["build", "--workspace", "--bin", "waypost", "--bin", "mock-provider"]))?;
         let place = target().join("sdk");
         // Set-up mode is what happens in a directory without a config file.
+        // What another run kept is in the way; that there is nothing is fine.
+        std::fs::remove_dir_all(place.join("empty")).ok();
         std::fs::create_dir_all(place.join("empty")).map_err(|error| format!("{}: {error}", place.display()))?;
         Ok(Self { place })
     }
@@ -157,7 +159,8 @@ impl Bench {
     fn start(&self, log: &str, arguments: impl FnOnce(&mut Command) -> &mut Command) -> Outcome<Live> {
         let port = free_port()?;
         let mut waypost = Command::new(built("debug", "waypost"));
-        waypost.env_clear().current_dir(self.place.join("empty"));
+        // Each with a database of its own.
+        waypost.env_clear().env("DB_PATH", format!("{log}.db")).current_dir(self.place.join("empty"));
         arguments(&mut waypost).args(["--port", &port.to_string()]);
         Live::ready(&mut waypost, port, "/health/ready", &self.place.join(log))
     }
