@@ -12,7 +12,7 @@ mod secure;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::time::Instant;
@@ -23,7 +23,7 @@ use self::boot::{Booted, boot, tell};
 use self::end::{Patience, end};
 use self::outlets::{access_log, log_level, log_style, log_to_stderr, logbook, tracer};
 use self::secure::{certificate, warn_of_plain_http};
-use crate::app::{App, Live, Parts};
+use crate::app::{App, Live, Parts, unix_millis};
 use crate::callers::Callers;
 use crate::cli::test::Testing;
 use crate::cli::{self, admin, audit, export, health, import, keys, migrate, mock, secrets, selftest, test};
@@ -91,7 +91,7 @@ fn print(what: &Look, arguments: &Arguments) -> Result<(), StartError> {
 async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let said = arguments.logging().map_err(StartError)?;
     let mut source = ConfigSource::new(arguments.wanted(), random()?);
-    let opened = database::prepare(&mut source, epoch_millis()).await?;
+    let opened = database::prepare(&mut source, unix_millis()).await?;
     let states = States::default();
     let Booted { found, snapshot, mistakes } = boot(&mut source, &states).map_err(StartError)?;
     let logging = &found.loaded.config.logging;
@@ -190,12 +190,6 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
 }
 
 // === the world outside ===
-
-/// Milliseconds since 1970.
-fn epoch_millis() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
 
 async fn listen(host: &str, port: u16) -> Result<TcpListener, StartError> {
     let addresses: Vec<SocketAddr> = (host, port)

@@ -14,6 +14,7 @@ use waypost_core::GatewayError;
 use waypost_core::error::Kind;
 use waypost_core::limit::Admission;
 use waypost_core::route::Claim;
+use waypost_core::snapshot::Deployment;
 use waypost_core::usage::{
     AttemptOutcome, AttemptRecord, Basis, CostRecord, Outcome, Stages, TraceContext, UsageRecord, Whose, clamp,
     estimate,
@@ -149,10 +150,7 @@ impl Meter {
     /// Another upstream call begins.
     pub fn begin(&mut self, claim: &Claim, translated: bool, hedge: bool) -> Trial {
         self.attempts += 1;
-        self.deployment = Some(Arc::clone(&claim.deployment.label));
-        if let Some(funds) = &mut self.funds {
-            funds.at(&claim.deployment);
-        }
+        self.at(&claim.deployment);
         self.translated = translated;
         let began = Instant::now();
         let started_us = micros(began.duration_since(self.opened.at));
@@ -172,6 +170,14 @@ impl Meter {
         Trial { place: self.trail.len() - 1, began }
     }
 
+    /// The deployment that is asked or answers: the record names it, and its price counts.
+    fn at(&mut self, deployment: &Deployment) {
+        self.deployment = Some(Arc::clone(&deployment.label));
+        if let Some(funds) = &mut self.funds {
+            funds.at(deployment);
+        }
+    }
+
     /// An upstream call is over without having answered.
     pub fn end(&mut self, trial: &Trial, outcome: AttemptOutcome, status: Option<u16>) {
         self.judge(trial, outcome, status);
@@ -187,10 +193,7 @@ impl Meter {
 
     /// An upstream call answers. Its claim is kept until the answer is delivered.
     pub fn answered(&mut self, claim: Claim, trial: Trial, status: u16) {
-        self.deployment = Some(Arc::clone(&claim.deployment.label));
-        if let Some(funds) = &mut self.funds {
-            funds.at(&claim.deployment);
-        }
+        self.at(&claim.deployment);
         self.judge(&trial, AttemptOutcome::Answered, Some(status));
         self.stages.answered_us = Some(micros(self.opened.at.elapsed()));
         self.claim = Some((claim, trial.place));

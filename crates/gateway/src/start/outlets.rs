@@ -7,9 +7,10 @@ use std::sync::Arc;
 use waypost_core::config::{self, Config, Logging};
 use waypost_store::Store;
 
+use super::StartError;
 use super::arguments::SaidOfLogs;
-use super::{StartError, epoch_millis};
 use crate::app::App;
+use crate::app::unix_millis;
 use crate::jobs::Jobs;
 use crate::logbook::Logbook;
 use crate::logbook::retention;
@@ -79,7 +80,7 @@ pub(super) fn logbook(logging: &Logging, store: &Store, app: &App, jobs: &Jobs) 
     if !settings.enabled {
         return None;
     }
-    let forgetting = retention::run(store.clone(), settings.days, Arc::clone(counts), jobs.clone(), epoch_millis);
+    let forgetting = retention::run(store.clone(), settings.days, Arc::clone(counts), jobs.clone(), unix_millis);
     jobs.spawn("retention", forgetting);
     Some(Logbook::start(store.clone(), Arc::clone(counts), jobs))
 }

@@ -9,8 +9,9 @@ use waypost_core::config;
 use waypost_store::digest;
 
 use super::database::Opened;
-use super::{StartError, epoch_millis, eprint_lines};
+use super::{StartError, eprint_lines};
 use crate::app::App;
+use crate::app::unix_millis;
 use crate::identity::Identity;
 use crate::jobs::Jobs;
 
@@ -28,8 +29,8 @@ pub(super) async fn let_in(
     // The same on every instance over the database, and nowhere in it that could be read.
     let derived = || Secret::new(digest::hex(&*database.vault.derive(PURPOSE)));
     settings.jwt_secret.get_or_insert_with(derived);
-    let opened = Identity::open(database.store.clone(), &settings, epoch_millis()).await.map_err(StartError::one)?;
-    jobs.spawn("sessions", Arc::clone(&opened.identity).follow(jobs.clone(), epoch_millis));
+    let opened = Identity::open(database.store.clone(), &settings, unix_millis()).await.map_err(StartError::one)?;
+    jobs.spawn("sessions", Arc::clone(&opened.identity).follow(jobs.clone(), unix_millis));
     app.let_in(opened.identity);
     Ok(opened.setup_token)
 }
