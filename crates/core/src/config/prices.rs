@@ -65,6 +65,14 @@ impl PriceEntry {
     }
 }
 
+/// A price that was set while the gateway ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetPrice {
+    pub entry: PriceEntry,
+    /// The moment from which on it holds, in milliseconds since 1970; counts instead of the entry's day.
+    pub effective_at: i64,
+}
+
 /// Prices for prompts of more than so many tokens, which hold for the whole request. What is left out is as `input` or
 /// `output` here, and never less than below.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
