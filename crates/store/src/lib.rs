@@ -22,6 +22,7 @@ mod migrations;
 pub mod money;
 pub mod page;
 pub mod plans;
+pub mod prices;
 pub mod seal;
 pub mod security;
 pub mod sessions;

@@ -2,6 +2,7 @@
 //! answered; everything else follows behind: the fold into the database, leases, and what a crash left. Knows no HTTP and
 //! no price. Tests: `tests/it/money.rs`, `tests/it/invariants.rs`, `tests/it/simulation.rs`.
 
+mod correct;
 mod desk;
 mod held;
 mod load;
@@ -22,6 +23,7 @@ use crate::ledger::{ChainKey, Fold, Folded, Trip, refill};
 use crate::{Kind, Store, StoreError};
 
 pub use crate::ledger::Alert;
+pub use crate::ledger::correct::{By, Corrected, Correction};
 pub use held::{Held, Progress, Settlement};
 pub use replay::{Replayed, Unknown};
 

@@ -34,6 +34,7 @@ fn settle(request: &str) -> Record {
         at: 2,
         usage: vec![("input".into(), 3)],
         cost: NanoUsd(70),
+        price: "1".into(),
         outcome: "complete".into(),
         deployment: None,
     })
@@ -121,7 +122,7 @@ async fn a_cut_at_any_byte_leaves_every_record_before_it() {
 async fn damage_before_the_end_is_an_error_that_says_where_unless_salvage_is_asked_for() {
     let (disk, records) = run(3).await;
     let whole = disk.bytes(SEGMENT).unwrap();
-    let last = whole.len() - 30;
+    let last = whole.len() - 36;
     for place in (20..last).step_by(7) {
         let mut damaged = whole.clone();
         damaged[place] ^= 0x10;

@@ -6,6 +6,7 @@
 mod audit;
 mod catalog;
 mod changes;
+mod corrections;
 mod harness;
 mod invariants;
 mod journal;
@@ -14,6 +15,7 @@ mod logbook;
 mod migrate;
 mod money;
 mod people;
+mod prices;
 mod security;
 mod simulation;
 mod vault;
