@@ -33,6 +33,7 @@ use crate::identity::Identity;
 use crate::limits::Limits as CallerLimits;
 use crate::pipeline::meter::Chain;
 use crate::pipeline::queue::Queues;
+use crate::prices::PriceFeed;
 use crate::probe::Probes;
 use crate::records::Records;
 use crate::reload::{Orders, Report};

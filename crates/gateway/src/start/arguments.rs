@@ -12,6 +12,7 @@ use crate::cli::export::Export;
 use crate::cli::health::Health;
 use crate::cli::import::Import;
 use crate::cli::keys::Keys;
+use crate::cli::prices::Prices;
 use crate::cli::ledger::Ledger;
 use crate::cli::migrate::Migrate;
 use crate::cli::mock::Mock;
@@ -98,6 +99,9 @@ pub(super) enum Command {
     /// Makes, lists, rotates and revokes keys of a running gateway.
     #[command(subcommand)]
     Keys(Keys),
+    /// Lists, shows, sets and withdraws prices of a running gateway, and prices the past anew.
+    #[command(subcommand)]
+    Prices(Prices),
     /// Makes any call of a running gateway's administration: users, teams, plans, credits, vouchers, budgets and the rest.
     Admin(Call),
     /// Proves that the ledger is whole, or prints it.

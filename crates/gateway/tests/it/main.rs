@@ -41,6 +41,7 @@ mod mappings;
 mod metrics;
 mod money;
 mod outage;
+mod prices;
 mod probes;
 mod providers;
 mod relay;

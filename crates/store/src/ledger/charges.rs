@@ -65,6 +65,13 @@ pub struct Charged {
     pub(super) parties: [String; 5],
 }
 
+impl Charged {
+    /// How often it was corrected.
+    pub fn corrections(&self) -> i64 {
+        self.corrections
+    }
+}
+
 /// The id of the correction of a request with this number, from 1.
 pub(super) fn correction_id(request: &str, number: i64) -> String {
     format!("correction:{request}:{number}")
