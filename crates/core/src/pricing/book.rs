@@ -212,12 +212,7 @@ impl ChannelPrices {
     }
 }
 
-fn rule(
-    (origin, from): (Origin, i64),
-    entry: &PriceEntry,
-    path: &str,
-    config: &Config,
-) -> Result<Rule, ConfigError> {
+fn rule((origin, from): (Origin, i64), entry: &PriceEntry, path: &str, config: &Config) -> Result<Rule, ConfigError> {
     let Some(model) = entry.model.as_deref().filter(|model| !model.is_empty()) else {
         return Err(ConfigError::at(path, "it does not say which model it is for").fix("set `model`, if only to \"*\""));
     };
@@ -271,12 +266,7 @@ fn since(entry: &PriceEntry) -> i64 {
     entry.effective_from.map_or(0, |day| day.unix_ms())
 }
 
-fn version(
-    (origin, from): (Origin, i64),
-    entry: &PriceEntry,
-    name: &str,
-    path: &str,
-) -> Result<Version, ConfigError> {
+fn version((origin, from): (Origin, i64), entry: &PriceEntry, name: &str, path: &str) -> Result<Version, ConfigError> {
     let source = entry.source.as_deref().map(Arc::from);
     Ok(Version { source, ..Version::new(origin, name, from, entry::price(entry, path)?) })
 }

@@ -10,8 +10,7 @@ use super::service::ServiceTier;
 /// The factor of the caller, in millionths.
 const FACTOR: &str = "factor";
 /// Service tiers that are written down, by their names.
-const SERVICES: [ServiceTier; 4] =
-    [ServiceTier::Flex, ServiceTier::Batch, ServiceTier::Priority, ServiceTier::Other];
+const SERVICES: [ServiceTier; 4] = [ServiceTier::Flex, ServiceTier::Batch, ServiceTier::Priority, ServiceTier::Other];
 
 /// What to write down of a cost, in the order it is shown. Counts that nobody knows and usual terms are left out.
 pub fn counts(usage: &Usage, terms: &Terms) -> Vec<(&'static str, u64)> {
@@ -88,7 +87,6 @@ mod tests {
             reasoning: Some(6),
             audio_input: Some(7),
             audio_output: Some(8),
-            ..Usage::default()
         };
         for service in SERVICES {
             let terms = Terms { service, factor: Factor::permille(1250).unwrap(), calls: 0, images: 3 };

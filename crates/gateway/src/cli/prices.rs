@@ -190,15 +190,16 @@ impl Rerate {
             after = done["next"].clone();
         }
         let [looked_at, corrected, unchanged, without_price, left] = counts;
-        let mut lines = vec![
-            format!("{looked_at} charges looked at: {unchanged} are as they should be, {without_price} have no price, {left} are left as they are"),
-        ];
-        lines.push(if self.dry_run {
+        let seen = format!(
+            "{looked_at} charges looked at: {unchanged} are as they should be, {without_price} have no price, {left} are left \
+             as they are"
+        );
+        let done = if self.dry_run {
             format!("{corrected} would be corrected, by {difference} USD in all; nothing was entered")
         } else {
             format!("{corrected} are corrected, by {difference} USD in all, of which payers pay {charged} USD")
-        });
-        Ok(lines.join("\n"))
+        };
+        Ok(format!("{seen}\n{done}"))
     }
 }
 

@@ -274,7 +274,12 @@ impl Funds {
         self.told = Some((output_bytes, Instant::now()));
         let cost = self.cost(usage, self.terms).map_or(NanoUsd::ZERO, |cost| cost.total);
         if let Some(held) = &mut self.held {
-            held.checkpoint(Progress { at, usage: counts(usage, &self.terms), cost, deployment: self.deployment.clone() });
+            held.checkpoint(Progress {
+                at,
+                usage: counts(usage, &self.terms),
+                cost,
+                deployment: self.deployment.clone(),
+            });
         }
     }
 

@@ -34,7 +34,8 @@ struct Till {
 impl Till {
     async fn open(prices: &str) -> Self {
         let folder = Folder::new();
-        let choices = json!([{ "index": 0, "message": { "role": "assistant", "content": "hello" }, "finish_reason": "stop" }]);
+        let choices =
+            json!([{ "index": 0, "message": { "role": "assistant", "content": "hello" }, "finish_reason": "stop" }]);
         let usage = json!({ "prompt_tokens": INPUT, "completion_tokens": OUTPUT, "total_tokens": INPUT + OUTPUT });
         let answer = json!({ "id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": choices, "usage": usage });
         let upstream = Upstream::always(Script::reply(200, answer.to_string())).await;
@@ -67,7 +68,8 @@ impl Till {
     }
 
     async fn chat(&self, model: &str, tier: Option<&str>) {
-        let body = json!({ "model": model, "messages": [{ "role": "user", "content": "Hello!" }], "service_tier": tier });
+        let body =
+            json!({ "model": model, "messages": [{ "role": "user", "content": "Hello!" }], "service_tier": tier });
         let answer = Request::post("/v1/chat/completions", body.to_string()).bearer(KEY).send(self.gateway.url()).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
@@ -120,7 +122,10 @@ async fn a_price_that_is_set_counts_from_the_next_request_on_to_the_nano_usd() {
     till.chat("m", None).await;
     assert_eq!(till.spent().await, usd(cost(1, 2)));
     let made = till.set(json!({ "price": { "model": "m", "input": "3", "output": 5.0 } })).await;
-    assert_eq!((&made["price"]["output"], &made["pending"], &made["created_by"]), (&json!("5"), &json!(false), &json!("token")));
+    assert_eq!(
+        (&made["price"]["output"], &made["pending"], &made["created_by"]),
+        (&json!("5"), &json!(false), &json!("token"))
+    );
     till.chat("m", None).await;
     assert_eq!(till.spent().await, usd(cost(1, 2) + cost(3, 5)));
     assert_eq!(till.effective("model=m").await, ("api".to_owned(), "3".to_owned()));
@@ -156,12 +161,18 @@ async fn what_was_served_without_a_price_is_charged_later_exactly_and_once() {
     let unpriced = json!({ "unpriced": true, "dry_run": true, "prices": "now" });
     let both = cost(4, 6) + cost(4, 6) / 2;
     let told = till.rerate(unpriced).await;
-    assert_eq!((counts(&told), &told["difference"], &told["charged"]), ([3, 2, 0, 1, 0], &json!(usd(both)), &Value::Null));
+    assert_eq!(
+        (counts(&told), &told["difference"], &told["charged"]),
+        ([3, 2, 0, 1, 0], &json!(usd(both)), &Value::Null)
+    );
     assert_eq!(till.spent().await, "nothing", "it was only told");
     // Since the beginning of time.
     till.set(json!({ "price": price, "effective_at": 1000 })).await;
     let done = till.rerate(json!({ "unpriced": true, "reason": "the price was unknown" })).await;
-    assert_eq!((counts(&done), &done["difference"], &done["charged"]), ([3, 2, 0, 1, 0], &json!(usd(both)), &json!(usd(both))));
+    assert_eq!(
+        (counts(&done), &done["difference"], &done["charged"]),
+        ([3, 2, 0, 1, 0], &json!(usd(both)), &json!(usd(both)))
+    );
     assert_eq!(till.spent().await, usd(both));
     let again = till.rerate(json!({})).await;
     assert_eq!((counts(&again), &again["difference"]), ([3, 0, 2, 1, 0], &json!("0")));
@@ -174,9 +185,14 @@ async fn what_was_served_without_a_price_is_charged_later_exactly_and_once() {
     assert_eq!((counts(&done), &done["difference"]), ([2, 2, 0, 0, 0], &json!(usd(now - both))));
     assert_eq!(till.spent().await, usd(now));
     let log = till.ask("GET", "/admin/audit?limit=2", Value::Null).await.json();
-    assert_eq!((&log["data"][0]["action"], &log["data"][1]["action"]), (&json!("price.rerate"), &json!("price.create")));
+    assert_eq!(
+        (&log["data"][0]["action"], &log["data"][1]["action"]),
+        (&json!("price.rerate"), &json!("price.create"))
+    );
     till.verify().await;
-    for (body, field) in [(json!({ "prices": "later" }), "prices"), (json!({ "after": "x" }), "after"), (json!({ "modl": "n" }), "modl")] {
+    for (body, field) in
+        [(json!({ "prices": "later" }), "prices"), (json!({ "after": "x" }), "after"), (json!({ "modl": "n" }), "modl")]
+    {
         let answer = till.ask("POST", "/admin/prices/rerate", body).await;
         assert_eq!((answer.status, answer.json()["error"]["param"].as_str()), (400, Some(field)), "{}", answer.text());
     }
@@ -198,7 +214,8 @@ async fn versions_are_listed_and_withdrawn_until_they_are_in_effect() {
     assert_eq!(till.ask("GET", "/admin/prices?provider=openai", Value::Null).await.json()["data"], json!([pending]));
     let refused = till.ask("DELETE", &path(&past), Value::Null).await;
     assert!(refused.status == 409 && refused.text().contains("set another price instead"), "{}", refused.text());
-    let stale = Request::new("DELETE", &path(&pending)).bearer(TOKEN).header("if-match", "\"2\"").send(till.gateway.url());
+    let stale =
+        Request::new("DELETE", &path(&pending)).bearer(TOKEN).header("if-match", "\"2\"").send(till.gateway.url());
     assert_eq!(stale.await.status, 412);
     assert_eq!(till.ask("DELETE", &path(&pending), Value::Null).await.status, 204);
     assert_eq!(till.ask("DELETE", &path(&pending), Value::Null).await.status, 404);
@@ -207,7 +224,10 @@ async fn versions_are_listed_and_withdrawn_until_they_are_in_effect() {
         (json!({ "price": { "model": "m", "inptu": 1 } }), "inptu"),
         (json!({ "price": { "model": "m", "input": -1 } }), "input"),
         (json!({ "price": { "model": "m", "input": 1, "provider": "nobody" } }), "provider"),
-        (json!({ "price": { "model": "m", "input": 1, "effective_from": "2001-01-01" }, "effective_at": 1 }), "effective_at"),
+        (
+            json!({ "price": { "model": "m", "input": 1, "effective_from": "2001-01-01" }, "effective_at": 1 }),
+            "effective_at",
+        ),
         (json!({ "price": { "model": "m", "input": 1 }, "effective_at": -1 }), "effective_at"),
         (json!({ "model": "m", "input": 1 }), "model"),
     ] {
@@ -221,7 +241,9 @@ async fn prices_are_set_shown_withdrawn_and_applied_to_the_past_by_command() {
     let till = Till::open("[]").await;
     till.chat("m", None).await;
     let more = r#"{"service_tiers": {"flex": 0.5}}"#;
-    let set = till.run(&["prices", "set", "m", "--input", "1", "--output", "2", "--from", "2001-01-01", "--json", more]).await;
+    let set = till
+        .run(&["prices", "set", "m", "--input", "1", "--output", "2", "--from", "2001-01-01", "--json", more])
+        .await;
     let pending = till.run(&["prices", "set", "m*", "--input", "7", "--from", "4000000000000"]).await;
     let listed = till.run(&["prices", "list"]).await;
     assert!(listed.contains(set.trim()) && listed.contains("pending") && listed.contains("in effect"), "{listed}");

@@ -216,8 +216,7 @@ pub(super) async fn of_requests(
 ) -> Result<Vec<Charged>, StoreError> {
     let mut charges = Vec::new();
     for requests in requests.chunks(256) {
-        let sql =
-            format!("select {COLUMNS} from ledger_transactions where request in {}", places(1, requests.len()));
+        let sql = format!("select {COLUMNS} from ledger_transactions where request in {}", places(1, requests.len()));
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for request in requests {
             query = query.bind(request.clone());

@@ -315,7 +315,10 @@ pub(crate) fn place(head: &Head) -> Position {
 }
 
 /// Which of the requests are in the ledger.
-pub(super) async fn already(tx: &mut Transaction<'static, Any>, drafts: &[Draft]) -> Result<HashSet<String>, StoreError> {
+pub(super) async fn already(
+    tx: &mut Transaction<'static, Any>,
+    drafts: &[Draft],
+) -> Result<HashSet<String>, StoreError> {
     let mut there = HashSet::new();
     for drafts in drafts.chunks(256) {
         let sql = format!("select request from ledger_transactions where request in {}", places(1, drafts.len()));
@@ -331,7 +334,10 @@ pub(super) async fn already(tx: &mut Transaction<'static, Any>, drafts: &[Draft]
 }
 
 /// Counts what was charged in the windows of budgets, and finds those that passed a mark.
-pub(super) async fn count_in_windows(tx: &mut Transaction<'static, Any>, fresh: &[Draft]) -> Result<Vec<Alert>, StoreError> {
+pub(super) async fn count_in_windows(
+    tx: &mut Transaction<'static, Any>,
+    fresh: &[Draft],
+) -> Result<Vec<Alert>, StoreError> {
     let mut spent: BTreeMap<(&str, i64), i64> = BTreeMap::new();
     for draft in fresh {
         for (budget, start) in draft.uses() {

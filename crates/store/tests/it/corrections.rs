@@ -24,8 +24,7 @@ async fn charges(store: &Store) -> Vec<Charged> {
 
 /// All charges cost this much from now on.
 async fn correct(money: &Money, charges: &[Charged], cost: i64, price: &str) -> Corrected {
-    let corrections: Vec<_> =
-        charges.iter().map(|charge| Correction { charge, cost: NanoUsd(cost), price }).collect();
+    let corrections: Vec<_> = charges.iter().map(|charge| Correction { charge, cost: NanoUsd(cost), price }).collect();
     money.correct(&corrections, BY).await.unwrap()
 }
 
@@ -176,7 +175,8 @@ async fn what_somebody_undid_by_hand_or_nobody_may_spend_from_is_left_alone() {
 async fn charges_are_found_by_time_model_and_want_of_a_price_page_by_page() {
     on_both(async |store| {
         let (money, _) = open(&store, &MemoryDisk::default()).await;
-        for (number, (model, price)) in [("a", "v1"), ("b", ""), ("a", ""), ("b", "v1"), ("a", "v1")].iter().enumerate() {
+        for (number, (model, price)) in [("a", "v1"), ("b", ""), ("a", ""), ("b", "v1"), ("a", "v1")].iter().enumerate()
+        {
             let mut ask = ask(&format!("r{number}"), 100);
             ask.parties.model = Some((*model).into());
             let mut held = money.hold(ask).await.unwrap();

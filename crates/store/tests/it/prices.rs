@@ -54,7 +54,10 @@ async fn versions_are_listed_page_by_page_the_newest_first_and_by_model() {
         assert_eq!(prices::all(&store).await.unwrap(), newest_first);
         let of = async |filter: Filter<'_>| prices::page(&store, &filter, None, 100).await.unwrap().rows;
         let named = of(Filter { model: Some("b*"), ..Filter::default() }).await;
-        assert_eq!(named.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["price_7", "price_5", "price_3", "price_1"]);
+        assert_eq!(
+            named.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(),
+            ["price_7", "price_5", "price_3", "price_1"]
+        );
         assert_eq!(of(Filter { model: Some("b*"), provider: Some("openai") }).await, []);
         assert_eq!(prices::get(&store, "price_4").await.unwrap(), all[4]);
         assert!(matches!(prices::get(&store, "price_x").await, Err(StoreError::NotFound)));

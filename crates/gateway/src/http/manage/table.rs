@@ -2,8 +2,8 @@
 
 use super::route::Route;
 use super::{
-    audit, budgets, catalog, gateway, invites, keys, logs, money, openapi, plans, prices, rerate, sessions, teams, usage,
-    users,
+    audit, budgets, catalog, gateway, invites, keys, logs, money, openapi, plans, prices, rerate, sessions, teams,
+    usage, users,
 };
 
 /// The lines, noun by noun.
