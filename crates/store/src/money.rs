@@ -200,8 +200,9 @@ impl Money {
             prices: ask.prices,
             parties: ask.parties,
         };
-        let ticket = shared.journal.append(Record::Hold(opened.clone()));
-        let mut held = Held::new(Self(Arc::clone(&self.0)), hold, &opened, ticket);
+        let request = Arc::clone(&opened.request);
+        let ticket = shared.journal.append(Record::Hold(opened));
+        let mut held = Held::new(self.clone(), hold, (request, ask.at), ticket);
         match held.written().await {
             Ok(()) => Ok(held),
             Err(why) => {
