@@ -230,7 +230,8 @@ impl Money {
                 Why::Frozen => return Err(Refused::Frozen(short)),
                 Why::Lease => {}
             }
-            let more = tokio::time::timeout_at(deadline, self.refill(&short, ask.at));
+            // On the heap: it is rare, and every request would carry room for it.
+            let more = tokio::time::timeout_at(deadline, Box::pin(self.refill(&short, ask.at)));
             if !more.await.is_ok_and(|done| done.is_ok()) {
                 return Err(Refused::Unavailable("the database does not answer"));
             }

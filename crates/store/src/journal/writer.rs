@@ -187,9 +187,12 @@ impl Writer {
         if self.has_spare {
             return;
         }
-        let zeros = vec![0; usize::try_from(self.sizes.spare).unwrap_or(0)];
+        const ZEROS: &[u8] = &[0; 16 << 10];
         let made = self.disk.create(SPARE_NAME).and_then(|file| {
-            file.write_at(0, &zeros)?;
+            for offset in (0..self.sizes.spare).step_by(ZEROS.len()) {
+                let length = usize::try_from(self.sizes.spare - offset).unwrap_or(usize::MAX).min(ZEROS.len());
+                file.write_at(offset, ZEROS.get(..length).unwrap_or(ZEROS))?;
+            }
             file.sync()
         });
         self.has_spare = made.is_ok();
