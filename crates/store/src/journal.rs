@@ -112,6 +112,11 @@ impl Journal {
         self.shared.end.subscribe()
     }
 
+    /// Waits until [`Journal::read`] reads all that was written before.
+    pub async fn synced(&self) {
+        self.shared.synced().await;
+    }
+
     /// Bytes of all segments.
     pub fn size(&self) -> u64 {
         self.shared.size.load(Ordering::Relaxed)

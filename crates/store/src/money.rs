@@ -260,6 +260,7 @@ impl Money {
 
     /// Brings all of the journal into the database.
     pub async fn fold_all(&self, now: i64) -> Result<Folded, MoneyError> {
+        self.0.journal.synced().await;
         let mut all = Folded::default();
         loop {
             let step = self.fold(now).await?;

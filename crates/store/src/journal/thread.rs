@@ -42,6 +42,8 @@ pub(super) struct Shared {
     /// The disk did not keep what it took: go on in another file.
     distrusted: AtomicBool,
     segment: AtomicU64,
+    /// How many records were written.
+    written: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -80,6 +82,7 @@ impl Shared {
             failing: AtomicBool::new(false),
             distrusted: AtomicBool::new(false),
             segment: AtomicU64::new(end.segment),
+            written: AtomicU64::new(0),
         }
     }
 
@@ -125,6 +128,13 @@ impl Shared {
                 Ok(State::Waiting(waiting))
             }
         }
+    }
+
+    /// Waits until the disk was asked to keep what was written before.
+    pub(super) async fn synced(&self) {
+        let written = self.written.load(Ordering::Acquire);
+        // Nobody is left to say so when the journal has ended, and nothing to wait for.
+        let _ = self.synced.subscribe().wait_for(|synced| synced.upto >= written).await;
     }
 
     /// Leaves the record to the thread.
@@ -184,8 +194,9 @@ impl Shared {
         self.waiting.store(outcome.kept.len(), Ordering::Relaxed);
         self.failing.store(outcome.failed, Ordering::Relaxed);
         let end = writer.end();
-        if let Some((position, _)) = end {
+        if let Some((position, count)) = end {
             self.segment.store(position.segment, Ordering::Release);
+            self.written.store(count, Ordering::Release);
         }
         if !outcome.touched.is_empty() {
             let mut unsynced = lock(&self.unsynced);
