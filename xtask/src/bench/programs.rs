@@ -163,7 +163,7 @@ impl Programs {
 /// what caused it, and not with what is measured next.
 fn at_rest(processes: &[u32]) -> Outcome<u64> {
     const LOOK: Duration = Duration::from_millis(600);
-    const IDLE_MICROS: u64 = 6_000;
+    const IDLE_MICROS: u64 = 10_000;
     const LOOKS: u32 = 50;
     let mut cpu = cpu_micros(processes)?;
     for _ in 0..LOOKS {
