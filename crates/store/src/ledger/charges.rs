@@ -9,8 +9,9 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row as _};
 use waypost_core::ledger::Account;
 use waypost_core::money::NanoUsd;
 
-use super::post::{Draft, Kind, places};
+use super::post::{Draft, Kind};
 use super::verify::read;
+use crate::rows::{places, portions};
 use crate::{Store, StoreError};
 
 /// Which charges; all that is given must fit.
@@ -192,11 +193,9 @@ struct Posted {
 
 async fn look_up(connection: &mut AnyConnection, ids: &[String]) -> Result<HashMap<String, Posted>, StoreError> {
     let mut found = HashMap::new();
-    for ids in ids.chunks(256) {
-        let sql = format!(
-            "select request, prices, cost, charged from ledger_transactions where request in {}",
-            places(1, ids.len())
-        );
+    for ids in portions(ids) {
+        let places = places(connection, 1, ids.len());
+        let sql = format!("select request, prices, cost, charged from ledger_transactions where request in {places}");
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for id in ids {
             query = query.bind(id.clone());
@@ -215,8 +214,9 @@ pub(super) async fn of_requests(
     requests: &[String],
 ) -> Result<Vec<Charged>, StoreError> {
     let mut charges = Vec::new();
-    for requests in requests.chunks(256) {
-        let sql = format!("select {COLUMNS} from ledger_transactions where request in {}", places(1, requests.len()));
+    for requests in portions(requests) {
+        let places = places(connection, 1, requests.len());
+        let sql = format!("select {COLUMNS} from ledger_transactions where request in {places}");
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for request in requests {
             query = query.bind(request.clone());

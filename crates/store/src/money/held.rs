@@ -8,7 +8,7 @@ use waypost_core::ledger::{Hold, Settled};
 use waypost_core::money::NanoUsd;
 
 use super::Money;
-use crate::journal::{Checkpoint, Counts, Opened, Record, Release, Settle, Ticket, Unwritten};
+use crate::journal::{Checkpoint, Counts, Record, Release, Settle, Ticket, Unwritten};
 
 /// Money held for a request. Dropped without an end it is charged by its last checkpoint, or costs nothing if there was
 /// none.
@@ -50,10 +50,15 @@ pub struct Settlement {
 }
 
 impl Held {
-    pub(super) fn new(money: Money, hold: Hold, opened: &Opened, ticket: Ticket) -> Self {
+    /// For the request of this name, which began at this time, at this version of a price.
+    pub(super) fn new(
+        money: Money,
+        hold: Hold,
+        (request, at, price): (Arc<str>, i64, Arc<str>),
+        ticket: Ticket,
+    ) -> Self {
         money.0.open.fetch_add(1, Ordering::Relaxed);
-        let (request, price) = (Arc::clone(&opened.request), Arc::clone(&opened.prices));
-        Self { money, request, at: opened.at, hold: Some(hold), ticket, price, last: None }
+        Self { money, request, at, hold: Some(hold), ticket, price, last: None }
     }
 
     pub fn amount(&self) -> NanoUsd {
