@@ -26,7 +26,10 @@ use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts, unix_millis};
 use crate::callers::Callers;
 use crate::cli::test::Testing;
-use crate::cli::{self, admin, audit, export, health, import, keys, migrate, mock, secrets, selftest, test};
+use crate::cli::{
+    self, admin, audit, budgets, channels, credentials, credits, deployments, export, gateway, health, import, invites,
+    keys, logs, migrate, mock, plans, secrets, security, selftest, sessions, teams, test, usage, users, vouchers,
+};
 use crate::config_cli::{Look, look};
 use crate::config_sources::{ConfigSource, Found};
 use crate::http;
@@ -76,6 +79,21 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
         Some(Command::Health(wanted)) => return health::run(wanted).await.map_err(StartError::one),
         Some(Command::Selftest(wanted)) => return Ok(selftest::run(wanted).await),
         Some(Command::Keys(wanted)) => keys::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Users(wanted)) => users::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Invites(wanted)) => invites::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Teams(wanted)) => teams::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Plans(wanted)) => plans::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Credits(wanted)) => credits::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Vouchers(wanted)) => vouchers::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Budgets(wanted)) => budgets::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Usage(wanted)) => usage::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Logs(wanted)) => logs::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Sessions(wanted)) => sessions::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Channels(wanted)) => channels::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Credentials(wanted)) => credentials::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Deployments(wanted)) => deployments::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Security(wanted)) => security::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Gateway(wanted)) => gateway::run(wanted).await.map_err(StartError::one)?,
         Some(Command::Admin(call)) => admin::run(call).await.map_err(StartError::one)?,
         Some(Command::Mock(wanted)) => return mock::run(wanted).await.map_err(StartError::one),
         None => serve(&arguments).await?,
