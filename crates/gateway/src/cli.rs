@@ -8,7 +8,7 @@ pub mod budgets;
 pub mod channels;
 pub mod credentials;
 pub mod credits;
-mod database;
+pub(crate) mod database;
 pub mod deployments;
 pub mod export;
 pub mod gateway;

@@ -52,6 +52,8 @@ pub struct ConfigSource {
     catalog: Option<Arc<Feed>>,
     /// The rows that could not be used at the first look. Only these may be left out: a row that worked once is not taken away.
     left_out: Option<BTreeSet<String>>,
+    /// Somebody can call or make keys without a key of the file: none is made.
+    callers_elsewhere: bool,
 }
 
 /// A configuration as it was found.
@@ -71,7 +73,16 @@ pub type Mistakes = Vec<String>;
 impl ConfigSource {
     /// `dice` must be unpredictable: they become a caller's key where none is given.
     pub fn new(wanted: Wanted, dice: [u8; 24]) -> Self {
-        Self { wanted, dice, place: None, texts: Vec::new(), watch: Watch::default(), catalog: None, left_out: None }
+        Self {
+            wanted,
+            dice,
+            place: None,
+            texts: Vec::new(),
+            watch: Watch::default(),
+            catalog: None,
+            left_out: None,
+            callers_elsewhere: false,
+        }
     }
 
     /// What holds the configuration, as arguments and variables say.
@@ -83,6 +94,11 @@ impl ConfigSource {
     pub fn lay_under(&mut self, catalog: Arc<Feed>) {
         self.catalog = Some(catalog);
         self.left_out = None;
+    }
+
+    /// From now on no key is made where none is given: callers' keys, or somebody who makes them, are in the database.
+    pub fn callers_are_elsewhere(&mut self) {
+        self.callers_elsewhere = true;
     }
 
     /// Finds and reads it as it is now.
@@ -170,7 +186,8 @@ impl ConfigSource {
         let read = |catalog: Option<&Catalog>| {
             let simulated: Vec<&str> = simulator::listing().iter().map(|listed| listed.name).collect();
             let (arguments, dice) = (self.wanted.settings.as_slice(), self.dice);
-            load(&Inputs { texts, variables, arguments, catalog, dice, simulated: &simulated })
+            let callers_elsewhere = self.callers_elsewhere;
+            load(&Inputs { texts, variables, arguments, catalog, dice, callers_elsewhere, simulated: &simulated })
         };
         let (mut loaded, left_out) = match &self.catalog {
             None => (read(None).map_err(|errors| lines(&errors))?, BTreeSet::new()),

@@ -63,9 +63,9 @@ impl std::fmt::Display for StartError {
 /// Does what the arguments say, until a signal ends it.
 pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
     match &arguments.command {
-        Some(Command::Config { look }) => print(look, &arguments)?,
-        Some(Command::Check { file }) => print(&Look::Check { file: file.clone() }, &arguments)?,
-        Some(Command::Schema) => print(&Look::Schema, &arguments)?,
+        Some(Command::Config { look }) => print(look, &arguments).await?,
+        Some(Command::Check(wanted)) => print(&Look::Check(wanted.clone()), &arguments).await?,
+        Some(Command::Schema) => print(&Look::Schema, &arguments).await?,
         Some(Command::Test(Testing::Channels(wanted))) => {
             let found = ConfigSource::new(arguments.wanted(), random()?).find().map_err(StartError)?;
             return test::run(&found.loaded.config, wanted).await.map_err(StartError);
@@ -101,8 +101,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(what: &Look, arguments: &Arguments) -> Result<(), StartError> {
-    say(&look(what, arguments.wanted(), random()?).map_err(StartError)?);
+async fn print(what: &Look, arguments: &Arguments) -> Result<(), StartError> {
+    say(&look(what, arguments.wanted(), random()?).await.map_err(StartError)?);
     Ok(())
 }
 

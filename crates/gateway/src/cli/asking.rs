@@ -1,6 +1,6 @@
 //! What the commands of all nouns share: which gateway is asked, how words become its addresses and bodies, and how its answers are
 //! printed: as a table or as facts to people, as the JSON of the API to machines. Knows no noun. Tests are below, and in
-//! `it/manage/command.rs`.
+//! `it/commands.rs`.
 
 use std::fmt;
 use std::io::Read as _;
@@ -62,6 +62,20 @@ impl Asking {
         let whole = self.remote.all(name, &address(path, &asked)).await?;
         let list = whole[name].as_array().map(Vec::as_slice).unwrap_or_default();
         say(&if self.json { whole.to_string() } else { things(columns, list) });
+        Ok(())
+    }
+
+    /// Prints one page of a list, and how to get the next one.
+    pub(super) async fn page(&self, path: &str, asked: &[Asked<'_>], columns: &[Column]) -> Result<(), String> {
+        let page = self.remote.ask("GET", &address(path, asked), None).await?;
+        if self.json {
+            say(&page.to_string());
+            return Ok(());
+        }
+        say(&things(columns, page["data"].as_array().map(Vec::as_slice).unwrap_or_default()));
+        if let Some(next) = page["next"].as_str() {
+            say(&format!("there are more: --after {next}"));
+        }
         Ok(())
     }
 

@@ -1,5 +1,5 @@
 //! `waypost budgets`: money in a window, for the instance, a team, a user, a key or a group of models. Tests:
-//! `it/manage/command.rs`.
+//! `it/commands.rs`.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;

@@ -1,5 +1,5 @@
 //! `waypost channels`: the accounts at providers that a running gateway sends to, and those of them that its database holds.
-//! Tests: `it/manage/command.rs`.
+//! Tests: `it/commands.rs`.
 
 use clap::{Args, Subcommand};
 

@@ -1,5 +1,5 @@
 //! `waypost credentials`: the keys that a running gateway has at providers. They go in and never come out. Tests:
-//! `it/manage/command.rs`.
+//! `it/commands.rs`.
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};

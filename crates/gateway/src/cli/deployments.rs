@@ -1,4 +1,4 @@
-//! `waypost deployments`: each model on each channel of a running gateway, and how it is doing. Tests: `it/manage/command.rs`.
+//! `waypost deployments`: each model on each channel of a running gateway, and how it is doing. Tests: `it/commands.rs`.
 
 use clap::Subcommand;
 

@@ -1,4 +1,4 @@
-//! `waypost gateway`: looks at a running gateway and steers it. Tests: `it/manage/command.rs`.
+//! `waypost gateway`: looks at a running gateway and steers it. Tests: `it/commands.rs`.
 
 use clap::Subcommand;
 

@@ -1,4 +1,4 @@
-//! `waypost invites`: secrets that let somebody register once. Tests: `it/manage/command.rs`.
+//! `waypost invites`: secrets that let somebody register once. Tests: `it/commands.rs`.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;

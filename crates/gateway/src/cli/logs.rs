@@ -1,10 +1,10 @@
-//! `waypost logs`: the calls that a running gateway answered, page by page, the newest first. Tests: `it/manage/command.rs`.
+//! `waypost logs`: the calls that a running gateway answered, page by page, the newest first. Tests: `it/commands.rs`.
 
 use clap::{Args, Subcommand};
 use waypost_core::money::NanoUsd;
 
-use super::asking::{Asked, Asking, One, address};
-use super::print::{Column, say, things};
+use super::asking::{Asked, Asking, One};
+use super::print::Column;
 
 /// What can be done with the log of calls.
 #[derive(Subcommand, Clone, Debug)]
@@ -116,15 +116,6 @@ impl List {
             ("to", self.to.as_deref()),
             ("min_cost", min_cost.as_deref()),
         ];
-        let page = self.asking.remote.ask("GET", &address(PATH, &asked), None).await?;
-        if self.asking.json {
-            say(&page.to_string());
-            return Ok(());
-        }
-        say(&things(COLUMNS, page["data"].as_array().map(Vec::as_slice).unwrap_or_default()));
-        if let Some(next) = page["next"].as_str() {
-            say(&format!("there are more: --after {next}"));
-        }
-        Ok(())
+        self.asking.page(PATH, &asked, COLUMNS).await
     }
 }

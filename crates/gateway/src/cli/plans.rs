@@ -1,4 +1,4 @@
-//! `waypost plans`: what whoever has one may use, how much of it, and at what price. Tests: `it/manage/command.rs`.
+//! `waypost plans`: what whoever has one may use, how much of it, and at what price. Tests: `it/commands.rs`.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;

@@ -1,5 +1,5 @@
 //! `waypost security`: what was suspicious at a running gateway, and which addresses it refuses for that. Tests:
-//! `it/manage/command.rs`.
+//! `it/commands.rs`.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! `waypost sessions`: who is signed in to a running gateway, and ending that. Tests: `it/manage/command.rs`.
+//! `waypost sessions`: who is signed in to a running gateway, and ending that. Tests: `it/commands.rs`.
 
 use clap::Subcommand;
 

@@ -1,4 +1,4 @@
-//! `waypost teams`: the tenants of a running gateway. Tests: `it/manage/command.rs`.
+//! `waypost teams`: the tenants of a running gateway. Tests: `it/commands.rs`.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;

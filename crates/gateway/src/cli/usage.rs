@@ -1,4 +1,4 @@
-//! `waypost usage`: requests, tokens and cost by any one or two nouns. Tests: `it/manage/command.rs`.
+//! `waypost usage`: requests, tokens and cost by any one or two nouns. Tests: `it/commands.rs`.
 
 use clap::Args;
 use serde_json::{Value, json};

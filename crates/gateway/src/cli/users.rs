@@ -1,4 +1,4 @@
-//! `waypost users`: those who may sign in, as a running gateway's administration has them. Tests: `it/manage/command.rs`.
+//! `waypost users`: those who may sign in, as a running gateway's administration has them. Tests: `it/commands.rs`.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;

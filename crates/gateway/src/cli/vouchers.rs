@@ -1,4 +1,4 @@
-//! `waypost vouchers`: credit by a code that whoever has it redeems once. Tests: `it/manage/command.rs`.
+//! `waypost vouchers`: credit by a code that whoever has it redeems once. Tests: `it/commands.rs`.
 
 use clap::{Args, Subcommand};
 use serde::Serialize;

@@ -1,11 +1,19 @@
 //! `waypost config explain`: every value in force and where it came from. Tests: `it/config_files.rs`.
 
+use std::io::Write as _;
+
 use waypost_core::config::explain as effective;
 use waypost_core::nearest::nearest;
 
+use super::database::{Looked, look_into};
+use crate::cli::database::Which;
 use crate::config_sources::{ConfigSource, Mistakes};
 
-pub(super) fn explain(mut source: ConfigSource, key: &str) -> Result<String, Mistakes> {
+pub(super) async fn explain(mut source: ConfigSource, which: &Which, key: &str) -> Result<String, Mistakes> {
+    if let Looked::Past(why) = look_into(&mut source, which).await? {
+        // Standard output is for the values.
+        let _ = writeln!(std::io::stderr(), "the database was not looked at: {why}");
+    }
     let found = source.find()?;
     let config = &found.loaded.config;
     let values = effective(config, key);

@@ -33,7 +33,7 @@ use crate::cli::test::Testing;
 use crate::cli::usage::Usage;
 use crate::cli::users::Users;
 use crate::cli::vouchers::Vouchers;
-use crate::config_cli::Look;
+use crate::config_cli::{Check, Look};
 use crate::config_sources::{Mistakes, Mode, Wanted, variables};
 use crate::records::LogStyle;
 
@@ -84,10 +84,7 @@ pub(super) enum Command {
         look: Look,
     },
     /// The same as `config check`.
-    Check {
-        /// The configuration to check instead of the usual one.
-        file: Option<PathBuf>,
-    },
+    Check(Check),
     /// The same as `config schema`.
     Schema,
     /// Asks the accounts of the configuration whether their keys work.

@@ -7,6 +7,7 @@ mod audit;
 mod catalog;
 mod changes;
 mod harness;
+mod history;
 mod invariants;
 mod journal;
 mod keys;
