@@ -90,9 +90,8 @@ async fn users_are_made_listed_changed_disabled_and_reset_by_command() {
     assert!(table.starts_with("ID ") && row.contains("ann@example.org") && row.contains("auditor"), "{table}");
     assert!(row.ends_with("yes") && !table.contains(secret), "{table}");
     let user = id(&made);
-    let changed = house
-        .json(&["users", "change", user, "--role", "member", "--name", "none", "--team", "none", "--plan", "none"]);
-    let changed = changed.await;
+    let change = ["users", "change", user, "--role", "member", "--name", "none", "--team", "none", "--plan", "none"];
+    let changed = house.json(&change).await;
     assert_eq!((changed["role"].as_str(), changed["name"].as_str()), (Some("member"), Some("none")));
     assert!(changed["team"].is_null() && changed["plan"].is_null(), "{changed}");
     assert_eq!(house.run(&["users", "disable", user]).await, format!("{user} is disabled\n"));
