@@ -113,8 +113,8 @@ mod tests {
         ];
         let columns =
             [("ID", "/id"), ("ON", "/on"), ("MADE", "/at"), ("MODELS", "/models"), ("N", "/more/n")].map(Column::from);
-        let wanted = "ID      ON   MADE                      MODELS  N\n\
-                      a       yes  1970-01-01T00:00:00.000Z  m,n     7\n\
+        let wanted = "ID     ON   MADE                      MODELS  N\n\
+                      a      yes  1970-01-01T00:00:00.000Z  m,n     7\n\
                       b\u{fffd}[2J  no   -                         -       -";
         assert_eq!(super::things(&columns, &all), wanted);
     }
