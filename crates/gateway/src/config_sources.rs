@@ -55,6 +55,8 @@ pub struct ConfigSource {
     prices: Option<Arc<PriceFeed>>,
     /// The rows that could not be used at the first look. Only these may be left out: a row that worked once is not taken away.
     left_out: Option<BTreeSet<String>>,
+    /// Somebody can call or make keys without a key of the file: none is made.
+    callers_elsewhere: bool,
 }
 
 /// A configuration as it was found.
@@ -83,6 +85,7 @@ impl ConfigSource {
             catalog: None,
             prices: None,
             left_out: None,
+            callers_elsewhere: false,
         }
     }
 
@@ -100,6 +103,11 @@ impl ConfigSource {
     /// Puts the prices that were set while gateways ran after those of files, from now on.
     pub fn lay_prices(&mut self, prices: Arc<PriceFeed>) {
         self.prices = Some(prices);
+    }
+
+    /// From now on no key is made where none is given: callers' keys, or somebody who makes them, are in the database.
+    pub fn callers_are_elsewhere(&mut self) {
+        self.callers_elsewhere = true;
     }
 
     /// Finds and reads it as it is now.
@@ -187,7 +195,8 @@ impl ConfigSource {
         let read = |catalog: Option<&Catalog>| {
             let simulated: Vec<&str> = simulator::listing().iter().map(|listed| listed.name).collect();
             let (arguments, dice) = (self.wanted.settings.as_slice(), self.dice);
-            load(&Inputs { texts, variables, arguments, catalog, dice, simulated: &simulated })
+            let callers_elsewhere = self.callers_elsewhere;
+            load(&Inputs { texts, variables, arguments, catalog, dice, callers_elsewhere, simulated: &simulated })
         };
         let (mut loaded, left_out) = match &self.catalog {
             None => (read(None).map_err(|errors| lines(&errors))?, BTreeSet::new()),

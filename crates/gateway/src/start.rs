@@ -26,7 +26,11 @@ use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts, unix_millis};
 use crate::callers::Callers;
 use crate::cli::test::Testing;
-use crate::cli::{self, admin, audit, export, health, import, keys, migrate, mock, prices, secrets, selftest, test};
+use crate::cli::{
+    self, admin, audit, budgets, channels, credentials, credits, deployments, export, gateway, health, import, invites,
+    keys, logs, migrate, mock, plans, prices, secrets, security, selftest, sessions, teams, test, usage, users,
+    vouchers,
+};
 use crate::config_cli::{Look, look};
 use crate::config_sources::{ConfigSource, Found};
 use crate::http;
@@ -60,9 +64,9 @@ impl std::fmt::Display for StartError {
 /// Does what the arguments say, until a signal ends it.
 pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
     match &arguments.command {
-        Some(Command::Config { look }) => print(look, &arguments)?,
-        Some(Command::Check { file }) => print(&Look::Check { file: file.clone() }, &arguments)?,
-        Some(Command::Schema) => print(&Look::Schema, &arguments)?,
+        Some(Command::Config { look }) => print(look, &arguments).await?,
+        Some(Command::Check(wanted)) => print(&Look::Check(wanted.clone()), &arguments).await?,
+        Some(Command::Schema) => print(&Look::Schema, &arguments).await?,
         Some(Command::Test(Testing::Channels(wanted))) => {
             let found = ConfigSource::new(arguments.wanted(), random()?).find().map_err(StartError)?;
             return test::run(&found.loaded.config, wanted).await.map_err(StartError);
@@ -77,6 +81,21 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
         Some(Command::Selftest(wanted)) => return Ok(selftest::run(wanted).await),
         Some(Command::Keys(wanted)) => keys::run(wanted).await.map_err(StartError::one)?,
         Some(Command::Prices(wanted)) => prices::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Users(wanted)) => users::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Invites(wanted)) => invites::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Teams(wanted)) => teams::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Plans(wanted)) => plans::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Credits(wanted)) => credits::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Vouchers(wanted)) => vouchers::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Budgets(wanted)) => budgets::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Usage(wanted)) => usage::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Logs(wanted)) => logs::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Sessions(wanted)) => sessions::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Channels(wanted)) => channels::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Credentials(wanted)) => credentials::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Deployments(wanted)) => deployments::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Security(wanted)) => security::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Gateway(wanted)) => gateway::run(wanted).await.map_err(StartError::one)?,
         Some(Command::Admin(call)) => admin::run(call).await.map_err(StartError::one)?,
         Some(Command::Mock(wanted)) => return mock::run(wanted).await.map_err(StartError::one),
         None => serve(&arguments).await?,
@@ -84,8 +103,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(what: &Look, arguments: &Arguments) -> Result<(), StartError> {
-    say(&look(what, arguments.wanted(), random()?).map_err(StartError)?);
+async fn print(what: &Look, arguments: &Arguments) -> Result<(), StartError> {
+    say(&look(what, arguments.wanted(), random()?).await.map_err(StartError)?);
     Ok(())
 }
 

@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 use waypost_core::config::Day;
 use waypost_core::money::NanoUsd;
 
-use super::print::{say, table};
+use super::asking::{Asking, One, address};
+use super::print::{Column, say, things};
 use super::remote::{Remote, text};
 
 /// What can be done with prices.
@@ -18,7 +19,7 @@ pub enum Prices {
         #[arg(long)]
         model: Option<String>,
         #[command(flatten)]
-        remote: Remote,
+        asking: Asking,
     },
     /// Shows which price holds for a model on each channel, and who said it.
     Show {
@@ -29,16 +30,12 @@ pub enum Prices {
         #[arg(long, value_parser = moment)]
         at: Option<i64>,
         #[command(flatten)]
-        remote: Remote,
+        asking: Asking,
     },
     /// Sets a price from a moment on.
     Set(Box<Set>),
     /// Takes back a price that has not come into effect.
-    Withdraw {
-        id: String,
-        #[command(flatten)]
-        remote: Remote,
-    },
+    Withdraw(One),
     /// Prices charges of the past by the prices that are known today, and enters the differences.
     Rerate(Box<Rerate>),
 }
@@ -63,8 +60,8 @@ pub struct Set {
     #[arg(long)]
     image: Option<String>,
     /// Everything else of a price as in a file, as a JSON object: tiers, service tiers, sound, thoughts.
-    #[arg(long, default_value = "{}")]
-    json: String,
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    more: String,
     /// Only at this kind of provider.
     #[arg(long)]
     provider: Option<String>,
@@ -78,7 +75,7 @@ pub struct Set {
     #[arg(long, value_parser = moment)]
     from: Option<i64>,
     #[command(flatten)]
-    remote: Remote,
+    asking: Asking,
 }
 
 /// Which charges, and by which prices.
@@ -109,44 +106,55 @@ pub struct Rerate {
     remote: Remote,
 }
 
+const PATH: &str = "/admin/prices";
+
+const COLUMNS: &[Column] = &[
+    ("ID", "/id"),
+    ("MODEL", "/model"),
+    ("PROVIDER", "/provider"),
+    ("CHANNEL", "/channel"),
+    ("FROM", "/effective_at"),
+    ("INPUT", "/price/input"),
+    ("OUTPUT", "/price/output"),
+    ("PENDING", "/pending"),
+];
+
+const EFFECTIVE: &[Column] = &[
+    ("DEPLOYMENT", "/deployment"),
+    ("ORIGIN", "/price/origin"),
+    ("FROM", "/price/effective_at"),
+    ("INPUT", "/price/rates/input"),
+    ("OUTPUT", "/price/rates/output"),
+    ("VERSION", "/price/name"),
+];
+
 /// Does it, and prints what came of it.
 pub async fn run(wanted: &Prices) -> Result<(), String> {
     match wanted {
-        Prices::List { model, remote } => {
-            let mut rows = vec![["ID", "MODEL", "FOR", "FROM", "INPUT", "OUTPUT", "STATE"].map(str::to_owned).to_vec()];
-            let path = format!("/admin/prices?limit=500{}", query(&[("model", model.as_deref())]));
-            for price in remote.all(&path).await? {
-                rows.push(row(&price));
-            }
-            say(&table(&rows));
-        }
-        Prices::Show { model, channel, at, remote } => {
+        Prices::List { model, asking } => asking.list(PATH, &[("model", model.as_deref())], COLUMNS).await,
+        Prices::Show { model, channel, at, asking } => {
             let at = at.map(|at| at.to_string());
-            let said = [("channel", channel.as_deref()), ("at", at.as_deref())];
-            let path = format!("/admin/prices/effective?{}{}", pair("model", model), query(&said));
-            let shown = remote.ask("GET", &path, None).await?;
-            let columns = ["DEPLOYMENT", "ORIGIN", "FROM", "INPUT", "OUTPUT", "VERSION"];
-            let mut rows = vec![columns.map(str::to_owned).to_vec()];
-            rows.extend(shown["data"].as_array().into_iter().flatten().map(effective));
-            say(&table(&rows));
+            let said = [("model", Some(model.as_str())), ("channel", channel.as_deref()), ("at", at.as_deref())];
+            let shown = asking.remote.ask("GET", &address("/admin/prices/effective", &said), None).await?;
+            let list = shown["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+            say(&if asking.json { shown.to_string() } else { things(EFFECTIVE, list) });
+            Ok(())
         }
-        Prices::Set(set) => {
-            let made = set.remote.ask("POST", "/admin/prices", Some(set.body()?)).await?;
-            say(text(&made, "id"));
+        Prices::Set(set) => set.asking.change("POST", PATH, Some(set.body()?)).await,
+        Prices::Withdraw(One { id, asking }) => {
+            asking.act("DELETE", &format!("{PATH}/{id}"), None, &format!("{id} is withdrawn")).await
         }
-        Prices::Withdraw { id, remote } => {
-            remote.ask("DELETE", &format!("/admin/prices/{id}"), None).await?;
-            say(&format!("{id} is withdrawn"));
+        Prices::Rerate(wanted) => {
+            say(&wanted.run().await?);
+            Ok(())
         }
-        Prices::Rerate(wanted) => say(&wanted.run().await?),
     }
-    Ok(())
 }
 
 impl Set {
     fn body(&self) -> Result<Value, String> {
-        let more = serde_json::from_str::<Map<String, Value>>(&self.json);
-        let mut price = more.map_err(|error| format!("--json: a JSON object is expected: {error}"))?;
+        let more = serde_json::from_str::<Map<String, Value>>(&self.more);
+        let mut price = more.map_err(|error| format!("--more: a JSON object is expected: {error}"))?;
         price.insert("model".into(), json!(self.model));
         let said = [
             ("input", &self.input),
@@ -211,66 +219,6 @@ fn sum(sum: NanoUsd, more: &str) -> Result<NanoUsd, String> {
     }
     let more = more.parse::<NanoUsd>().ok();
     more.and_then(|more| sum.checked_add(more)).ok_or_else(|| "the answer holds an amount that is none".to_owned())
-}
-
-fn row(price: &Value) -> Vec<String> {
-    let whom = match (price["channel"].as_str(), price["provider"].as_str()) {
-        (Some(channel), _) => channel,
-        (None, Some(provider)) => provider,
-        (None, None) => "*",
-    };
-    let state = if price["pending"].as_bool() == Some(true) { "pending" } else { "in effect" };
-    let rates = &price["price"];
-    let cells = [
-        text(price, "id"),
-        text(price, "model"),
-        whom,
-        &price["effective_at"].to_string(),
-        or_dash(text(rates, "input")),
-        or_dash(text(rates, "output")),
-        state,
-    ];
-    cells.map(str::to_owned).to_vec()
-}
-
-fn effective(line: &Value) -> Vec<String> {
-    let price = &line["price"];
-    if price.is_null() {
-        return [text(line, "deployment"), "unknown", "-", "-", "-", "-"].map(str::to_owned).to_vec();
-    }
-    let rates = &price["rates"];
-    let from = price["effective_at"].to_string();
-    let cells = [
-        text(line, "deployment"),
-        text(price, "origin"),
-        &from,
-        text(rates, "input"),
-        text(rates, "output"),
-        text(price, "name"),
-    ];
-    cells.map(str::to_owned).to_vec()
-}
-
-fn or_dash(text: &str) -> &str {
-    if text.is_empty() { "-" } else { text }
-}
-
-/// `&model=a&at=5` of what was said.
-fn query(said: &[(&str, Option<&str>)]) -> String {
-    said.iter().filter_map(|(name, value)| Some(format!("&{}", pair(name, (*value)?)))).collect()
-}
-
-fn pair(name: &str, value: &str) -> String {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(byte);
-    let encoded = value.bytes().fold(String::with_capacity(value.len()), |mut text, byte| {
-        if plain(&byte) {
-            text.push(char::from(byte));
-        } else {
-            text.push_str(&format!("%{byte:02X}"));
-        }
-        text
-    });
-    format!("{name}={encoded}")
 }
 
 /// A day at midnight UTC, or milliseconds since 1970.

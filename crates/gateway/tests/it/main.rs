@@ -16,6 +16,7 @@ mod checklist_001;
 mod checklist_002;
 mod checklist_003;
 mod cli;
+mod commands;
 mod config_files;
 mod cors;
 mod database;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use waypost_core::ledger::{Account, Scope, Window};
 use waypost_core::money::NanoUsd;
+use waypost_core::role::Actor;
 use waypost_store::journal::{Durability, Fault, MemoryDisk, Options};
 use waypost_store::money::{Ask, Money, Refused, Settings};
-use waypost_store::{Kind, Store, StoreError};
+use waypost_store::{Kind, Store, StoreError, audit, page};
 
 use crate::harness::{NOW, on_both};
 use crate::money::{ann, ask, budget, ended, open, settings, settle, sums, top_up};
@@ -215,8 +216,19 @@ async fn i11_a_dead_nodes_lease_comes_back_by_its_journal_or_by_being_written_of
         let Err(Refused::Short(_)) = alive.hold(ask("r2", 201)).await else {
             panic!("it spent what another node holds")
         };
-        assert!(store.write_off("node-1", NOW).await.is_err(), "it may be alive");
-        assert_eq!(store.write_off("node-1", NOW + 1).await.unwrap(), NanoUsd(800));
+        let (by, held) = (Actor::cli(), store.leases("node-1").await.unwrap());
+        assert!(store.write_off("node-1", NOW, (&by, NOW)).await.is_err(), "it may be alive");
+        assert_eq!(store.write_off("node-1", NOW + 1, (&by, NOW)).await.unwrap(), held);
+        assert_eq!(
+            held.iter().map(|lease| (&*lease.purse, lease.unspent.get())).collect::<Vec<_>>(),
+            [("user:usr_ann", 800)]
+        );
+        assert_eq!(store.leases("node-1").await.unwrap(), []);
+        let nodes = store.nodes().await.unwrap();
+        assert_eq!(nodes.iter().map(|node| node.written_off).collect::<Vec<_>>(), [true, false]);
+        let told = audit::page(&store, &page::Scope::All, &audit::Filter::default(), None, 1).await.unwrap().0;
+        assert_eq!((&*told[0].action, &*told[0].actor, &*told[0].subject), ("ledger.write_off", "cli", "node-1"));
+        assert!(told[0].detail.contains(r#""purse":"user:usr_ann""#), "{}", told[0].detail);
         alive.refresh(NOW).await.unwrap();
         settle(alive.hold(ask("r3", 900)).await.unwrap(), 900).await;
         alive.fold_all(NOW).await.unwrap();

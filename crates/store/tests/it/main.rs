@@ -8,6 +8,7 @@ mod catalog;
 mod changes;
 mod corrections;
 mod harness;
+mod history;
 mod invariants;
 mod journal;
 mod keys;

@@ -8,9 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use waypost_core::GatewayError;
 use waypost_core::ledger::{Budget, Scope as For, Window};
+use waypost_core::money::NanoUsd;
 use waypost_core::role::Action;
 use waypost_store::page::Scope;
-use waypost_store::{keys, users};
+use waypost_store::{digest, keys, users};
 
 use super::answer::{Answer, Page};
 use super::ask::Ask;
@@ -43,6 +44,16 @@ pub(super) const ROUTES: &[Route] = &[
         |ask| Box::pin(get(ask)),
     )
     .giving(shape::<BudgetShown>),
+    Route::new(
+        ("PATCH", "/admin/budgets/{id}"),
+        "budget.change",
+        "change a budget's amount, hardness or alerts, at once; what it is for and its window stay",
+        WRITE,
+        Kind::Change,
+        |ask| Box::pin(change(ask)),
+    )
+    .taking(shape::<BudgetChange>)
+    .giving(shape::<BudgetView>),
     Route::new(("DELETE", "/admin/budgets/{id}"), "budget.delete", "end a budget", WRITE, Kind::End, |ask| {
         Box::pin(delete(ask))
     }),
@@ -65,6 +76,8 @@ pub(super) struct BudgetView {
     hard: bool,
     /// Per cents of the amount at which it tells.
     alerts: Vec<u16>,
+    /// What `ETag` says.
+    version: i64,
 }
 
 /// A budget with what was spent.
@@ -98,6 +111,16 @@ pub(super) struct NewBudget {
     alerts: Vec<u16>,
 }
 
+/// What is to be different; what is left out stays.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct BudgetChange {
+    /// USD, such as "100". What was spent in the present window stays spent.
+    amount: Option<String>,
+    hard: Option<bool>,
+    alerts: Option<Vec<u16>>,
+}
+
 impl BudgetView {
     fn of(budget: &Budget) -> Self {
         Self {
@@ -107,8 +130,18 @@ impl BudgetView {
             amount: budget.amount.to_string(),
             hard: budget.hard,
             alerts: budget.alerts.clone(),
+            version: version(budget),
         }
     }
+}
+
+/// No number counts the changes of a budget; its version is made of what it is.
+fn version(budget: &Budget) -> i64 {
+    /// So many hexadecimal digits are exact in every language's numbers.
+    const DIGITS: usize = 13;
+    let Budget { scope, window, amount, hard, alerts, .. } = budget;
+    let hash = digest::of(&format!("{scope} {} {amount} {hard} {alerts:?}", window.name()));
+    hash.get(..DIGITS).and_then(|digits| i64::from_str_radix(digits, 16).ok()).unwrap_or_default()
 }
 
 async fn list(ask: Ask<'_>) -> Result<Answer, GatewayError> {
@@ -139,30 +172,56 @@ async fn get(ask: Ask<'_>) -> Result<Answer, GatewayError> {
         amount: window.amount.to_string(),
         spent: window.spent.to_string(),
     });
-    Answer::shown(&BudgetShown { budget: BudgetView::of(&budget), windows: windows.collect() })
+    let view = BudgetShown { budget: BudgetView::of(&budget), windows: windows.collect() };
+    Answer::of_version(&view, version(&budget))
 }
 
 async fn create(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let input = ask.input::<NewBudget>()?;
-    let invalid = |message: &str, field| GatewayError::invalid_request(message, Some(field));
     let window = Window::parse(&input.window)
-        .ok_or_else(|| invalid("`window` is hour, day, week, month or total.", "window"))?;
-    let amount = amount(&input.amount)?;
-    if amount.get() < 0 {
-        return Err(invalid("`amount` is 0 or more.", "amount"));
-    }
-    if input.alerts.len() > 10 || input.alerts.iter().any(|mark| !(1..=1000).contains(mark)) {
-        return Err(invalid("`alerts` holds at most 10 per cents from 1 to 1000.", "alerts"));
-    }
+        .ok_or_else(|| GatewayError::invalid_request("`window` is hour, day, week, month or total.", Some("window")))?;
+    let amount = positive(&input.amount)?;
+    check_alerts(&input.alerts)?;
     let scope = scope(&input.scope)?;
     check_reach(&ask, &scope, Use::Write).await?;
     let id: Arc<str> = ask.new_id("bud")?.into();
     let hard = input.hard.unwrap_or(true);
     let budget = Budget { id: Arc::clone(&id), scope, window, amount, hard, alerts: input.alerts };
-    let view = BudgetView::of(&budget);
+    let (view, version) = (BudgetView::of(&budget), version(&budget));
     money(&ask)?.put_budget(budget, ask.now()).await.map_err(|error| fault(&ask, error))?;
     ask.commit(ask.begin().await?, &id, ask.actor.team.as_deref(), &json!({ "budget": view })).await?;
-    Ok(Answer { status: http::StatusCode::CREATED, ..Answer::shown(&view)? })
+    Answer::made(&view, version)
+}
+
+async fn change(ask: Ask<'_>) -> Result<Answer, GatewayError> {
+    let input = ask.input::<BudgetChange>()?;
+    let old = find(&ask, Use::Write).await?;
+    ask.check_version(version(&old))?;
+    let amount = input.amount.as_deref().map_or(Ok(old.amount), positive)?;
+    let alerts = input.alerts.unwrap_or_else(|| old.alerts.clone());
+    check_alerts(&alerts)?;
+    let new = Budget { amount, alerts, hard: input.hard.unwrap_or(old.hard), ..old.clone() };
+    let (before, after, version) = (BudgetView::of(&old), BudgetView::of(&new), version(&new));
+    money(&ask)?.put_budget(new, ask.now()).await.map_err(|error| fault(&ask, error))?;
+    let detail = json!({ "before": before, "after": after });
+    ask.commit(ask.begin().await?, &old.id, ask.actor.team.as_deref(), &detail).await?;
+    Answer::of_version(&after, version)
+}
+
+fn positive(text: &str) -> Result<NanoUsd, GatewayError> {
+    let amount = amount(text)?;
+    if amount.get() < 0 {
+        return Err(GatewayError::invalid_request("`amount` is 0 or more.", Some("amount")));
+    }
+    Ok(amount)
+}
+
+fn check_alerts(alerts: &[u16]) -> Result<(), GatewayError> {
+    if alerts.len() > 10 || alerts.iter().any(|mark| !(1..=1000).contains(mark)) {
+        let message = "`alerts` holds at most 10 per cents from 1 to 1000.";
+        return Err(GatewayError::invalid_request(message, Some("alerts")));
+    }
+    Ok(())
 }
 
 async fn delete(ask: Ask<'_>) -> Result<Answer, GatewayError> {
