@@ -214,9 +214,8 @@ async fn versions_are_listed_and_withdrawn_until_they_are_in_effect() {
     assert_eq!(till.ask("GET", "/admin/prices?provider=openai", Value::Null).await.json()["data"], json!([pending]));
     let refused = till.ask("DELETE", &path(&past), Value::Null).await;
     assert!(refused.status == 409 && refused.text().contains("set another price instead"), "{}", refused.text());
-    let stale =
-        Request::new("DELETE", &path(&pending)).bearer(TOKEN).header("if-match", "\"2\"").send(till.gateway.url());
-    assert_eq!(stale.await.status, 412);
+    let stale = Request::new("DELETE", &path(&pending)).bearer(TOKEN).header("if-match", "\"2\"");
+    assert_eq!(stale.send(till.gateway.url()).await.status, 412);
     assert_eq!(till.ask("DELETE", &path(&pending), Value::Null).await.status, 204);
     assert_eq!(till.ask("DELETE", &path(&pending), Value::Null).await.status, 404);
     for (body, field) in [
