@@ -78,6 +78,8 @@ pub struct UsageRecord {
     pub attempts: u32,
     /// Each of them, in order of their start.
     pub trail: Vec<AttemptRecord>,
+    /// What it fell to before that, if a budget had not enough for what was asked.
+    pub degraded: Option<Arc<Degraded>>,
     pub stages: Stages,
     pub outcome: Outcome,
     /// The status the caller saw.
@@ -100,6 +102,20 @@ pub struct UsageRecord {
     pub began: Moment,
     /// The trace it is part of, if the caller said so.
     pub trace: Option<TraceContext>,
+}
+
+/// What a request fell to because a budget had not enough for what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Degraded {
+    /// The budget that had not enough first.
+    pub budget: Arc<str>,
+    /// The model that was asked for; absent where the endpoint has none.
+    pub asked: Option<Arc<str>>,
+    /// The model that is asked in its place; the same where cheaper deployments of it are.
+    pub given: Option<Arc<str>>,
+    /// The most that the request could have cost, in nano-USD, and what was left.
+    pub needed: i64,
+    pub left: i64,
 }
 
 /// Whose call it was.

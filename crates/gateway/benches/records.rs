@@ -65,6 +65,7 @@ fn record(number: usize) -> UsageRecord {
         deployment: Some(Arc::clone(&attempt.deployment)),
         attempts: 1,
         trail: vec![attempt],
+        degraded: None,
         stages: Stages {
             read_us: Some(200),
             planned_us: Some(300),

@@ -26,6 +26,31 @@ pub struct Budget {
     pub hard: bool,
     /// Tell at these per cents of the amount, each once a window.
     pub alerts: Vec<u16>,
+    pub when_spent: WhenSpent,
+}
+
+/// What becomes of requests for which a hard budget has not enough left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenSpent {
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// They fall to what is cheaper and still affordable; only if there is nothing such they are refused.
+    Degrade,
+}
+
+impl WhenSpent {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Degrade => "degrade",
+        }
+    }
+
+    /// Reads a name as [`WhenSpent::name`] says it.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Refuse, Self::Degrade].into_iter().find(|word| word.name() == name)
+    }
 }
 
 /// Where a purse gets money from.

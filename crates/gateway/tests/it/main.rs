@@ -19,6 +19,7 @@ mod cli;
 mod config_files;
 mod cors;
 mod database;
+mod degrade;
 mod deploy;
 mod dialects;
 mod discovery;

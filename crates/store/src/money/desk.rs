@@ -110,42 +110,57 @@ impl Money {
         Ok(())
     }
 
-    /// Makes a budget, or changes it. In effect at once; nothing that is held is taken back.
-    pub async fn put_budget(&self, budget: Budget, now: i64) -> Result<(), MoneyError> {
+    /// Makes a budget, or changes it. In effect at once; nothing that is held is taken back. Answers its version.
+    pub async fn put_budget(&self, budget: Budget, now: i64) -> Result<i64, MoneyError> {
+        self.write_budget(budget, None, now).await
+    }
+
+    /// Changes a budget that nobody changed since this version of it: [`StoreError::Stale`] if somebody did.
+    pub async fn change_budget(&self, budget: Budget, version: i64, now: i64) -> Result<i64, MoneyError> {
+        self.write_budget(budget, Some(version), now).await
+    }
+
+    async fn write_budget(&self, budget: Budget, over: Option<i64>, now: i64) -> Result<i64, MoneyError> {
         if budget.amount.get() < 0 {
             return Err(StoreError::Refused("amount: a budget is 0 or more".to_owned()).into());
         }
         let store = &self.0.store;
         let known = self.purse_of(&budget.id);
         let new = Arc::new(budget.clone());
-        match known {
+        let version = match known {
             Some(purse) => {
                 let old = purse.definition();
                 let cap = purse.redefine(Arc::clone(&new), now);
                 let start = purse.standing(now).start;
-                if let Err(error) = store.put_budget(&budget, false, start, cap, now).await {
-                    if let Some(old) = old {
-                        purse.redefine(old, now);
+                let version = match store.put_budget(&budget, over, false, (start, cap), now).await {
+                    Ok(version) => version,
+                    Err(error) => {
+                        if let Some(old) = old {
+                            purse.redefine(old, now);
+                        }
+                        return Err(error.into());
                     }
-                    return Err(error.into());
-                }
+                };
                 self.0.books.forget(purse.id());
                 self.0.books.open(purse);
+                version
             }
             None => {
-                store.put_budget(&budget, false, budget.window.start_of(now), budget.amount, now).await?;
+                let window = (budget.window.start_of(now), budget.amount);
+                let version = store.put_budget(&budget, over, false, window, now).await?;
                 let purse = load::purse(store, &self.0.settings.node, self.0.supply, budget, now).await?;
                 self.0.books.open(Arc::new(purse));
+                version
             }
-        }
-        Ok(())
+        };
+        Ok(version)
     }
 
     /// The budget limits nothing any more. What was spent in it stays in the books.
     pub async fn delete_budget(&self, id: &str, now: i64) -> Result<(), MoneyError> {
-        let budget = self.0.store.budget(id).await?.ok_or(StoreError::NotFound)?;
-        let start = budget.window.start_of(now);
-        self.0.store.put_budget(&budget, true, start, budget.amount, now).await?;
+        let budget = self.0.store.budget(id).await?.ok_or(StoreError::NotFound)?.budget;
+        let window = (budget.window.start_of(now), budget.amount);
+        self.0.store.put_budget(&budget, None, true, window, now).await?;
         self.0.books.forget(&PurseId::Budget(id.into()));
         Ok(())
     }
