@@ -9,6 +9,7 @@ use std::sync::Arc;
 use waypost_wire::chat::Usage;
 
 use crate::error::Kind;
+use crate::limit::Peak;
 use crate::moment::Moment;
 use crate::verdict::Class;
 
@@ -98,6 +99,8 @@ pub struct UsageRecord {
     pub latency_ms: u64,
     /// Until the first meaningful event or the whole answer; absent if none came.
     pub first_token_ms: Option<u64>,
+    /// How far its caller's limits were used when it ended.
+    pub peaks: Vec<Peak>,
     /// When the request's head arrived.
     pub began: Moment,
     /// The trace it is part of, if the caller said so.

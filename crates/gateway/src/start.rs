@@ -21,12 +21,12 @@ use waypost_core::health::States;
 use self::arguments::Command;
 use self::boot::{Booted, boot, tell};
 use self::end::{Patience, end};
-use self::outlets::{access_log, log_level, log_style, log_to_stderr, logbook, tracer};
+use self::outlets::{access_log, log_level, log_style, log_to_stderr, logbook, room, tracer};
 use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts, unix_millis};
 use crate::callers::Callers;
 use crate::cli::test::Testing;
-use crate::cli::{self, admin, audit, export, health, import, keys, migrate, mock, secrets, selftest, test};
+use crate::cli::{self, admin, alerts, audit, export, health, import, keys, migrate, mock, secrets, selftest, test};
 use crate::config_cli::{Look, look};
 use crate::config_sources::{ConfigSource, Found};
 use crate::http;
@@ -76,6 +76,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
         Some(Command::Health(wanted)) => return health::run(wanted).await.map_err(StartError::one),
         Some(Command::Selftest(wanted)) => return Ok(selftest::run(wanted).await),
         Some(Command::Keys(wanted)) => keys::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Alerts(wanted)) => alerts::run(wanted).await.map_err(StartError::one)?,
         Some(Command::Admin(call)) => admin::run(call).await.map_err(StartError::one)?,
         Some(Command::Mock(wanted)) => return mock::run(wanted).await.map_err(StartError::one),
         None => serve(&arguments).await?,
@@ -139,8 +140,11 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         log: access_log(logging, style, &app.telemetry)?,
         tracer: tracer(&found.loaded.config, &app, &jobs)?,
         logbook: logbook(logging, &store, &app, &jobs),
+        alerts: found.loaded.config.alerts.clone(),
     };
     jobs.spawn("records", records::work(inbox, outlets));
+    let room = room(&found.loaded.config.alerts, &store, &app, &jobs)?;
+    jobs.spawn("alerts", room.run(jobs.clone()));
 
     opened.follow(&app, &jobs);
     let refused = u64::from(!mistakes.is_empty());

@@ -53,7 +53,7 @@ impl Hold {
         }
         let bounded = open.iter().any(|(_, state)| state.is_hard());
         let taken = open.into_iter().map(|(purse, mut state)| {
-            state.hold(amount);
+            state.hold(amount, now);
             (Arc::clone(purse), state.start)
         });
         Ok(Self { taken: taken.collect(), amount, bounded })

@@ -3,6 +3,7 @@
 //! Tests are in `compile/tests.rs`.
 
 mod admin;
+mod alerts;
 mod base_url;
 mod channel;
 mod cors;
@@ -60,6 +61,7 @@ pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigE
     let trusted_proxies = keys::networks(&config.server.trusted_proxies, "server.trusted_proxies", &mut problems);
     let admin = admin::compile(config, &mut problems);
     identity::check(config, &mut problems);
+    alerts::check(config, &mut problems);
     check_rules(config, &mut problems);
     for list in [&mut problems.errors, &mut problems.warnings] {
         config.locate(list);

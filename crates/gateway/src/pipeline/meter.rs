@@ -446,6 +446,7 @@ impl Meter {
             cost,
             latency_ms: millis(Instant::now()),
             first_token_ms: self.first_token.map(millis),
+            peaks: self.admission.peaks(self.clock.now()),
             began: self.clock.moment(self.opened.at),
             trace: self.opened.trace,
         };

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use waypost_core::config::Argument;
 
 use crate::cli::admin::Call;
+use crate::cli::alerts::Alerts;
 use crate::cli::audit::Auditing;
 use crate::cli::export::Export;
 use crate::cli::health::Health;
@@ -98,6 +99,9 @@ pub(super) enum Command {
     /// Makes, lists, rotates and revokes keys of a running gateway.
     #[command(subcommand)]
     Keys(Keys),
+    /// Shows what a running gateway tells of budgets, credit, limits and cost.
+    #[command(subcommand)]
+    Alerts(Alerts),
     /// Makes any call of a running gateway's administration: users, teams, plans, credits, vouchers, budgets and the rest.
     Admin(Call),
     /// Proves that the ledger is whole, or prints it.

@@ -9,6 +9,7 @@ use waypost_core::ledger::{Budget, Scope, WhenSpent, Window};
 use waypost_core::money::NanoUsd;
 
 use super::fold::Alert;
+use crate::alerts::{self, Kind, Owner, Sighting};
 use crate::{Store, StoreError};
 
 /// A window of a budget, as far as the journal is folded in.
@@ -137,30 +138,52 @@ pub(super) async fn begin_window(
     Ok(())
 }
 
-/// Counts what was spent in a window, and tells if a mark was passed.
+/// Counts what was spent in a window, and raises each mark that was passed, in the same database transaction.
 pub(super) async fn count(
     tx: &mut Transaction<'static, Any>,
     budget: &str,
     start: i64,
     amount: i64,
-) -> Result<Option<Alert>, StoreError> {
+    now: i64,
+) -> Result<Vec<Alert>, StoreError> {
     begin_window(tx, budget, start, amount).await?;
     let sql = "update ledger_windows set spent = spent + $3 where budget = $1 and start_at = $2 \
                returning spent, amount, alerted";
     let row = sqlx::query(sql).bind(budget.to_owned()).bind(start).bind(amount).fetch_optional(&mut **tx).await?;
-    let Some(row) = row else { return Ok(None) };
+    let Some(row) = row else { return Ok(Vec::new()) };
     let (spent, limit, told): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     let percent = i128::from(spent) * 100 / i128::from(limit.max(1));
     if percent <= i128::from(told) {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    let sql = "select alerts from ledger_budgets where id = $1";
+    let sql = "select alerts, scope from ledger_budgets where id = $1";
     let row = sqlx::query(sql).bind(budget.to_owned()).fetch_optional(&mut **tx).await?;
-    let marks: String = row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
+    let Some(row) = row else { return Ok(Vec::new()) };
+    let (marks, scope): (String, String) = (row.try_get(0)?, row.try_get(1)?);
     let marks = marks.split(',').filter_map(|mark| mark.parse::<i64>().ok());
-    let passed = marks.filter(|mark| *mark > told && i128::from(*mark) <= percent).max();
-    let Some(percent) = passed else { return Ok(None) };
+    let mut passed: Vec<i64> = marks.filter(|mark| *mark > told && i128::from(*mark) <= percent).collect();
+    passed.sort_unstable();
+    let Some(highest) = passed.last() else { return Ok(Vec::new()) };
     let sql = "update ledger_windows set alerted = $3 where budget = $1 and start_at = $2";
-    sqlx::query(sql).bind(budget.to_owned()).bind(start).bind(percent).execute(&mut **tx).await?;
-    Ok(Some(Alert { budget: budget.to_owned(), start, percent, spent: NanoUsd(spent), amount: NanoUsd(limit) }))
+    sqlx::query(sql).bind(budget.to_owned()).bind(start).bind(*highest).execute(&mut **tx).await?;
+    let owner = match Scope::parse(&scope) {
+        Ok(scope) => alerts::owner_of(tx, &scope).await?,
+        Err(_) => Owner::default(),
+    };
+    for mark in &passed {
+        let sighting = Sighting {
+            kind: Kind::Budget,
+            subject: budget.to_owned(),
+            window_at: start,
+            mark: *mark,
+            reached: spent,
+            bound: limit,
+            unit: "nano_usd",
+            owner: owner.clone(),
+        };
+        alerts::raise(tx, &sighting, now).await?;
+    }
+    let alert =
+        |percent| Alert { budget: budget.to_owned(), start, percent, spent: NanoUsd(spent), amount: NanoUsd(limit) };
+    Ok(passed.into_iter().map(alert).collect())
 }

@@ -196,21 +196,39 @@ impl Money {
                 }
             }
             self.0.books.all().iter().for_each(|purse| purse.refresh());
+            self.give_back_idle(now).await?;
         }
         *seen = now;
         Ok(())
     }
 
-    /// Leases that nobody uses go back to all nodes. For the end of a process, and for a job of a node at rest.
+    /// Leases that nobody uses go back to all nodes. For the end of a process.
     pub async fn give_back(&self) -> Result<(), MoneyError> {
         if self.0.supply == Supply::Owned {
             return Ok(());
         }
         for purse in self.0.books.all() {
-            let (start, amount) = purse.shrink(NanoUsd::MAX);
-            if amount.get() > 0 {
-                give_back(&self.0.store, &self.0.settings.node, purse.id(), start, amount).await?;
-            }
+            self.give_back_of(&purse).await?;
+        }
+        Ok(())
+    }
+
+    /// The same for those of which nothing was held for a while.
+    async fn give_back_idle(&self, now: i64) -> Result<(), MoneyError> {
+        let millis = i64::try_from(self.0.settings.idle_lease.as_millis()).unwrap_or(i64::MAX);
+        for purse in self.0.books.all().iter().filter(|purse| purse.is_idle(now, millis)) {
+            self.give_back_of(purse).await?;
+        }
+        Ok(())
+    }
+
+    /// First out of memory, then in the database: whatever breaks off in between, nobody can spend it twice. What the
+    /// database did not take stays with this node until its next start.
+    async fn give_back_of(&self, purse: &Purse) -> Result<(), MoneyError> {
+        let (start, amount) = purse.shrink(NanoUsd::MAX);
+        if amount.get() > 0 {
+            give_back(&self.0.store, &self.0.settings.node, purse.id(), start, amount).await?;
+            purse.refresh();
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::route::Route;
 use super::{
-    audit, budgets, catalog, gateway, invites, keys, logs, money, openapi, plans, sessions, teams, usage, users,
+    alerts, audit, budgets, catalog, gateway, invites, keys, logs, money, openapi, plans, sessions, teams, usage, users,
 };
 
 /// The lines, noun by noun.
@@ -22,6 +22,7 @@ static TABLE: &[&[Route]] = &[
     budgets::ROUTES,
     usage::ROUTES,
     logs::ROUTES,
+    alerts::ROUTES,
 ];
 
 /// All routes.
