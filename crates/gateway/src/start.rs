@@ -32,6 +32,7 @@ use crate::config_sources::{ConfigSource, Found};
 use crate::http;
 use crate::jobs::Jobs;
 use crate::ledger;
+use crate::limits::today;
 use crate::probe;
 use crate::records::{self, Outlets, Records};
 use crate::reload::{self, Fixed, Report};
@@ -132,6 +133,8 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let keys = app.callers.load(&app.states, &store).await;
     let keys = keys.map_err(|error| StartError::one(format!("the keys in the database cannot be read: {error}")))?;
     tracing::debug!(keys, "keys of the database are known");
+    let remembered = today::remember(&app, &store).await;
+    remembered.map_err(|error| StartError::one(format!("the log of today's calls cannot be read: {error}")))?;
     jobs.spawn("keys of the database", Callers::follow(Arc::clone(&app), store.clone(), jobs.clone()));
     let setup_token = people::let_in(&app, &opened, &found.loaded.config.identity, &jobs).await?;
     let outlets = Outlets {

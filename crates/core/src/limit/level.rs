@@ -124,6 +124,12 @@ impl LevelGate {
         rings || *running > 0 || taken.today(now) > 0
     }
 
+    /// So many tokens were used today before this process began.
+    pub fn remember(&self, tokens: u64, now: Moment) {
+        let mut taken = self.lock();
+        (taken.day, taken.today) = (now.day(), taken.today(now).saturating_add(tokens));
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }

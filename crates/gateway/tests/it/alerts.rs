@@ -18,7 +18,7 @@ use waypost_testkit::{Script, Upstream, fixtures};
 use crate::harness::{Database, Gateway, KEY, NOW};
 
 const SECRET: &str = "a-secret-that-signs-posts";
-const CHAT: &str = r#"{"model":"m","messages":[{"role":"user","content":"Hello!"}],"max_tokens":20}"#;
+const CHAT: &str = r#"{"model":"m","messages":[{"role":"user","content":"Hello!"}],"max_tokens":1}"#;
 
 fn settings(webhook: Option<String>) -> config::Alerts {
     config::Alerts { webhook, secret: Some(Secret::new(SECRET)), cost_per_hour: 1, ..config::Alerts::default() }

@@ -112,7 +112,7 @@ async fn a_groups_daily_budget_falls_to_the_cheaper_tier_then_to_other_groups_an
     let sent: Value = serde_json::from_slice(&shop.plain.requests()[0].body).unwrap();
     assert_eq!(sent["model"], "plain");
     // What another group costs is not the spent group's.
-    shop.money.fold_all(NOW).await.unwrap();
+    shop.money.close(NOW).await.unwrap();
     let spent = shop.money.store().windows("bud_group", 1).await.unwrap()[0].spent.get();
     let [dear, cheap, ..] = shop.hits().map(|hits| i64::try_from(hits).unwrap());
     assert_eq!(spent, dear * 5_100_000 + cheap * 510_000);
@@ -135,7 +135,7 @@ async fn a_spent_budget_refuses_when_nothing_affordable_remains_004_29() {
     assert_eq!(refused.json()["error"]["code"], "insufficient_quota");
     let [dear, cheap, plain, free] = shop.hits().map(|hits| i64::try_from(hits).unwrap());
     assert_eq!((dear, cheap, free), (0, 1, 0));
-    shop.money.fold_all(NOW).await.unwrap();
+    shop.money.close(NOW).await.unwrap();
     let spent = shop.money.store().windows("bud_key", 1).await.unwrap()[0].spent.get();
     assert_eq!(spent, cheap * 510_000 + plain * 51_000);
     assert!(spent <= 700_000);
