@@ -2,6 +2,7 @@
 //! Tests: `it/cli.rs`, against the built binary.
 
 pub mod admin;
+pub mod alerts;
 mod asking;
 pub mod audit;
 pub mod budgets;

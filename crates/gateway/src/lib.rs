@@ -1,6 +1,7 @@
 //! HTTP in and out: the edge, the corridor, the upstreams. Decisions are core's, formats are wire's.
 //! The map is in ARCHITECTURE.md; tests are under `tests/it`, in one binary.
 
+pub mod alerts;
 pub mod app;
 pub mod callers;
 pub mod catalog;

@@ -43,6 +43,8 @@ pub struct Settings {
     pub most_open: usize,
     /// How long a request waits for the database when the lease of its account is short.
     pub patience: Duration,
+    /// Leases of which nothing was held for so long go back to all nodes.
+    pub idle_lease: Duration,
     /// Lets the database break off; for tests.
     pub trip: Option<Arc<dyn Trip>>,
 }
@@ -57,6 +59,7 @@ impl Settings {
             most_journal: 1 << 30,
             most_open: 65_536,
             patience: Duration::from_secs(2),
+            idle_lease: Duration::from_secs(60),
             trip: None,
         }
     }

@@ -53,7 +53,7 @@ impl Hold {
         }
         let bounded = open.iter().any(|(_, state)| state.is_hard());
         let taken = open.into_iter().map(|(purse, mut state)| {
-            state.hold(amount);
+            state.hold(amount, now);
             (Arc::clone(purse), state.start)
         });
         Ok(Self { taken: taken.collect(), amount, bounded })
@@ -130,7 +130,7 @@ mod tests {
     use std::sync::atomic::{AtomicI64, Ordering};
 
     use super::super::account::{Account, Scope};
-    use super::super::purse::{Budget, Supply, Why};
+    use super::super::purse::{Budget, Supply, WhenSpent, Why};
     use super::super::window::Window;
     use super::*;
 
@@ -146,7 +146,15 @@ mod tests {
 
     fn definition(amount: i64, window: Window, hard: bool) -> Arc<Budget> {
         let id = "bud_1".into();
-        Arc::new(Budget { id, scope: Scope::Global, window, amount: usd(amount), hard, alerts: vec![80] })
+        Arc::new(Budget {
+            id,
+            scope: Scope::Global,
+            window,
+            amount: usd(amount),
+            hard,
+            alerts: vec![80],
+            when_spent: WhenSpent::Refuse,
+        })
     }
 
     fn hourly(amount: i64, supply: Supply) -> Arc<Purse> {

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use waypost_core::config::Argument;
 
 use crate::cli::admin::Call;
+use crate::cli::alerts::Alerts;
 use crate::cli::audit::Auditing;
 use crate::cli::budgets::Budgets;
 use crate::cli::channels::Channels;
@@ -158,6 +159,9 @@ pub(super) enum Command {
     /// Looks at a running gateway, has it explain itself or read its configuration again.
     #[command(subcommand)]
     Gateway(Gateway),
+    /// Shows what a running gateway tells of budgets, credit, limits and cost.
+    #[command(subcommand)]
+    Alerts(Alerts),
     /// Makes any call of a running gateway's administration, for what has no command of its own.
     Admin(Call),
     /// Proves that the ledger is whole, or prints it.

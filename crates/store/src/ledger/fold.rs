@@ -54,7 +54,7 @@ pub struct Folded {
     pub settled: usize,
     /// There may be more to do at once.
     pub more: bool,
-    /// Budgets that passed one of their marks.
+    /// Marks that budgets passed. They are in the database; this is for whoever wants to know at once.
     pub alerts: Vec<Alert>,
     /// What providers used beyond what was held, in all.
     pub overrun: NanoUsd,
@@ -347,9 +347,10 @@ pub(super) async fn count_in_windows(
             *sum = sum.saturating_add(draft.charged);
         }
     }
+    let now = fresh.iter().map(|draft| draft.at).max().unwrap_or(0);
     let mut alerts = Vec::new();
     for ((budget, start), amount) in spent {
-        alerts.extend(super::budgets::count(tx, budget, start, amount).await?);
+        alerts.extend(super::budgets::count(tx, budget, start, amount, now).await?);
     }
     Ok(alerts)
 }

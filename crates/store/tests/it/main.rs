@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 #![expect(clippy::disallowed_methods, reason = "tests race tasks of their own")]
 
+mod alerts;
 mod audit;
 mod catalog;
 mod changes;

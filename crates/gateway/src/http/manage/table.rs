@@ -2,8 +2,8 @@
 
 use super::route::Route;
 use super::{
-    audit, budgets, catalog, gateway, invites, keys, logs, money, openapi, plans, prices, rerate, sessions, teams,
-    usage, users,
+    alerts, audit, budgets, catalog, gateway, invites, keys, logs, money, openapi, plans, prices, rerate, sessions,
+    teams, usage, users,
 };
 
 /// The lines, noun by noun.
@@ -25,6 +25,7 @@ static TABLE: &[&[Route]] = &[
     budgets::ROUTES,
     usage::ROUTES,
     logs::ROUTES,
+    alerts::ROUTES,
 ];
 
 /// All routes.
