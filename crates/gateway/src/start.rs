@@ -23,10 +23,11 @@ use self::boot::{Booted, boot, tell};
 use self::end::{Patience, end};
 use self::outlets::{access_log, log_level, log_style, log_to_stderr, logbook, tracer};
 use self::secure::{certificate, warn_of_plain_http};
-use crate::app::{App, Live, Parts, unix_millis};
+use crate::app::{App, Live, Parts};
 use crate::callers::Callers;
 use crate::cli::test::Testing;
 use crate::cli::{self, admin, audit, export, health, import, keys, migrate, mock, secrets, selftest, test};
+use crate::clock::unix_millis;
 use crate::config_cli::{Look, look};
 use crate::config_sources::{ConfigSource, Found};
 use crate::http;
@@ -132,6 +133,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let keys = keys.map_err(|error| StartError::one(format!("the keys in the database cannot be read: {error}")))?;
     tracing::debug!(keys, "keys of the database are known");
     jobs.spawn("keys of the database", Callers::follow(Arc::clone(&app), store.clone(), jobs.clone()));
+    jobs.spawn("last uses of keys", Callers::note_uses_often(Arc::clone(&app), store.clone(), jobs.clone()));
     let setup_token = people::let_in(&app, &opened, &found.loaded.config.identity, &jobs).await?;
     let outlets = Outlets {
         telemetry: Arc::clone(&app.telemetry),

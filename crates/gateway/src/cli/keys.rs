@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::print::{say, table};
 use super::remote::{Remote, text};
+use crate::telemetry::wall::rfc_3339;
 
 /// What can be done with keys.
 #[derive(Subcommand, Clone, Debug)]
@@ -69,7 +70,7 @@ pub async fn run(wanted: &Keys) -> Result<(), String> {
             say(text(&made, "key"));
         }
         Keys::List { revoked, remote } => {
-            let mut rows = vec![["ID", "NAME", "KEY", "OWNER", "STATE"].map(str::to_owned).to_vec()];
+            let mut rows = vec![["ID", "NAME", "KEY", "OWNER", "STATE", "LAST USED"].map(str::to_owned).to_vec()];
             let path = format!("/admin/keys?limit=500&revoked={revoked}");
             for key in remote.all(&path).await? {
                 rows.push(row(&key));
@@ -118,5 +119,6 @@ fn row(key: &Value) -> Vec<String> {
         (true, _) => "disabled",
     };
     let end = format!("...{}", text(key, "hint"));
-    vec![text(key, "id").to_owned(), text(key, "name").to_owned(), end, owner.to_owned(), state.to_owned()]
+    let used = key["last_used_at"].as_u64().map_or_else(|| "-".to_owned(), rfc_3339);
+    vec![text(key, "id").to_owned(), text(key, "name").to_owned(), end, owner.to_owned(), state.to_owned(), used]
 }

@@ -25,6 +25,7 @@ use waypost_wire::peek::{Peek, keys_once};
 use waypost_wire::splice::Splice;
 use waypost_wire::{WireError, anthropic, completions, embeddings};
 
+use super::funds::Payer;
 use super::meter::Opened;
 use crate::app::App;
 use crate::http::multipart::{Ahead, Search, boundary};
@@ -69,6 +70,8 @@ pub struct Call {
     upload_fault: Arc<OnceLock<BodyError>>,
     /// How it is charged, if it is.
     pub charge: Option<Charge>,
+    /// Who pays for it, if somebody does.
+    pub payer: Option<Payer>,
 }
 
 /// The body of a request.
@@ -142,6 +145,7 @@ impl Call {
             decoded: OnceLock::new(),
             upload_fault,
             charge: None,
+            payer: None,
         })
     }
 

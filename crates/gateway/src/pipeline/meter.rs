@@ -28,8 +28,9 @@ use super::admit::Counting;
 use super::funds::Funds;
 use super::kept::Written;
 use super::queue::Queues;
-use crate::app::{App, unix_millis};
+use crate::app::App;
 use crate::clock::Clock;
+use crate::clock::unix_millis;
 use crate::events::Events;
 use crate::records::Records;
 

@@ -10,7 +10,7 @@ use waypost_store::Store;
 use super::StartError;
 use super::arguments::SaidOfLogs;
 use crate::app::App;
-use crate::app::unix_millis;
+use crate::clock::unix_millis;
 use crate::jobs::Jobs;
 use crate::logbook::Logbook;
 use crate::logbook::retention;

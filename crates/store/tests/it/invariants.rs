@@ -45,9 +45,9 @@ async fn i4_a_request_is_charged_once_whatever_is_written_twice() {
         let disk = MemoryDisk::default();
         let (money, _) = open(&store, &disk).await;
         top_up(&money, "t1", 1000).await;
-        settle(money.hold(ask("r1", 100)).await.unwrap(), 10).await;
+        settle(money.hold(ask(&money, "r1", 100)).await.unwrap(), 10).await;
         money.fold_all(NOW).await.unwrap();
-        settle(money.hold(ask("r1", 100)).await.unwrap(), 20).await;
+        settle(money.hold(ask(&money, "r1", 100)).await.unwrap(), 20).await;
         assert_eq!(money.fold_all(NOW).await.unwrap().settled, 0);
         assert_eq!(sums(&store, &ann()).await, (1000, 10));
         let forged = "insert into ledger_transactions select node, 9, request, kind, at, outcome, actor, reason, prices, \
@@ -65,7 +65,7 @@ async fn rush(money: &Money, round: usize, tasks: i64) -> (i64, i64) {
         tokio::spawn(async move {
             let (held, cost) = (20 + number * 7 % 90, number * 13 % 120);
             let request = format!("{round}-{number}");
-            let Ok(hold) = money.hold(ask(&request, held)).await else { return (0, 0) };
+            let Ok(hold) = money.hold(ask(&money, &request, held)).await else { return (0, 0) };
             tokio::task::yield_now().await;
             if number % 5 == 0 {
                 return (0, 0);
@@ -110,11 +110,11 @@ async fn i6_nothing_may_be_sent_before_its_hold_is_in_the_journal() {
         let disk = MemoryDisk::default();
         let (money, _) = open(&store, &disk).await;
         top_up(&money, "t1", 1000).await;
-        let _held = money.hold(ask("r1", 100)).await.unwrap();
+        let _held = money.hold(ask(&money, "r1", 100)).await.unwrap();
         let (_, replayed) = open(&store, &disk.after_crash(false)).await;
         assert_eq!(replayed.unknown, 1);
         disk.set(Fault::Die(1));
-        let refused = money.hold(ask("r2", 100)).await.unwrap_err();
+        let refused = money.hold(ask(&money, "r2", 100)).await.unwrap_err();
         assert!(matches!(refused, Refused::Unavailable(_)), "{refused}");
         assert_eq!(money.books().credit(&ann()).unwrap().standing(NOW).held, NanoUsd(100), "it gave back what it took");
     })
@@ -128,7 +128,7 @@ async fn i7_what_was_delivered_is_recorded_even_over_a_power_cut_if_that_is_aske
             let disk = MemoryDisk::default();
             let settings = || Settings { journal: Options { durability, ..settings(node).journal }, ..settings(node) };
             let money = Money::open_on(store.clone(), Arc::new(disk.clone()), settings(), NOW).await.unwrap().0;
-            let held = money.hold(ask(&format!("r-{node}"), 100)).await.unwrap();
+            let held = money.hold(ask(&money, &format!("r-{node}"), 100)).await.unwrap();
             let (_, mut ticket) = held.settle(ended(30));
             ticket.durable().await.unwrap();
             let left = Arc::new(disk.after_crash(durability == Durability::Power));
@@ -144,13 +144,13 @@ async fn i10_amounts_that_the_books_cannot_hold_are_refused_and_never_wrap() {
     on_both(async |store| {
         let (money, _) = open(&store, &MemoryDisk::default()).await;
         top_up(&money, "t1", i64::MAX - 5).await;
-        let held = money.hold(ask("r1", i64::MAX - 5)).await.unwrap();
-        assert!(money.hold(ask("r2", i64::MAX)).await.is_err());
-        assert!(money.hold(ask("r3", 1)).await.is_err());
+        let held = money.hold(ask(&money, "r1", i64::MAX - 5)).await.unwrap();
+        assert!(money.hold(ask(&money, "r2", i64::MAX)).await.is_err());
+        assert!(money.hold(ask(&money, "r3", 1)).await.is_err());
         assert_eq!(settle(held, i64::MAX - 5).await, i64::MAX - 5);
         money.fold_all(NOW).await.unwrap();
         assert_eq!(sums(&store, &ann()).await, (i64::MAX - 5, i64::MAX - 5));
-        assert!(money.hold(ask("r4", 1)).await.is_err());
+        assert!(money.hold(ask(&money, "r4", 1)).await.is_err());
     })
     .await;
 }
@@ -207,18 +207,18 @@ async fn i11_a_dead_nodes_lease_comes_back_by_its_journal_or_by_being_written_of
         let (disk, other) = (MemoryDisk::default(), MemoryDisk::default());
         let (dead, _) = open(&store, &disk).await;
         top_up(&dead, "t1", 1000).await;
-        let held = dead.hold(ask("r1", 800)).await.unwrap();
+        let held = dead.hold(ask(&dead, "r1", 800)).await.unwrap();
         let (_, mut ticket) = held.settle(ended(300));
         ticket.synced().await.unwrap();
         let node = settings("node-2");
         let alive = Money::open_on(store.clone(), Arc::new(other), node, NOW + 1).await.unwrap().0;
-        let Err(Refused::Short(_)) = alive.hold(ask("r2", 201)).await else {
+        let Err(Refused::Short(_)) = alive.hold(ask(&alive, "r2", 201)).await else {
             panic!("it spent what another node holds")
         };
         assert!(store.write_off("node-1", NOW).await.is_err(), "it may be alive");
         assert_eq!(store.write_off("node-1", NOW + 1).await.unwrap(), NanoUsd(800));
         alive.refresh(NOW).await.unwrap();
-        settle(alive.hold(ask("r3", 900)).await.unwrap(), 900).await;
+        settle(alive.hold(ask(&alive, "r3", 900)).await.unwrap(), 900).await;
         alive.fold_all(NOW).await.unwrap();
         let (_, replayed) = open(&store, &disk.after_crash(false)).await;
         assert_eq!(replayed.settled, 1);
@@ -236,12 +236,12 @@ async fn a_database_that_is_away_refuses_only_those_whose_lease_is_short_and_los
         let settings = Settings { patience: Duration::from_millis(100), ..settings("node-1") };
         let money = Money::open_on(store.clone(), Arc::new(disk.clone()), settings, NOW).await.unwrap().0;
         top_up(&money, "t1", 1000).await;
-        settle(money.hold(ask("r1", 500)).await.unwrap(), 100).await;
+        settle(money.hold(ask(&money, "r1", 500)).await.unwrap(), 100).await;
         money.fold_all(NOW).await.unwrap();
         let mut lock = store.begin().await.unwrap();
         sqlx::query("update ledger_accounts set changed_at = changed_at").execute(&mut *lock).await.unwrap();
-        let held = money.hold(ask("r2", 300)).await.unwrap();
-        let late = money.hold(ask("r3", 500)).await;
+        let held = money.hold(ask(&money, "r2", 300)).await.unwrap();
+        let late = money.hold(ask(&money, "r3", 500)).await;
         match store.kind() {
             Kind::Sqlite => assert!(late.is_ok()),
             Kind::Postgres => assert!(matches!(late.unwrap_err(), Refused::Unavailable(_))),
@@ -279,7 +279,7 @@ async fn vouchers_work_once_before_they_expire_and_adjustments_take_only_what_is
         assert_eq!(money.redeem("abcdEFGH", &ann(), "usr_ann", NOW).await.unwrap(), NanoUsd(500));
         assert!(money.redeem("ABCD-efgh", &ann(), "usr_ann", NOW).await.is_err());
         assert!(store.revoke_voucher("vch_1", NOW).await.is_err());
-        let held = money.hold(ask("r1", 400)).await.unwrap();
+        let held = money.hold(ask(&money, "r1", 400)).await.unwrap();
         let account = ann();
         let take = |id, amount| waypost_store::ledger::grants::Grant {
             id,
@@ -296,7 +296,7 @@ async fn vouchers_work_once_before_they_expire_and_adjustments_take_only_what_is
         settle(held, 400).await;
         money.fold_all(NOW).await.unwrap();
         assert_eq!(sums(&store, &ann()).await, (400, 400));
-        let hold = Ask { amount: NanoUsd(1), ..ask("r2", 1) };
+        let hold = Ask { amount: NanoUsd(1), ..ask(&money, "r2", 1) };
         assert!(money.hold(hold).await.is_err());
         assert_eq!(money.verify(&mut money.verifier(), NOW).await.unwrap().flaws, []);
     })
