@@ -71,6 +71,11 @@ impl Caller {
         self.all_scopes().all(|scopes| scopes.admits_model(model))
     }
 
+    /// May this caller use the group? Its members need not be named for that.
+    pub fn may_use_group(&self, group: &str) -> bool {
+        self.all_scopes().all(|scopes| scopes.admits_group(group))
+    }
+
     /// Are some models out of its reach?
     pub fn is_limited_to_models(&self) -> bool {
         self.all_scopes().any(Scopes::limits_models)

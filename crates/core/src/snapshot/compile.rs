@@ -6,6 +6,7 @@ mod admin;
 mod base_url;
 mod channel;
 mod cors;
+mod groups;
 mod identity;
 mod keys;
 mod prices;
@@ -61,6 +62,7 @@ pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigE
     let admin = admin::compile(config, &mut problems);
     identity::check(config, &mut problems);
     check_rules(config, &mut problems);
+    groups::check(config, &mut problems);
     for list in [&mut problems.errors, &mut problems.warnings] {
         config.locate(list);
         list.sort_by_key(|error| error.mark);
@@ -69,11 +71,16 @@ pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigE
         return Err(problems.errors);
     }
     let routes = routes::compile(config, &channels, fallback.as_ref(), states);
+    let mut idle = routes.groups.warnings;
+    config.locate(&mut idle);
+    problems.warnings.append(&mut idle);
+    problems.warnings.sort_by_key(|warning| warning.mark);
     Ok(Snapshot {
         keys,
         anybody,
         channels: channels.into_iter().map(|(_, channel)| channel).collect(),
         routes: routes.names,
+        groups: routes.groups.routes,
         families: Families::new(routes.families, config.routing.clone(), fallback, states.clone()),
         default,
         retry: retry(config),
