@@ -37,6 +37,9 @@ use crate::upstream::{BoxError, OutBody};
 /// How many bytes of an upload may wait for its `model` field.
 const LOOK_AHEAD: usize = 1 << 20;
 
+/// No model has a longer name; where a pattern serves any name, it is kept, logged and sent on.
+const LONGEST_NAME: usize = 512;
+
 /// A request before its body is read.
 pub struct Inbound {
     pub arrival: Arrival,
@@ -122,6 +125,10 @@ impl Call {
         };
         if peek.model.as_deref().is_some_and(|name| name.contains(char::is_control)) {
             return Err(GatewayError::invalid_request("The model's name holds control characters.", Some("model")));
+        }
+        if peek.model.as_deref().is_some_and(|name| name.len() > LONGEST_NAME) {
+            let message = format!("The model's name is longer than {LONGEST_NAME} bytes.");
+            return Err(GatewayError::invalid_request(message, Some("model")));
         }
         let model = peek.model.as_deref().map(Arc::from);
         let upload_fault = match &payload {
