@@ -1,5 +1,5 @@
 //! Model groups as routes: each member becomes the deployments that serve it, in the tier and with the weight it has in the group.
-//! Health, limits and prices stay those of the deployments. Tests are below.
+//! Health, limits and prices stay those of the deployments. Tests are in `groups/tests.rs`.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
