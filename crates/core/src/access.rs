@@ -1,6 +1,7 @@
 //! Who is calling and what they may do. Keys are known by their SHA-256 only, so no table, log or dump can hold one.
 //! Knows no header; the gateway hands over the token. Tests are below.
 
+mod last_use;
 mod scopes;
 
 use std::net::IpAddr;
@@ -15,6 +16,7 @@ use crate::limit::Levels;
 use crate::operation::Operation;
 use crate::snapshot::Snapshot;
 
+pub use last_use::LastUse;
 pub use scopes::{BadEndpoint, Endpoints, Scopes};
 
 /// What is paid where nothing else is said: the whole price.
@@ -41,6 +43,8 @@ pub struct Caller {
     pub price_factor_permille: u32,
     /// The limits its requests count against.
     pub levels: Levels,
+    /// When it was last used; shared by all texts of a key.
+    pub last_use: Arc<LastUse>,
 }
 
 impl Caller {
@@ -58,12 +62,18 @@ impl Caller {
             plan: None,
             price_factor_permille: WHOLE_PRICE,
             levels: Levels::default(),
+            last_use: Arc::default(),
         }
     }
 
     /// May this caller use the model?
     pub fn may_use(&self, model: &str) -> bool {
         self.all_scopes().all(|scopes| scopes.admits_model(model))
+    }
+
+    /// May this caller use the group? Its members need not be named for that.
+    pub fn may_use_group(&self, group: &str) -> bool {
+        self.all_scopes().all(|scopes| scopes.admits_group(group))
     }
 
     /// Are some models out of its reach?

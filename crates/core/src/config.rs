@@ -17,6 +17,7 @@ mod effective;
 mod environment;
 mod error;
 mod expand;
+mod groups;
 mod health;
 mod identity;
 mod json;
@@ -47,7 +48,7 @@ use serde::Deserialize;
 pub use admin::{Admin, MetricsAccess};
 pub use alerts::Alerts;
 pub use capabilities::{Capability, CapabilityPolicy, Missing, OverLimit, Unstreamed};
-pub use catalog::{Catalog, ChannelRow, CredentialRow, ModelRow, SECTIONS, SettingRow};
+pub use catalog::{Catalog, ChannelRow, CredentialRow, GroupRow, ModelRow, SECTIONS, SettingRow};
 pub use channels::{Channel, ChatDialect, Credential, Model, ModelEntry, Timeouts};
 pub use convert::{Note, NoteKind};
 pub use cors::Cors;
@@ -58,6 +59,7 @@ pub use discovery::Discover;
 pub use effective::{Effective, explain};
 pub use error::{ConfigError, Mark};
 pub use expand::Lookup;
+pub use groups::{Member, MemberEntry, ModelGroup};
 pub use health::{Breaker, BreakerChoice, Cooldowns, Preset};
 pub use identity::{Identity, Oidc, Registration};
 pub use keys::{Key, KeyLimits};
@@ -99,6 +101,8 @@ pub struct Config {
     pub keys: Vec<Key>,
     /// The accounts at providers.
     pub channels: Vec<Channel>,
+    /// Names that stand for several models.
+    pub model_groups: Vec<ModelGroup>,
     pub model_mappings: ModelMappings,
     #[serde(alias = "fallback")]
     pub retry: Retry,

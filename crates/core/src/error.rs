@@ -85,6 +85,13 @@ impl GatewayError {
         Self::new(Kind::Unauthenticated, Origin::Caller, UNAUTHENTICATED)
     }
 
+    /// A key of ours with a wrong character, which its check character tells. It is not repeated.
+    pub fn mistyped_key() -> Self {
+        let message =
+            "Incorrect API key provided: it is mistyped. One of its characters is wrong; copy the whole key again.";
+        Self::new(Kind::Unauthenticated, Origin::Caller, message)
+    }
+
     /// No admin token, or not this one: the answer is the same.
     pub fn not_administrator() -> Self {
         let message = "This needs the admin token of this gateway as `Authorization: Bearer <token>`.";

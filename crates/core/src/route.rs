@@ -135,14 +135,14 @@ fn lacking(snapshot: &Snapshot, caller: &Caller, query: &Query<'_>, lack: Lack) 
     };
     let able = snapshot.models.iter().filter(|model| {
         let knows = model.capabilities.checked.is_some() || model.capabilities.knows(lack.features()) == Some(true);
-        knows && caller.may_use(&model.name) && fits(&model.capabilities)
+        knows && snapshot.admits(caller, &model.name) && fits(&model.capabilities)
     });
     let names: Vec<&str> = able.take(MOST_NAMED).map(|model| &*model.name).collect();
     capability::refusal(query.model.unwrap_or_default(), lack, &query.needs, query.dialect, &names)
 }
 
 fn named<'s>(snapshot: &'s Snapshot, caller: &Caller, model: &str) -> Result<Found<'s>, GatewayError> {
-    if !caller.may_use(model) {
+    if !snapshot.admits(caller, model) {
         return Err(GatewayError::not_allowed(model));
     }
     match snapshot.route(model) {
@@ -150,7 +150,7 @@ fn named<'s>(snapshot: &'s Snapshot, caller: &Caller, model: &str) -> Result<Fou
         Some(route) => Ok(route),
         None => {
             let mut nearest = snapshot.nearest(model);
-            nearest.retain(|name| caller.may_use(name));
+            nearest.retain(|name| snapshot.admits(caller, name));
             Err(GatewayError::model_not_found(model, &nearest))
         }
     }

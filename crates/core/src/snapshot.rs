@@ -48,6 +48,8 @@ pub struct Snapshot {
     pub channels: Vec<Arc<Channel>>,
     /// Deployments by public model name.
     pub routes: HashMap<Box<str>, Route>,
+    /// Groups of models by name. They come before models and families of the same name.
+    pub groups: HashMap<Box<str>, Route>,
     /// Channels that serve whole families of names, asked when no route has the name.
     pub families: Families,
     /// Where requests without a model go.
@@ -148,7 +150,7 @@ pub struct Timeouts {
 }
 
 /// One model on one channel.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Deployment {
     pub id: DeploymentId,
     /// `channel/model`, for headers and logs.
@@ -221,6 +223,8 @@ pub struct ListedModel {
     pub capabilities: Capabilities,
     /// The listed name that this is another name for.
     pub alias_of: Option<Arc<str>>,
+    /// It is a group of models.
+    pub group: bool,
 }
 
 impl ListedModel {
@@ -231,17 +235,29 @@ impl ListedModel {
             owned_by: deployment.channel.provider.kind,
             capabilities: deployment.capabilities,
             alias_of: None,
+            group: false,
         }
+    }
+
+    /// A group, by what the deployment that is tried first for it can do.
+    pub fn of_group(name: &str, deployment: &Deployment) -> Self {
+        Self { owned_by: "waypost", group: true, ..Self::of(name, deployment) }
     }
 }
 
 impl Snapshot {
-    /// How a model is routed; `None` if nobody knows the name.
+    /// How a name is routed, be it that of a group or of a model; `None` if nobody knows it. The one place that knows what a name
+    /// stands for.
     pub fn route(&self, model: &str) -> Option<Found<'_>> {
-        match self.routes.get(model) {
+        match self.groups.get(model).or_else(|| self.routes.get(model)) {
             Some(route) => Some(Found::Listed(route)),
             None => self.families.route(model).map(Found::OfFamily),
         }
+    }
+
+    /// May the caller ask for this name, be it that of a group or of a model?
+    pub fn admits(&self, caller: &Caller, name: &str) -> bool {
+        if self.groups.contains_key(name) { caller.may_use_group(name) } else { caller.may_use(name) }
     }
 
     /// Names that somebody who wrote `model` may have meant.

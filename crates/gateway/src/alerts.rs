@@ -16,7 +16,7 @@ use waypost_store::{Store, StoreError};
 
 pub use self::sight::{Sight, Usage};
 pub use self::webhook::Webhook;
-use crate::app::unix_millis;
+use crate::clock::unix_millis;
 use crate::jobs::Jobs;
 use crate::pipeline::meter::Chain;
 

@@ -24,7 +24,7 @@ use waypost_store::{Store, Vault};
 use crate::callers::Callers;
 use crate::catalog::Feed;
 use crate::client;
-use crate::clock::Clock;
+use crate::clock::{Clock, unix_millis};
 use crate::discovery::Discovery;
 use crate::events::{Event, Events};
 use crate::http::api::health::ToldLately;
@@ -406,12 +406,6 @@ impl App {
             }
         }
     }
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn unix_millis() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 fn unix_seconds() -> u64 {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::Mutex;
 use tokio::time::sleep;
+use waypost_core::access::{Caller, LastUse};
 use waypost_core::directory::Directory;
 use waypost_core::health::States;
 use waypost_store::changes::Since;
@@ -22,6 +23,10 @@ use crate::jobs::Jobs;
 
 /// How often others' writes are looked for.
 const EVERY: Duration = Duration::from_millis(500);
+/// How often last uses are written down.
+const USES_EVERY: Duration = Duration::from_secs(10);
+/// How many of them in one transaction.
+const USES_BATCH: usize = 500;
 /// How many keys are read at a time.
 const BATCH: i64 = 5000;
 /// Up to so many changes are followed one by one; beyond, everything is read again.
@@ -47,6 +52,8 @@ struct Known {
     change: i64,
     /// The hashes of each key.
     hashes: HashMap<String, Vec<[u8; 32]>>,
+    /// When each key was last used. Kept when a key is read again or gone, until it is written down.
+    uses: HashMap<String, Arc<LastUse>>,
     plans: HashMap<String, Arc<SubscriptionPlan>>,
 }
 
@@ -95,6 +102,40 @@ impl Callers {
         }
     }
 
+    /// Writes down when keys were last used, from time to time and when the gateway stops.
+    pub async fn note_uses_often(app: Arc<App>, store: Store, jobs: Jobs) {
+        let mut away = false;
+        loop {
+            let stopping = tokio::select! {
+                () = jobs.stopping() => true,
+                () = sleep(USES_EVERY) => false,
+            };
+            let noted = app.callers.note_uses(&store).await;
+            if let (Err(error), false) = (&noted, away) {
+                tracing::warn!(%error, "last uses of keys are written down when the database is back");
+            }
+            away = noted.is_err();
+            if stopping {
+                return;
+            }
+        }
+    }
+
+    /// Writes down which keys were used since the last time, and when. What cannot be written is kept for the next time.
+    pub async fn note_uses(&self, store: &Store) -> Result<(), StoreError> {
+        let mut used = self.known.lock().await.take_uses();
+        // Gateways over one database write in one order, so that none waits for another in a circle.
+        used.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+        for batch in used.chunks(USES_BATCH) {
+            let uses: Vec<(String, i64)> = batch.iter().map(|(id, _, at)| (id.clone(), *at)).collect();
+            if let Err(error) = keys::note_uses(store, &uses).await {
+                self.known.lock().await.give_back(used);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
     /// Follows what was changed since the last time.
     pub async fn catch_up(&self, app: &App, store: &Store) -> Result<(), StoreError> {
         let mut known = self.known.lock().await;
@@ -130,7 +171,7 @@ impl Callers {
             after.clone_from(&last.key.id);
             for holder in &holders {
                 let texts = texts.remove(&holder.key.id).unwrap_or_default();
-                hashes.insert(holder.key.id.clone(), self.put(&known.plans, states, holder, &texts));
+                hashes.insert(holder.key.id.clone(), self.put(known, states, holder, &texts));
             }
         }
         let all: HashSet<&[u8; 32]> = hashes.values().flatten().collect();
@@ -162,7 +203,7 @@ impl Callers {
         }
         for holder in &holders {
             let texts = keys::texts(store, &holder.key.id).await?;
-            let hashes = self.put(&known.plans, states, holder, &texts);
+            let hashes = self.put(known, states, holder, &texts);
             let old = known.hashes.insert(holder.key.id.clone(), hashes.clone()).unwrap_or_default();
             for gone in old.iter().filter(|hash| !hashes.contains(hash)) {
                 self.directory.remove(gone);
@@ -172,14 +213,9 @@ impl Callers {
     }
 
     /// Puts a key with all its texts; gives their hashes.
-    fn put(
-        &self,
-        plans: &HashMap<String, Arc<SubscriptionPlan>>,
-        states: &States,
-        holder: &Holder,
-        texts: &[Text],
-    ) -> Vec<[u8; 32]> {
-        let of_key = Arc::new(caller::of(holder, plans, states));
+    fn put(&self, known: &mut Known, states: &States, holder: &Holder, texts: &[Text]) -> Vec<[u8; 32]> {
+        let last_use = Arc::clone(known.uses.entry(holder.key.id.clone()).or_default());
+        let of_key = Arc::new(Caller { last_use, ..caller::of(holder, &known.plans, states) });
         for text in texts {
             let caller = match text.valid_until {
                 Some(end) => Arc::new(caller::until(&of_key, end)),
@@ -196,5 +232,22 @@ impl Known {
         let plans = plans::all(store).await?;
         self.plans = plans.into_iter().map(|plan| (plan.id.clone(), Arc::new(plan))).collect();
         Ok(())
+    }
+
+    /// The uses that are to be written down: the key, where it notes them, and when. Keys that are gone are forgotten.
+    fn take_uses(&mut self) -> Vec<(String, Arc<LastUse>, i64)> {
+        let taken = |(id, last): (&String, &Arc<LastUse>)| Some((id.clone(), Arc::clone(last), last.take()?));
+        let used = self.uses.iter().filter_map(taken).collect();
+        let Self { uses, hashes, .. } = self;
+        uses.retain(|id, _| hashes.contains_key(id));
+        used
+    }
+
+    /// They could not be written down.
+    fn give_back(&mut self, used: Vec<(String, Arc<LastUse>, i64)>) {
+        for (id, last, at) in used {
+            last.note(at);
+            self.uses.entry(id).or_insert(last);
+        }
     }
 }

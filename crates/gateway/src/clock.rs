@@ -1,4 +1,4 @@
-//! Time: the one clock that gives core its moments, and timers for connections that many deadlines share, so that a
+//! Time: the one clock that gives core its moments, what the wall clock says, and timers for connections that many deadlines share, so that a
 //! request registers none. Knows nothing of HTTP; whoever polls a timer says what the deadline is. Tests: below.
 
 use std::future::Future as _;
@@ -40,6 +40,12 @@ impl Clock {
         let span = at.since(Moment::START.plus(self.since_midnight));
         self.began.checked_add(span).unwrap_or_else(Instant::now)
     }
+}
+
+/// Wall time in milliseconds since 1970.
+pub fn unix_millis() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A timer asked for a deadline each time it is polled.

@@ -6,13 +6,14 @@ mod feed;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::broadcast;
 use waypost_core::health::{Phase, Transition};
 use waypost_core::snapshot::Deployment;
+
+use crate::clock::unix_millis;
 
 pub use self::feed::{Feed, Filter};
 use crate::telemetry::trace_header::Fell;
@@ -222,14 +223,9 @@ impl Events {
 /// An event with its time, in milliseconds since 1970.
 #[derive(Serialize)]
 struct Line<'e> {
-    at: u64,
+    at: i64,
     #[serde(flatten)]
     event: &'e Event<'e>,
-}
-
-fn unix_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

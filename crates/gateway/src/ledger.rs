@@ -11,7 +11,7 @@ use waypost_store::ledger::ChainKey;
 use waypost_store::money::{Money, MoneyError, Replayed, Settings, Unknown};
 use waypost_store::{Kind, Store, Vault, id, journal};
 
-use crate::app::unix_millis;
+use crate::clock::unix_millis;
 use crate::jobs::Jobs;
 use crate::pipeline::meter::Chain;
 

@@ -1,6 +1,7 @@
 //! Carries what every call did into the database: one bounded inbox, emptied by one job in batches. A full inbox drops rows and
 //! counts them; nothing waits for the database, and no money depends on it. Tests: `it/logbook.rs` and below.
 
+mod names;
 pub mod retention;
 mod row;
 
@@ -10,9 +11,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use waypost_core::usage::UsageRecord;
-use waypost_store::logbook::LogRow;
+use waypost_store::logbook::{DAY_MS, LogRow};
 use waypost_store::{Store, StoreError};
 
+use self::names::Names;
 use crate::jobs::Jobs;
 use crate::pipeline::meter::Chain;
 use crate::telemetry::Wall;
@@ -25,6 +27,8 @@ const BATCH: usize = 512;
 const GATHERING: Duration = Duration::from_millis(250);
 /// How long the job waits before it tries again, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+pub use self::names::MOST_NAMES;
 
 /// What became of rows.
 #[derive(Debug, Default)]
@@ -39,6 +43,7 @@ pub struct RowCounts {
 pub struct Logbook {
     inbox: mpsc::Sender<LogRow>,
     counts: Arc<RowCounts>,
+    names: Names,
 }
 
 impl Logbook {
@@ -51,13 +56,15 @@ impl Logbook {
     pub fn with_room(room: usize, store: Store, counts: Arc<RowCounts>, jobs: &Jobs) -> Self {
         let (inbox, receiver) = mpsc::channel(room);
         jobs.spawn("log of calls", write(receiver, store, Arc::clone(&counts)));
-        Self { inbox, counts }
+        Self { inbox, counts, names: Names::default() }
     }
 
     /// Files rows of these records; never waits.
     pub fn file(&self, records: &[UsageRecord], wall: &Wall) {
         for record in records {
-            if self.inbox.try_send(row::of(record, wall)).is_err() {
+            let mut row = row::of(record, wall);
+            row.folded = !self.names.admit(row.at.div_euclid(DAY_MS), &row.key_id, &row.model);
+            if self.inbox.try_send(row).is_err() {
                 self.counts.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }

@@ -66,7 +66,7 @@ async fn walk_to_estimate(
     inbound: Inbound,
 ) -> Result<Response<Body>, GatewayError> {
     let mut call = Call::read(app, inbound).await?;
-    call.charge = funds::charge(app, caller, &call);
+    funds::charge(app, caller, &mut call);
     let plan = route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut app.dice())?;
     // It is a request like any other, but no tokens are used.
     call.operation = Operation::CountTokens;
@@ -77,7 +77,7 @@ async fn walk_to_estimate(
 
 async fn walk(app: &App, live: &Live, caller: &Caller, inbound: Inbound) -> Result<Response<Body>, GatewayError> {
     let mut call = Box::new(Call::read(app, inbound).await?);
-    call.charge = funds::charge(app, caller, &call);
+    funds::charge(app, caller, &mut call);
     let mut dice = app.dice();
     let plan = route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut dice)?;
     let admission = admit::within_limits(app, caller, &call).await?;

@@ -22,6 +22,8 @@ use self::suspects::Suspects;
 pub enum Sign {
     /// A key that nobody has.
     BadKey,
+    /// A key that cannot be one of ours: one of ours with a wrong character.
+    MistypedKey,
     /// A key that is switched off or over.
     DeadKey,
     /// A key that may not be used from there.
@@ -39,8 +41,9 @@ pub enum Sign {
 }
 
 impl Sign {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::BadKey,
+        Self::MistypedKey,
         Self::DeadKey,
         Self::ForeignAddress,
         Self::BadAdminToken,
@@ -54,6 +57,7 @@ impl Sign {
     pub fn name(self) -> &'static str {
         match self {
             Self::BadKey => "bad_key",
+            Self::MistypedKey => "mistyped_key",
             Self::DeadKey => "dead_key",
             Self::ForeignAddress => "foreign_address",
             Self::BadAdminToken => "bad_admin_token",
@@ -99,17 +103,21 @@ impl Sign {
     fn is_serious(self) -> bool {
         match self {
             Self::DeadKey | Self::ForeignAddress => true,
-            Self::BadKey | Self::BadAdminToken | Self::BadHead | Self::Malformed | Self::Oversized | Self::Burst => {
-                false
-            }
+            Self::BadKey
+            | Self::MistypedKey
+            | Self::BadAdminToken
+            | Self::BadHead
+            | Self::Malformed
+            | Self::Oversized
+            | Self::Burst => false,
         }
     }
 
-    /// It counts towards a block. Mistakes in bodies and haste are those of callers with a good key.
+    /// It counts towards a block. Mistakes in bodies and haste are those of callers with a good key, and a typing error guesses none.
     fn counts_for_block(self) -> bool {
         match self {
             Self::BadKey | Self::DeadKey | Self::ForeignAddress | Self::BadAdminToken | Self::BadHead => true,
-            Self::Malformed | Self::Oversized | Self::Burst => false,
+            Self::MistypedKey | Self::Malformed | Self::Oversized | Self::Burst => false,
         }
     }
 }

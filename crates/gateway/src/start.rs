@@ -23,7 +23,7 @@ use self::boot::{Booted, boot, tell};
 use self::end::{Patience, end};
 use self::outlets::{access_log, log_level, log_style, log_to_stderr, logbook, room, tracer};
 use self::secure::{certificate, warn_of_plain_http};
-use crate::app::{App, Live, Parts, unix_millis};
+use crate::app::{App, Live, Parts};
 use crate::callers::Callers;
 use crate::cli::test::Testing;
 use crate::cli::{
@@ -31,6 +31,7 @@ use crate::cli::{
     invites, keys, logs, migrate, mock, plans, prices, secrets, security, selftest, sessions, teams, test, usage,
     users, vouchers,
 };
+use crate::clock::unix_millis;
 use crate::config_cli::{Look, look};
 use crate::config_sources::{ConfigSource, Found};
 use crate::http;
@@ -156,6 +157,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let remembered = today::remember(&app, &store).await;
     remembered.map_err(|error| StartError::one(format!("the log of today's calls cannot be read: {error}")))?;
     jobs.spawn("keys of the database", Callers::follow(Arc::clone(&app), store.clone(), jobs.clone()));
+    jobs.spawn("last uses of keys", Callers::note_uses_often(Arc::clone(&app), store.clone(), jobs.clone()));
     let setup_token = people::let_in(&app, &opened, &found.loaded.config.identity, &jobs).await?;
     let outlets = Outlets {
         telemetry: Arc::clone(&app.telemetry),

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
-use waypost_core::config::{Catalog, ChannelRow, ConfigError, CredentialRow, ModelRow, SettingRow};
+use waypost_core::config::{Catalog, ChannelRow, ConfigError, CredentialRow, GroupRow, ModelRow, SettingRow};
 use waypost_core::secret::Secret;
 
 use crate::seal::Place;
@@ -53,11 +53,13 @@ impl Store {
             };
             channels.extend(reading.channel(&row, id, parts, &providers)?);
         }
+        let groups = all(&mut tx, "select id, name, enabled, settings from model_groups order by name").await?;
+        let groups = groups.iter().map(group).collect::<Result<_, StoreError>>()?;
         let settings = all(&mut tx, "select path, value from settings order by path").await?;
         let settings = settings.iter().map(|row| Ok(SettingRow { path: row.try_get(0)?, value: row.try_get(1)? }));
         let settings = settings.collect::<Result<_, StoreError>>()?;
         tx.commit().await?;
-        Ok(Edition { version, catalog: Catalog { channels, settings, broken: reading.broken } })
+        Ok(Edition { version, catalog: Catalog { channels, groups, settings, broken: reading.broken } })
     }
 }
 
@@ -95,6 +97,15 @@ async fn models(tx: &mut Transaction<'static, Any>) -> Result<HashMap<String, Ve
         });
     }
     Ok(models)
+}
+
+fn group(row: &AnyRow) -> Result<GroupRow, StoreError> {
+    Ok(GroupRow {
+        id: row.try_get(0)?,
+        name: row.try_get(1)?,
+        enabled: row.try_get::<i64, _>(2)? != 0,
+        settings: row.try_get(3)?,
+    })
 }
 
 /// What belongs to a channel.

@@ -11,7 +11,7 @@ mod write;
 pub use self::list::{LogFilter, LogPage, Place};
 pub use self::report::{Dimension, GroupBy, Report, UsageFilter, UsagePage, UsageRow};
 pub use self::row::{LogRow, LoggedCall};
-pub use self::sums::Sums;
+pub use self::sums::{OTHER, Sums};
 
 use crate::Store;
 use crate::rows::Query;

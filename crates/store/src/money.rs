@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
-use waypost_core::ledger::{Account, Books, Hold, Scope, Short, Supply, Why};
+use waypost_core::ledger::{Account, Books, Hold, Purse, Short, Supply, Why};
 use waypost_core::money::NanoUsd;
 
 use crate::journal::{Disk, Folder, Journal, JournalError, Opened, Options, Parties, Record, Unwritten};
@@ -90,8 +90,8 @@ pub struct Ask {
     /// Unique for ever.
     pub request: Arc<str>,
     pub payer: Account,
-    /// All whose budgets it counts in.
-    pub scopes: Vec<Scope>,
+    /// What its payer's credit and the budgets of all it belongs to are kept in, as [`Books::purses`] finds them.
+    pub purses: Vec<Arc<Purse>>,
     /// The most that it can cost.
     pub amount: NanoUsd,
     /// The version of the prices it is charged by.
@@ -223,10 +223,9 @@ impl Money {
 
     /// Takes from the purses, and asks the database for more where it may have more.
     async fn take(&self, ask: &Ask) -> Result<Hold, Refused> {
-        let purses = self.0.books.purses(&ask.payer, &ask.scopes);
         let deadline = tokio::time::Instant::now() + self.0.settings.patience;
         loop {
-            let short = match self.0.books.hold(&purses, ask.amount, ask.at) {
+            let short = match self.0.books.hold(&ask.purses, ask.amount, ask.at) {
                 Ok(hold) => return Ok(hold),
                 Err(short) => short,
             };

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::Dialect;
 pub use replay::replay;
-pub use usage::Usage;
+pub use usage::{Served, Usage};
 
 /// A chat request. Absent fields mean that the caller did not say; encoders then leave the provider's default alone
 /// unless the target dialect requires a value.

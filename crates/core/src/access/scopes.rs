@@ -10,9 +10,9 @@ use crate::pattern::Pattern;
 /// The bounds of a key, or of the plan it is used under.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scopes {
-    /// Models by name. Where `groups` are given too, either is enough.
+    /// Models by name; groups too, since they are asked for like models.
     pub models: Option<Vec<Pattern>>,
-    /// Virtual models by name.
+    /// Groups of models by name, in addition to what `models` admits.
     pub groups: Option<Vec<Pattern>>,
     pub endpoints: Option<Endpoints>,
     /// Where its requests may come from.
@@ -22,10 +22,14 @@ pub struct Scopes {
 }
 
 impl Scopes {
-    /// May it use the model, or the group of this name?
+    /// May it use the model?
     pub fn admits_model(&self, name: &str) -> bool {
-        let listed = |patterns: &Option<Vec<Pattern>>| patterns.iter().flatten().any(|pattern| pattern.matches(name));
-        !self.limits_models() || listed(&self.models) || listed(&self.groups)
+        !self.limits_models() || is_listed(&self.models, name)
+    }
+
+    /// May it use the group?
+    pub fn admits_group(&self, name: &str) -> bool {
+        self.admits_model(name) || is_listed(&self.groups, name)
     }
 
     /// Are some models out of its reach?
@@ -50,6 +54,10 @@ impl Scopes {
     pub fn has_expired(&self, now: i64) -> bool {
         self.expires_at.is_some_and(|end| end <= now)
     }
+}
+
+fn is_listed(patterns: &Option<Vec<Pattern>>, name: &str) -> bool {
+    patterns.iter().flatten().any(|pattern| pattern.matches(name))
 }
 
 /// Endpoints by the operation or by the path.
@@ -187,11 +195,14 @@ mod tests {
     }
 
     #[test]
-    fn models_and_groups_are_two_ways_to_be_allowed() {
+    fn groups_are_admitted_beside_models_and_open_no_model() {
         let of = |names: &[&str]| Some(names.iter().map(|name| Pattern::new(name)).collect());
         let scopes = Scopes { models: of(&["gpt-*"]), groups: of(&["auto:fast"]), ..Scopes::default() };
-        assert!(scopes.admits_model("gpt-4o") && scopes.admits_model("auto:fast"));
-        assert!(!scopes.admits_model("auto:premium") && !scopes.admits_model("GPT-4o"));
+        assert!(scopes.admits_model("gpt-4o") && scopes.admits_group("gpt-4o") && scopes.admits_group("auto:fast"));
+        assert!(!scopes.admits_group("auto:premium") && !scopes.admits_model("GPT-4o"));
+        assert!(!scopes.admits_model("auto:fast"), "a model of that name is no group");
+        let scopes = Scopes { groups: of(&["auto:*"]), ..Scopes::default() };
+        assert!(scopes.limits_models() && scopes.admits_group("auto:fast") && !scopes.admits_model("gpt-4o"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use super::convert;
 use super::error::{ConfigError, Mark};
 use super::json;
 use super::node::{Entry, Node, Value, snake_case};
@@ -34,6 +35,7 @@ const ELSEWHERE: [&str; 12] = [
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Catalog {
     pub channels: Vec<ChannelRow>,
+    pub groups: Vec<GroupRow>,
     pub settings: Vec<SettingRow>,
     /// Rows that could not even be read; see [`ConfigError::of_row`].
     pub broken: Vec<ConfigError>,
@@ -78,6 +80,17 @@ pub struct CredentialRow {
     pub limits: String,
 }
 
+/// A model group, in the table `model_groups`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupRow {
+    pub id: String,
+    pub name: String,
+    pub enabled: bool,
+    /// Everything else that a group in a file may say, as a JSON object: in our words, or in those of a router that has been taken
+    /// over.
+    pub settings: String,
+}
+
 /// A setting, in the table `settings`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SettingRow {
@@ -89,7 +102,8 @@ pub struct SettingRow {
 
 impl Catalog {
     pub fn is_empty(&self) -> bool {
-        self.channels.is_empty() && self.settings.is_empty() && self.broken.is_empty()
+        let Self { channels, groups, settings, broken } = self;
+        channels.is_empty() && groups.is_empty() && settings.is_empty() && broken.is_empty()
     }
 
     /// The catalog without the rows that these errors name; `None` if one of them names no row, so that leaving rows out does not
@@ -101,6 +115,7 @@ impl Catalog {
         less.broken.clear();
         less.settings.retain(|row| is_good("settings", &row.path));
         less.channels.retain(|row| is_good("channels", &row.id));
+        less.groups.retain(|row| is_good("model_groups", &row.id));
         for channel in &mut less.channels {
             channel.models.retain(|row| is_good("models", &row.id));
             channel.credentials.retain(|row| is_good("credentials", &row.id));
@@ -127,9 +142,8 @@ impl Catalog {
         let mut warnings = Vec::new();
         let mut added = Vec::new();
         for row in &self.channels {
-            if let Some(owner) = owner(root, &row.name) {
-                let reason = format!("`{}` stands in {} too, which wins", row.name, sources.shown(owner));
-                warnings.push(ConfigError::of_row("channels", &row.id, "name", reason).fix("rename one of them"));
+            if let Some(owner) = owner(root, "channels", &row.name) {
+                warnings.push(shadowed("channels", &row.id, &row.name, &sources.shown(owner)));
                 continue;
             }
             match channel(row, sources) {
@@ -138,6 +152,18 @@ impl Catalog {
             }
         }
         append(root, "channels", added);
+        let mut added = Vec::new();
+        for row in &self.groups {
+            if let Some(owner) = owner(root, "model_groups", &row.name) {
+                warnings.push(shadowed("model_groups", &row.id, &row.name, &sources.shown(owner)));
+                continue;
+            }
+            match group(row, sources) {
+                Ok(node) => added.push(node),
+                Err(error) => errors.push(error),
+            }
+        }
+        append(root, "model_groups", added);
         warnings
     }
 }
@@ -159,11 +185,16 @@ impl ConfigError {
 
 // === rows as trees ===
 
-/// Where a file, a variable or an argument has a channel of that name.
-fn owner(root: &Node, name: &str) -> Option<Mark> {
-    let channels = root.get("channels")?.items();
-    let owner = channels.iter().find(|channel| channel.get("name").and_then(Node::scalar) == Some(name))?;
+/// Where a file, a variable or an argument has something of that name in this list.
+fn owner(root: &Node, list: &str, name: &str) -> Option<Mark> {
+    let items = root.get(list)?.items();
+    let owner = items.iter().find(|item| item.get("name").and_then(Node::scalar) == Some(name))?;
     Some(owner.mark)
+}
+
+fn shadowed(table: &str, id: &str, name: &str, owner: &str) -> ConfigError {
+    let reason = format!("`{name}` stands in {owner} too, which wins");
+    ConfigError::of_row(table, id, "name", reason).fix("rename one of them")
 }
 
 fn channel(row: &ChannelRow, sources: &mut Sources) -> Result<Node, ConfigError> {
@@ -216,6 +247,14 @@ fn credential(row: &CredentialRow, sources: &mut Sources) -> Result<Node, Config
     node.set(&["key"], Node::text(mark, row.key.expose()));
     node.set(&["enabled"], Node::plain(mark, row.enabled.to_string()));
     node.set(&["limits"], object(&row.limits, mark)?);
+    Ok(node)
+}
+
+fn group(row: &GroupRow, sources: &mut Sources) -> Result<Node, ConfigError> {
+    let mark = sources.add_row("model_groups", &row.id, 1);
+    let mut node = convert::group(object(&row.settings, mark)?);
+    node.set(&["name"], Node::text(mark, &row.name));
+    node.set(&["enabled"], Node::plain(mark, row.enabled.to_string()));
     Ok(node)
 }
 

@@ -93,13 +93,18 @@ pub(super) fn convert(mut root: Node) -> Converted {
         endpoints::convert(&mut root, &mut report);
     } else if root.get("channels").is_none() && is_map(root.get("providers")) && root.get("model_groups").is_none() {
         models_providers::convert(&mut root, &mut report);
-    } else if root.get("providers").is_some() || root.get("model_groups").is_some() {
+    } else if root.get("providers").is_some() || is_map(root.get("model_groups")) {
         router_config::convert(&mut root, &mut report);
     }
     if root.get("retry").is_none() {
         fallback(&mut root, &mut report);
     }
     Converted { root, notes: report.notes, errors: report.errors }
+}
+
+/// A model group of a database in Waypost's own words, whoever wrote it. What has no home yet is left out.
+pub(super) fn group(node: Node) -> Node {
+    router_config::groups::group(Section::new(node, ""), &[], &mut Report::default())
 }
 
 fn is_map(node: Option<&Node>) -> bool {

@@ -85,6 +85,9 @@ impl Names {
             }
             names.push((format!("channels[{position}]"), format!("channels[{}]", channel.name)));
         }
+        for (position, group) in config.model_groups.iter().enumerate() {
+            names.push((format!("model_groups[{position}]"), format!("model_groups[{}]", group.name)));
+        }
         for (position, key) in config.keys.iter().enumerate() {
             names.push((format!("keys[{position}]"), format!("keys[{}]", key.name)));
         }

@@ -20,6 +20,9 @@ pub struct Key {
     /// The models the key may use; `*` stands for any run of characters. All of them if left out.
     #[serde(default = "all_models")]
     pub models: Vec<String>,
+    /// Groups of models that the key may use beside these models; nothing but these groups where `models` is left out.
+    #[serde(default)]
+    pub groups: Vec<String>,
     /// What the key may call: `chat`, `completions`, `embeddings`, `images`, `audio`, `passthrough` (whatever has no word of its
     /// own), and paths such as `/v1/files*`. Everything if left out. Listing models is always allowed.
     pub endpoints: Option<Vec<String>>,
@@ -47,6 +50,7 @@ impl Key {
             key: Some(key),
             key_sha256: None,
             models: all_models(),
+            groups: Vec::new(),
             endpoints: None,
             addresses: None,
             expires_at: None,

@@ -70,7 +70,7 @@ impl Price {
             let rates = self.rates_within(ask.input).map(|rates| rate(rates, ask));
             rates.max().unwrap_or(PicoUsd::ZERO)
         };
-        let mut sum = Sum::new(self.service.of(ask.service), ask.factor);
+        let mut sum = Sum::new(self.service.most(ask.service), ask.factor);
         sum.add(Class::Input, ask.input, most(|rates, ask| rates.most_input(ask.audio, ask.long_cache)))?;
         sum.add(Class::Output, ask.output_cap.checked_mul(ask.n)?, most(|rates, ask| rates.most_output(ask.audio)))?;
         sum.add(Class::Call, u64::from(ask.calls), self.call)?;

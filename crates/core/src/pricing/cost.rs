@@ -67,6 +67,7 @@ impl Class {
 /// What a cost depends on beside tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
+    /// What was asked for.
     pub service: ServiceTier,
     /// The caller's factor, such as its plan's.
     pub factor: Factor,
@@ -112,7 +113,9 @@ impl Price {
     /// What usage costs; rounded up, once. `None` beyond nine billion dollars. Counts that nobody knows are taken as 0, so
     /// estimate them first.
     pub fn cost(&self, usage: &Usage, terms: Terms, version: &Arc<str>) -> Option<Cost> {
-        let service_factor = self.service.of(terms.service);
+        // What was asked for counts only where the answer does not say how it was served.
+        let service = usage.served.map_or(terms.service, ServiceTier::from);
+        let service_factor = self.service.of(service);
         let rates = self.rates_for(usage.input.unwrap_or(0));
         let mut sum = Sum::new(service_factor, terms.factor);
         for (class, units, price) in input_units(usage, rates).into_iter().chain(output_units(usage, rates)) {
@@ -124,7 +127,7 @@ impl Price {
             total: sum.total,
             version: Arc::clone(version),
             parts: sum.parts,
-            service: terms.service,
+            service,
             service_factor,
             factor: terms.factor,
         })

@@ -16,6 +16,9 @@ const SERVICES: [ServiceTier; 4] = [ServiceTier::Flex, ServiceTier::Batch, Servi
 pub fn counts(usage: &Usage, terms: &Terms) -> Vec<(&'static str, u64)> {
     let usual = Terms::default();
     let Terms { service, factor, calls, images } = *terms;
+    // How it was served is what it was charged by.
+    let served = usage.served.map_or(service, ServiceTier::from);
+    let service = if served == ServiceTier::Auto { usual.service } else { served };
     let unusual = |differs: bool, count: u64| differs.then_some(count);
     let classes = [
         (Class::Input.name(), usage.input),
@@ -70,6 +73,8 @@ fn tokens<'u>(usage: &'u mut Usage, word: &str) -> Option<&'u mut Option<u64>> {
 
 #[cfg(test)]
 mod tests {
+    use waypost_wire::chat::Served;
+
     use super::*;
 
     fn text(usage: &Usage, terms: &Terms) -> String {
@@ -87,12 +92,18 @@ mod tests {
             reasoning: Some(6),
             audio_input: Some(7),
             audio_output: Some(8),
+            served: None,
         };
         for service in SERVICES {
             let terms = Terms { service, factor: Factor::permille(1250).unwrap(), calls: 0, images: 3 };
             assert_eq!(read(&text(&usage, &terms)), Some((usage, terms)), "{}", text(&usage, &terms));
         }
         let some = Usage { input: Some(0), output: None, ..Usage::default() };
+        let auto = Terms { service: ServiceTier::Auto, ..Terms::default() };
+        assert_eq!(text(&some, &auto), "input=0", "what nobody said was the usual service");
+        let flex = Usage { served: Some(Served::Flex), ..some };
+        let read_again = Terms { service: ServiceTier::Flex, ..Terms::default() };
+        assert_eq!(read(&text(&flex, &auto)), Some((some, read_again)), "what was charged, not what was asked for");
         assert_eq!(text(&some, &Terms::default()), "input=0", "usual terms are not said");
         assert_eq!(read("input=0"), Some((some, Terms::default())));
         assert_eq!(read(""), Some((Usage::default(), Terms::default())));

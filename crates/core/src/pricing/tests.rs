@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use waypost_wire::chat::Usage;
+use waypost_wire::chat::{Served, Usage};
 
 use super::*;
 use crate::money::{NanoUsd, PicoUsd};
@@ -98,6 +98,32 @@ fn long_prompts_are_at_their_tier_as_a_whole() {
     let price = Price { tiers: Box::from([long]), ..Price::of(rates("3", "15")) };
     let total = |input| version(price.clone()).cost(&used(input, 1000), Terms::default()).unwrap().total.to_string();
     assert_eq!((total(200_000).as_str(), total(200_001).as_str()), ("0.615", "1.222506"));
+}
+
+#[test]
+fn the_tier_that_the_answer_names_is_paid_and_the_dearest_it_can_name_is_held() {
+    let half_and_double = ServiceFactors { flex: Factor::permille(500), batch: None, priority: Factor::permille(2000) };
+    let plain = version(Price { service: half_and_double, ..Price::of(rates("1", "2")) });
+    let cost = |asked: Option<&str>, served: Option<Served>| {
+        let terms = Terms { service: ServiceTier::of(asked), ..Terms::default() };
+        plain.cost(&Usage { served, ..used(1000, 100) }, terms).unwrap().total
+    };
+    let held = |asked: Option<&str>| {
+        let ask = Ask { input: 1000, output_cap: 100, service: ServiceTier::of(asked), ..Ask::default() };
+        plain.price.bound(&ask).unwrap()
+    };
+    let served = [Served::Standard, Served::Flex, Served::Priority];
+    let paid = |asked| served.map(|served| cost(asked, Some(served)));
+    for asked in [None, Some("auto"), Some("flex"), Some("priority"), Some("default")] {
+        assert_eq!(paid(asked), [NanoUsd(1_200_000), NanoUsd(600_000), NanoUsd(2_400_000)], "{asked:?}");
+    }
+    // Where the answer says nothing, what was asked for.
+    assert_eq!((cost(Some("flex"), None), cost(Some("priority"), None)), (NanoUsd(600_000), NanoUsd(2_400_000)));
+    assert_eq!((cost(None, None), cost(Some("auto"), None)), (NanoUsd(1_200_000), NanoUsd(1_200_000)));
+    for (asked, most) in [(None, 2), (Some("auto"), 2), (Some("priority"), 2), (Some("flex"), 1), (Some("default"), 1)]
+    {
+        assert_eq!(held(asked), NanoUsd(1_200_000 * most), "{asked:?}");
+    }
 }
 
 #[test]
@@ -222,6 +248,7 @@ fn any_usage() -> impl Strategy<Value = Usage> {
             reasoning,
             audio_input,
             audio_output,
+            served: None,
         }
     })
 }

@@ -7,6 +7,7 @@ mod alerts;
 mod base_url;
 mod channel;
 mod cors;
+mod groups;
 mod identity;
 mod keys;
 mod prices;
@@ -63,6 +64,7 @@ pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigE
     identity::check(config, &mut problems);
     alerts::check(config, &mut problems);
     check_rules(config, &mut problems);
+    groups::check(config, &mut problems);
     for list in [&mut problems.errors, &mut problems.warnings] {
         config.locate(list);
         list.sort_by_key(|error| error.mark);
@@ -70,13 +72,17 @@ pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigE
     if !problems.errors.is_empty() {
         return Err(problems.errors);
     }
-    let routes = routes::compile(config, &channels, fallback.as_ref(), states);
+    let mut routes = routes::compile(config, &channels, fallback.as_ref(), states);
+    problems.warnings.append(&mut routes.groups.warnings);
     warn_of_nowhere(config, &routes, &mut problems);
+    config.locate(&mut problems.warnings);
+    problems.warnings.sort_by_key(|warning| warning.mark);
     Ok(Snapshot {
         keys,
         anybody,
         channels: channels.into_iter().map(|(_, channel)| channel).collect(),
         routes: routes.names,
+        groups: routes.groups.routes,
         families: Families::new(routes.families, config.routing.clone(), fallback, states.clone()),
         default,
         retry: retry(config),
@@ -98,6 +104,7 @@ fn warn_of_nowhere(config: &Config, routes: &routes::Routes, problems: &mut Prob
     for (model, own) in &config.routing.models {
         for (place, name) in own.degrade_to.iter().enumerate() {
             let served = routes.names.contains_key(name.as_str())
+                || routes.groups.routes.contains_key(name.as_str())
                 || routes.families.iter().any(|family| family.pattern.matches(name));
             let why = match () {
                 () if name == model => "a model cannot take its own place",
@@ -108,8 +115,6 @@ fn warn_of_nowhere(config: &Config, routes: &routes::Routes, problems: &mut Prob
             problems.warn(warning.fix("name a cheaper model that a channel lists"));
         }
     }
-    config.locate(&mut problems.warnings);
-    problems.warnings.sort_by_key(|warning| warning.mark);
 }
 
 fn retry(config: &Config) -> Retry {

@@ -4,7 +4,6 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use waypost_core::config::{Config, Database};
@@ -12,6 +11,7 @@ use waypost_core::secret::Secret;
 use waypost_store::{Place, Store, Vault};
 
 use crate::catalog::dice;
+use crate::clock::unix_millis;
 use crate::config_sources::{ConfigSource, Mistakes, Wanted, variables};
 use crate::master_key;
 use crate::pipeline::meter::Chain;
@@ -74,10 +74,10 @@ impl Which {
         let connected = self.connect(wanted).await?;
         let failed =
             |error: &dyn std::error::Error| vec![format!("{} cannot be used: {}", connected.name, Chain(error))];
-        connected.store.migrate(now()).await.map_err(|error| failed(&error))?;
+        connected.store.migrate(unix_millis()).await.map_err(|error| failed(&error))?;
         let source = master_key::source(&connected.config, &variables()?);
         let mut dice = dice().ok_or_else(no_dice)?;
-        let opened = master_key::open(&connected.store, &source, &mut dice, now()).await;
+        let opened = master_key::open(&connected.store, &source, &mut dice, unix_millis()).await;
         let (vault, origin) = opened.map_err(|error| failed(&error))?;
         if let Some(note) = master_key::note(&origin) {
             // Standard output may be a document.
@@ -94,12 +94,6 @@ fn named(text: &str, config: &Database) -> Database {
     }
     let path = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("sqlite:")).unwrap_or(text);
     Database { url: None, path: path.to_owned(), ..config.clone() }
-}
-
-/// Milliseconds since 1970.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 pub(crate) fn no_dice() -> Mistakes {

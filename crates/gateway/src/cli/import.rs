@@ -7,9 +7,10 @@ use std::path::PathBuf;
 use clap::Args;
 use waypost_core::config::{Format, Text};
 
-use super::database::{Which, no_dice, now};
+use super::database::{Which, no_dice};
 use super::print::{say, table};
 use crate::catalog::dice;
+use crate::clock::unix_millis;
 use crate::config_sources::{Mistakes, Wanted, variables};
 use crate::pipeline::meter::Chain;
 use crate::transfer::{Counts, Taken, read, take};
@@ -36,7 +37,8 @@ pub async fn run(wanted: &Import, config: Wanted) -> Result<(), Mistakes> {
     let failed =
         |error: &dyn std::error::Error| vec![format!("{}: nothing was imported: {}", database.name, Chain(error))];
     let dice = dice().ok_or_else(no_dice)?;
-    let mut changes = database.store.change_catalog(&vault, dice, now()).await.map_err(|error| failed(&error))?;
+    let mut changes =
+        database.store.change_catalog(&vault, dice, unix_millis()).await.map_err(|error| failed(&error))?;
     let taken = take(&plan, &mut changes).await.map_err(|error| failed(&error))?;
     if wanted.dry_run {
         drop(changes);

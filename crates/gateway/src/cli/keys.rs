@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::asking::{Asking, Id, One, PAGE, address};
 use super::print::{say, table};
 use super::remote::text;
+use crate::telemetry::wall::rfc_3339;
 
 /// What can be done with keys.
 #[derive(Subcommand, Clone, Debug)]
@@ -66,7 +67,7 @@ pub async fn run(wanted: &Keys) -> Result<(), String> {
             let revoked = revoked.to_string();
             let asked = [("limit", Some(PAGE)), ("revoked", Some(revoked.as_str()))];
             let whole = asking.remote.all("data", &address("/admin/keys", &asked)).await?;
-            let head = ["ID", "NAME", "KEY", "OWNER", "STATE"].map(str::to_owned).to_vec();
+            let head = ["ID", "NAME", "KEY", "OWNER", "STATE", "LAST USED"].map(str::to_owned).to_vec();
             let all = whole["data"].as_array().map(Vec::as_slice).unwrap_or_default();
             let rows: Vec<Vec<String>> = std::iter::once(head).chain(all.iter().map(row)).collect();
             say(&if asking.json { whole.to_string() } else { table(&rows) });
@@ -117,5 +118,6 @@ fn row(key: &Value) -> Vec<String> {
         (true, _) => "disabled",
     };
     let end = format!("...{}", text(key, "hint"));
-    vec![text(key, "id").to_owned(), text(key, "name").to_owned(), end, owner.to_owned(), state.to_owned()]
+    let used = key["last_used_at"].as_u64().map_or_else(|| "-".to_owned(), rfc_3339);
+    vec![text(key, "id").to_owned(), text(key, "name").to_owned(), end, owner.to_owned(), state.to_owned(), used]
 }

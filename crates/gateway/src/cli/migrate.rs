@@ -2,8 +2,9 @@
 
 use clap::Args;
 
-use super::database::{Which, now};
+use super::database::Which;
 use super::print::say;
+use crate::clock::unix_millis;
 use crate::config_sources::{Mistakes, Wanted};
 use crate::pipeline::meter::Chain;
 
@@ -18,7 +19,7 @@ pub struct Migrate {
 pub async fn run(wanted: &Migrate, config: Wanted) -> Result<(), Mistakes> {
     let database = wanted.which.connect(config).await?;
     let name = &database.name;
-    let done = database.store.migrate(now()).await;
+    let done = database.store.migrate(unix_millis()).await;
     let done = done.map_err(|error| vec![format!("{name} cannot be migrated: {}", Chain(&error))])?;
     database.store.close().await;
     if let Some(backup) = &done.backup {

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use waypost_store::seal::{KeyOrigin, KeySource};
 
-use super::database::{Which, no_dice, now};
+use super::database::{Which, no_dice};
 use super::print::say;
 use crate::catalog::dice;
+use crate::clock::unix_millis;
 use crate::config_sources::{Mistakes, Wanted, variables};
 use crate::master_key;
 use crate::pipeline::meter::Chain;
@@ -49,7 +50,7 @@ pub async fn run(wanted: &Sealing, config: Wanted) -> Result<(), Mistakes> {
         say(&format!("made a new master key in {}; keep a copy of it apart from the database", path.display()));
     }
     let rotated =
-        database.store.rotate_master_key(&old, &new, &mut dice, now()).await.map_err(|error| failed(&error))?;
+        database.store.rotate_master_key(&old, &new, &mut dice, unix_millis()).await.map_err(|error| failed(&error))?;
     database.store.close().await;
     let (secrets, from, to) = (rotated.secrets, rotated.from, rotated.to);
     say(&format!("{}: {secrets} secrets sealed anew, master key {from} -> {to}", database.name));

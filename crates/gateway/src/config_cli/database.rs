@@ -7,10 +7,10 @@ use std::sync::Arc;
 use waypost_core::config::Config;
 use waypost_store::{Place, Store};
 
-use crate::app::unix_millis;
 use crate::callers::are_there_any;
 use crate::catalog::{Feed, dice};
 use crate::cli::database::{Which, no_dice};
+use crate::clock::unix_millis;
 use crate::config_sources::{ConfigSource, Mistakes, Mode, variables};
 use crate::master_key;
 use crate::pipeline::meter::Chain;

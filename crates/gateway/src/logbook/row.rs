@@ -51,6 +51,7 @@ pub(super) fn of(record: &UsageRecord, wall: &Wall) -> LogRow {
         stream: record.stream,
         translated: record.translated,
         address: record.client.map(|address| address.to_string().into()).unwrap_or_default(),
+        folded: false,
     }
 }
 

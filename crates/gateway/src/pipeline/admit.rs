@@ -6,10 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::{HeaderMap, Response};
-use waypost_core::GatewayError;
 use waypost_core::access::{self, Caller};
 use waypost_core::limit::{Admission, Ask, Levels};
 use waypost_core::operation::Operation;
+use waypost_core::{GatewayError, key_text};
 use waypost_wire::dialect::Face;
 
 use super::call::{Call, Inbound};
@@ -42,17 +42,28 @@ impl<'r> Knock<'r> {
 pub fn enter(app: &App, live: &Live, knock: &Knock<'_>) -> Result<Arc<Caller>, GatewayError> {
     let token = token(knock.headers);
     let Some(caller) = access::find(&live.snapshot, &app.directory, token) else {
-        let error = GatewayError::unauthenticated();
-        return Err(if token.is_some() { app.suspect_key(live, knock.client, error) } else { error });
+        return Err(token.map_or_else(GatewayError::unauthenticated, |token| unknown(app, live, knock, token)));
     };
     let suspect = |sign, error| {
         app.suspect(live, sign, knock.client, Some(&caller.name));
         error
     };
-    caller.check_in_force(app.unix_millis()).map_err(|error| suspect(Sign::DeadKey, error))?;
+    let now = app.unix_millis();
+    caller.check_in_force(now).map_err(|error| suspect(Sign::DeadKey, error))?;
     caller.check_address(knock.client).map_err(|error| suspect(Sign::ForeignAddress, error))?;
     caller.check_endpoint(knock.operation, knock.path)?;
+    caller.last_use.note(now);
     Ok(caller)
+}
+
+/// The error for a key that nobody has. One that cannot be a key of ours is somebody's typing error: that is told, and guesses
+/// nothing that a guess could hit.
+fn unknown(app: &App, live: &Live, knock: &Knock<'_>, token: &str) -> GatewayError {
+    if key_text::is_mistyped(token) {
+        app.suspect(live, Sign::MistypedKey, knock.client, None);
+        return GatewayError::mistyped_key();
+    }
+    app.suspect_key(live, knock.client, GatewayError::unauthenticated())
 }
 
 /// What the request takes of its caller's limits; it is given back when it is dropped, and corrected when the request is over.

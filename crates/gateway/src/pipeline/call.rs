@@ -25,6 +25,7 @@ use waypost_wire::peek::{Peek, keys_once};
 use waypost_wire::splice::Splice;
 use waypost_wire::{WireError, anthropic, completions, embeddings};
 
+use super::funds::Payer;
 use super::meter::Opened;
 use crate::app::App;
 use crate::http::multipart::{Ahead, Search, boundary};
@@ -35,6 +36,9 @@ use crate::upstream::{BoxError, OutBody};
 
 /// How many bytes of an upload may wait for its `model` field.
 const LOOK_AHEAD: usize = 1 << 20;
+
+/// No model has a longer name; where a pattern serves any name, it is kept, logged and sent on.
+const LONGEST_NAME: usize = 512;
 
 /// A request before its body is read.
 pub struct Inbound {
@@ -69,6 +73,8 @@ pub struct Call {
     upload_fault: Arc<OnceLock<BodyError>>,
     /// How it is charged, if it is.
     pub charge: Option<Charge>,
+    /// Who pays for it, if somebody does.
+    pub payer: Option<Payer>,
 }
 
 /// The body of a request.
@@ -120,6 +126,10 @@ impl Call {
         if peek.model.as_deref().is_some_and(|name| name.contains(char::is_control)) {
             return Err(GatewayError::invalid_request("The model's name holds control characters.", Some("model")));
         }
+        if peek.model.as_deref().is_some_and(|name| name.len() > LONGEST_NAME) {
+            let message = format!("The model's name is longer than {LONGEST_NAME} bytes.");
+            return Err(GatewayError::invalid_request(message, Some("model")));
+        }
         let model = peek.model.as_deref().map(Arc::from);
         let upload_fault = match &payload {
             Payload::Arriving(arriving) => Arc::clone(&arriving.fault),
@@ -142,6 +152,7 @@ impl Call {
             decoded: OnceLock::new(),
             upload_fault,
             charge: None,
+            payer: None,
         })
     }
 

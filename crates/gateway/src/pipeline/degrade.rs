@@ -74,13 +74,13 @@ impl Descent {
         dice: &mut Dice,
     ) -> bool {
         for model in self.ladder.by_ref().filter(|model| Some(model) != self.asked.as_ref()) {
-            let was = (call.model.replace(model), call.charge);
-            call.charge = funds::charge(app, caller, call);
+            let was = (call.model.replace(model), call.charge, call.payer.take());
+            funds::charge(app, caller, call);
             if let Ok(other) = route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), dice) {
                 *plan = other;
                 return true;
             }
-            (call.model, call.charge) = was;
+            (call.model, call.charge, call.payer) = was;
         }
         false
     }

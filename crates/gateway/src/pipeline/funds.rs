@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use waypost_core::GatewayError;
 use waypost_core::access::Caller;
-use waypost_core::ledger::{Account, PurseId, Scope, Short, Supply};
+use waypost_core::ledger::{Account, Purse, PurseId, Scope, Short, Supply};
 use waypost_core::money::NanoUsd;
 use waypost_core::operation::Operation;
 use waypost_core::pricing::{self, Cost, Factor, Priced, Pricing, ServiceTier, Terms, Version, recorded};
@@ -43,29 +43,37 @@ pub struct Funds {
     told: Option<(u64, Instant)>,
 }
 
-/// Who pays for a request, and all whose budgets it counts in.
-struct Payer {
+/// Who pays for a request, and from what.
+#[derive(Clone, Debug)]
+pub struct Payer {
     account: Account,
-    scopes: Vec<Scope>,
+    /// Its credit, and the budgets of all that the request belongs to.
+    purses: Vec<Arc<Purse>>,
 }
 
 impl Payer {
-    fn of(caller: &Caller, model: Option<&Arc<str>>) -> Self {
+    fn of(money: &Money, caller: &Caller, model: Option<&Arc<str>>) -> Self {
         let account = Account::payer(caller.user.as_deref(), caller.team.as_deref(), &caller.id);
         let mut scopes = vec![Scope::Global, Scope::Key(Arc::clone(&caller.id))];
         scopes.extend(caller.user.iter().cloned().map(Scope::User));
         scopes.extend(caller.team.iter().cloned().map(Scope::Team));
         scopes.extend(model.cloned().map(Scope::Group));
-        Self { account, scopes }
+        let purses = money.books().purses(&account, &scopes);
+        Self { account, purses }
+    }
+
+    /// Does anything limit what it may spend?
+    fn is_limited(&self) -> bool {
+        self.purses.iter().any(|purse| purse.definition().is_none_or(|budget| budget.hard))
     }
 }
 
 /// What a caller may still spend: the least that its credit or any hard budget of it has, whatever the model. `None` if nothing
 /// bounds it.
 pub async fn left(money: &Money, caller: &Caller, now: i64) -> Result<Option<NanoUsd>, StoreError> {
-    let payer = Payer::of(caller, None);
+    let payer = Payer::of(money, caller, None);
     let mut least: Option<NanoUsd> = None;
-    for purse in money.books().purses(&payer.account, &payer.scopes) {
+    for purse in &payer.purses {
         let definition = purse.definition();
         if definition.as_ref().is_some_and(|budget| !budget.hard) {
             continue;
@@ -93,16 +101,13 @@ pub async fn left(money: &Money, caller: &Caller, now: i64) -> Result<Option<Nan
     Ok(least)
 }
 
-/// Finds out how a request is charged, before it is planned: what limits its payer also limits where it may go.
-pub fn charge(app: &App, caller: &Caller, call: &Call) -> Option<Charge> {
-    let money = app.money.as_ref()?;
-    if !is_charged(call) {
-        return None;
-    }
-    let payer = Payer::of(caller, call.model.as_ref());
-    let purses = money.books().purses(&payer.account, &payer.scopes);
-    let limited = purses.iter().any(|purse| purse.definition().is_none_or(|budget| budget.hard));
-    Some(Charge { at: app.unix_millis(), limited })
+/// Finds out who pays for a request and how it is charged, before it is planned: what limits its payer also limits where it may
+/// go. What is found here is what [`hold`] takes the money from.
+pub fn charge(app: &App, caller: &Caller, call: &mut Call) {
+    let Some(money) = app.money.as_ref().filter(|_| is_charged(call)) else { return };
+    let payer = Payer::of(money, caller, call.model.as_ref());
+    call.charge = Some(Charge { at: app.unix_millis(), limited: payer.is_limited() });
+    call.payer = Some(payer);
 }
 
 /// Counting and looking cost nothing.
@@ -136,15 +141,15 @@ pub async fn hold(
     call: &Call,
     plan: &Plan<'_>,
 ) -> Result<Option<Funds>, NoFunds> {
-    let (Some(money), Some(charge)) = (&app.money, call.charge) else { return Ok(None) };
+    let (Some(money), Some(charge), Some(payer)) = (&app.money, call.charge, &call.payer) else { return Ok(None) };
     let pricing = &live.snapshot.pricing;
     let terms = terms(caller, call);
     let Dearest { amount, version } = dearest(pricing, call, plan, charge, &terms)?;
-    let Payer { account, scopes } = Payer::of(caller, call.model.as_ref());
+    let Payer { account, purses } = payer.clone();
     let ask = money::Ask {
         request: app.ledger_id(&call.request_id),
         payer: account,
-        scopes,
+        purses,
         amount,
         prices: version.map_or_else(|| "".into(), |version| Arc::clone(&version.id)),
         parties: Parties {

@@ -194,6 +194,7 @@ fn usage(request: &Request, choices: &[Choice]) -> Usage {
         reasoning: Some(reasoning),
         audio_input: None,
         audio_output: None,
+        served: None,
     }
 }
 

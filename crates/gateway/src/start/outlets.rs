@@ -11,7 +11,7 @@ use super::StartError;
 use super::arguments::SaidOfLogs;
 use crate::alerts::{Room, Webhook};
 use crate::app::App;
-use crate::app::unix_millis;
+use crate::clock::unix_millis;
 use crate::jobs::Jobs;
 use crate::logbook::Logbook;
 use crate::logbook::retention;

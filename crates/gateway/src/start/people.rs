@@ -11,7 +11,7 @@ use waypost_store::digest;
 use super::database::Opened;
 use super::{StartError, eprint_lines};
 use crate::app::App;
-use crate::app::unix_millis;
+use crate::clock::unix_millis;
 use crate::identity::Identity;
 use crate::jobs::Jobs;
 

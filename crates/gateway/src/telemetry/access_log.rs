@@ -10,6 +10,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use serde::Serialize;
 use tokio::sync::oneshot;
+use waypost_core::money::NanoUsd;
 use waypost_core::usage::{AttemptOutcome, UsageRecord};
 
 use super::Wall;
@@ -98,6 +99,7 @@ struct Answered<'a> {
     reasoning_tokens: Option<u64>,
     usage_basis: &'static str,
     usage_clamped: bool,
+    cost: Option<String>,
 }
 
 fn json_line(lines: Lines, out: &mut Vec<u8>, record: &UsageRecord, wall: &Wall) {
@@ -122,6 +124,7 @@ fn json_line(lines: Lines, out: &mut Vec<u8>, record: &UsageRecord, wall: &Wall)
         reasoning_tokens: record.usage.reasoning,
         usage_basis: record.basis.name(),
         usage_clamped: record.clamped,
+        cost: cost(record),
     });
     let line = Line {
         time: wall.written(record.began),
@@ -138,6 +141,11 @@ fn json_line(lines: Lines, out: &mut Vec<u8>, record: &UsageRecord, wall: &Wall)
     };
     // Writing to memory cannot fail, and the types have no maps with odd keys.
     let _ = serde_json::to_writer(out, &line);
+}
+
+/// Decimal USD, to the last digit.
+fn cost(record: &UsageRecord) -> Option<String> {
+    record.cost.as_ref().map(|cost| NanoUsd(cost.nano_usd).to_string())
 }
 
 // === for people ===
@@ -157,6 +165,9 @@ fn pretty_line(lines: Lines, out: &mut Vec<u8>, record: &UsageRecord) {
         let (input, output) = (record.usage.input.unwrap_or(0), record.usage.output.unwrap_or(0));
         let (basis, attempts) = (record.basis.name(), record.attempts);
         let _ = write!(out, ", {input} in / {output} out ({basis}), {attempts} attempt(s)");
+        if let Some(cost) = cost(record) {
+            let _ = write!(out, ", {cost} USD");
+        }
     }
     if lines.request {
         let _ = write!(out, ", key {}", Plain(&record.key));

@@ -92,12 +92,48 @@ async fn the_router_template_works_once_it_is_copied_and_filled_in_004_25_004_27
     let check = Waypost::new().file("config/router_config.yaml", &plain).arguments(&["check"]);
     let (code, out, err) = check.run().await;
     assert_eq!((code, err.as_str()), (Some(0), ""));
-    for words in
-        ["understood: 3 providers and 3 channels", "model_groups: kept for later", "cost_control: kept for later"]
-    {
+    for words in [
+        "understood: 3 providers and 3 channels",
+        "model_groups: understood: 2 model groups",
+        "cost_control: kept for later",
+    ] {
         assert!(out.contains(words), "{out}");
     }
-    assert!(out.ends_with("config/router_config.yaml: ok, 3 channels, 3 models\n"), "{out}");
+    assert!(out.ends_with("config/router_config.yaml: ok, 3 channels, 5 models\n"), "{out}");
+}
+
+#[tokio::test]
+async fn the_groups_of_the_router_template_are_asked_like_models_004_07_004_22() {
+    let gpt = Upstream::always(Script::reply(500, "{}")).await;
+    let claude = Upstream::always(Script::reply(200, fixtures::anthropic::PLAIN)).await;
+    let filled = shipped("config/router_config.yaml.template")
+        .replace("https://api.openai.com", &format!("{}/v1", gpt.url()))
+        .replace("https://api.anthropic.com", &claude.url())
+        .replace("wp-change-me-0123456789", KEY);
+    let waypost = Waypost::new().file("config/router_config.yaml", &filled).arguments(&["--port", "0"]).start().await;
+    for group in ["auto:free", "auto:fast"] {
+        let answer = ask(group).send(waypost.url()).await;
+        assert_eq!(
+            (answer.status, answer.header("x-waypost-deployment")),
+            (200, Some("anthropic_claude/claude-3-5-sonnet-20241022")),
+            "{}",
+            answer.text()
+        );
+        assert_eq!(answer.json()["model"], group);
+    }
+    let models = Request::get("/v1/models").bearer(KEY).send(waypost.url()).await.json();
+    let listed = models["data"].as_array().unwrap().iter();
+    let kinds: Vec<_> = listed.map(|model| (model["id"].as_str().unwrap(), model["kind"].as_str())).collect();
+    assert_eq!(
+        kinds,
+        [
+            ("auto:fast", Some("group")),
+            ("auto:free", Some("group")),
+            ("claude-3-5-sonnet-20241022", None),
+            ("gpt-4o", None),
+            ("llama-3.1-8b-instant", None),
+        ]
+    );
 }
 
 #[tokio::test]

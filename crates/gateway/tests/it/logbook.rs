@@ -8,14 +8,14 @@ use tokio::time::Instant;
 use waypost_core::usage::{CostRecord, UsageRecord};
 use waypost_gateway::jobs::Jobs;
 use waypost_gateway::logbook::retention::forget;
-use waypost_gateway::logbook::{Logbook, RowCounts};
+use waypost_gateway::logbook::{Logbook, MOST_NAMES, RowCounts};
 use waypost_gateway::telemetry::Wall;
 use waypost_store::Store;
 use waypost_store::logbook::{DAY_MS, Dimension, GroupBy, LogFilter, LogRow, Report, Scope, Sums, UsageFilter};
 use waypost_testkit::{Client, Request, Script, Upstream as Scripted};
 
 use crate::dialects::{Caller, Upstream};
-use crate::harness::{Database, Gateway, KEY, NOW};
+use crate::harness::{Database, Gateway, KEY, NOW, channel};
 
 /// A bound for failing tests; no passing test waits this long.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -194,4 +194,35 @@ async fn calls_are_forgotten_by_age_and_their_sums_are_not() {
         limit: 1,
     };
     assert_eq!(database.store.logbook().total(&Scope::Everything, &report).await.unwrap().requests, 40);
+}
+
+#[tokio::test]
+async fn names_that_a_caller_invents_do_not_make_the_sums_grow_without_end() {
+    let upstream = Scripted::always(Script::reply(200, Upstream::Chat.plain())).await;
+    let channel = channel("any", "openai_compatible", &format!("{}/v1", upstream.url()), "['*']");
+    let mut gateway = Gateway::with_channels(&channel).await;
+    let ask = |name: &str| Caller::Chat.request().replace("\"m\"", &format!("\"{name}\""));
+    let long = gateway.post(Caller::Chat.path(), ask(&"x".repeat(513))).await;
+    assert_eq!((long.status, &long.json()["error"]["param"]), (400, &"model".into()));
+    gateway.assert_no_record();
+    assert_eq!(gateway.post(Caller::Chat.path(), ask(&"x".repeat(512))).await.status, 200);
+    let record = gateway.record().await;
+    let invented = |number: usize| {
+        let mut record = UsageRecord { model: Some(format!("m{number}").into()), ..record.clone() };
+        record.request_id = format!("req_{number}").into();
+        record.deployment = Some(format!("any/m{number}").into());
+        record
+    };
+    let records: Vec<_> = (0..MOST_NAMES + 200).map(invented).collect();
+    let database = Database::sqlite().await;
+    filed(&database.store, &gateway, &records).await;
+    let count = async |sql: &'static str| -> i64 {
+        let row = sqlx::query(sql).fetch_one(database.store.reader()).await.unwrap();
+        sqlx::Row::get(&row, 0)
+    };
+    let names = i64::try_from(MOST_NAMES).unwrap();
+    assert_eq!(count("select count(*) from usage_daily").await, names + 1);
+    assert_eq!(count("select requests from usage_daily where model = 'other' and deployment = 'any/other'").await, 200);
+    assert_eq!(count("select sum(requests) from usage_daily_models").await, names + 200);
+    assert_eq!(count("select count(*) from request_log where model = 'm1199'").await, 1, "the row has the name");
 }

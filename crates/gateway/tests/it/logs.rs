@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use waypost_core::config::{Config, Format};
+use waypost_core::usage::CostRecord;
 use waypost_gateway::clock::Clock;
 use waypost_gateway::telemetry::Wall;
 use waypost_gateway::telemetry::access_log::{Lines, LogStyle};
@@ -20,7 +21,12 @@ async fn failing_over() -> (Upstream, Upstream, String) {
     let channels = format!(
         "{}{}",
         channel("ill", "openai", &format!("{}/v1", ill.url()), "[m]"),
-        channel("well", "openai", &format!("{}/v1", well.url()), "[{name: m, tier: 2}]"),
+        channel(
+            "well",
+            "openai",
+            &format!("{}/v1", well.url()),
+            "[{name: m, tier: 2, price: {input: 1.5, output: 6}}]"
+        ),
     );
     (ill, well, channels)
 }
@@ -44,6 +50,8 @@ async fn a_line_tells_every_attempt_and_when_it_began_001_38_002_31_003_31_004_3
     assert_eq!(told(0), [json!("ill/m"), json!("key"), json!("overloaded"), json!(503)]);
     assert_eq!(told(1), [json!("well/m"), json!("key"), json!("answered"), json!(200)]);
     assert!(trail.iter().all(|attempt| attempt["ms"].is_u64()) && trail.len() == 2);
+    // 19 tokens at 1.5 USD a million and 10 at 6.
+    assert_eq!(line["cost"], "0.0000885");
     assert_eq!(line["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
     let time = line["time"].as_str().unwrap();
     assert!(time.len() == 24 && time.starts_with("20") && time.ends_with('Z'), "{time}");
@@ -61,7 +69,7 @@ async fn the_file_chooses_style_and_level_and_what_lines_say_002_31() {
     Request::post(CHAT, ASK).bearer(KEY).send(waypost.url()).await;
     let line = waypost.log_line().await;
     assert_eq!((&line["status"], &line["outcome"]), (&json!(200), &json!("complete")));
-    for field in ["key", "model", "deployment", "trail", "input_tokens"] {
+    for field in ["key", "model", "deployment", "trail", "input_tokens", "cost"] {
         assert!(line.get(field).is_none(), "{line}");
     }
     let off = format!("logging: {{enabled: false, log_body: true}}\nkeys: [{{name: test, key: {KEY}}}]\n");
@@ -75,13 +83,15 @@ async fn a_line_for_people_names_what_failed_004_35() {
     let (_ill, _well, channels) = failing_over().await;
     let mut gateway = Gateway::with_channels(&channels).await;
     gateway.post(CHAT, ASK).await;
-    let record = gateway.record().await;
+    let mut record = gateway.record().await;
+    record.cost = Some(CostRecord { nano_usd: 88_500, price: "p".into(), arithmetic: "".into() });
     let wall = Wall::now(&Clock::default());
     let mut text = Vec::new();
     Lines::whole(LogStyle::Pretty).append(&mut text, &record, &wall);
     let text = String::from_utf8(text).unwrap();
     assert!(text.starts_with("200 complete  chat m -> well/m "), "{text}");
     assert!(text.contains(", failed: ill/m (overloaded 503, ") && text.ends_with(" ms)\n"), "{text}");
+    assert!(text.contains(", 0.0000885 USD, key test, "), "{text}");
     let mut short = Vec::new();
     Lines { style: LogStyle::Pretty, request: false, response: false }.append(&mut short, &record, &wall);
     let short = String::from_utf8(short).unwrap();

@@ -10,9 +10,9 @@ use waypost_core::money::NanoUsd;
 use waypost_store::ledger::grants::Grant;
 use waypost_store::ledger::{ChainKey, Kind};
 use waypost_store::money::{Money, Settings};
-use waypost_testkit::{Answer, Request, Script, Upstream};
+use waypost_testkit::{Answer, Request, Script, Upstream, fixtures};
 
-use crate::harness::{Database, Gateway, KEY, NOW};
+use crate::harness::{Database, Gateway, KEY, NOW, channel};
 
 const CHAT: &str = "/v1/chat/completions";
 /// One dollar for a million tokens is so many nano-USD for one.
@@ -27,17 +27,26 @@ struct Till {
 
 impl Till {
     async fn open(upstream: &str) -> Self {
+        Self::with(&format!(
+            "prices: [{{model: m, input: 1, output: 2}}]\n\
+             channels: [{{name: one, provider: openai_compatible, base_url: '{upstream}', api_key: k, models: [m]}}]\n"
+        ))
+        .await
+    }
+
+    /// The same with these sections.
+    async fn with(sections: &str) -> Self {
+        Self::of(&format!("keys: [{{name: test, key: {KEY}}}]\nretry: {{max_attempts: 1}}\nbreaker: off\n{sections}"))
+            .await
+    }
+
+    async fn of(yaml: &str) -> Self {
         let database = Database::sqlite().await;
         let settings = Settings::new("node", ChainKey::new(b"a key of the chain"));
         let folder = Money::folder_of(&database.store).expect("it is embedded");
         let opened = Money::open(database.store.clone(), &folder, settings, NOW).await;
         let (money, _) = opened.expect("money opens");
-        let yaml = format!(
-            "keys: [{{name: test, key: {KEY}}}]\nretry: {{max_attempts: 1}}\nbreaker: off\n\
-             prices: [{{model: m, input: 1, output: 2}}]\n\
-             channels: [{{name: one, provider: openai_compatible, base_url: '{upstream}', api_key: k, models: [m]}}]\n"
-        );
-        let gateway = Gateway::with_money(&yaml, database.store.clone(), money.clone()).await;
+        let gateway = Gateway::with_money(yaml, database.store.clone(), money.clone()).await;
         Self { gateway, money, _database: database }
     }
 
@@ -267,4 +276,129 @@ async fn five_hundred_streams_at_once_never_spend_more_than_a_budget_has() {
     assert!(refused > 0 && sent.len() > 20, "{refused} refused, {} sent", sent.len());
     let standing = till.money.books().all()[0].standing(NOW);
     assert_eq!((standing.held.get(), standing.spent.get()), (0, bill));
+}
+
+const TIERED: &str =
+    "prices: [{model: m, input: 1, output: 2, cache_read: 0.1, service_tiers: {flex: 0.5, batch: 0.5, priority: 2}}]";
+
+/// What one request for this tier costs that is answered with these bytes.
+async fn charged(provider: &str, path: &str, (tier, stream): (&str, bool), answer: Script) -> i64 {
+    let upstream = Upstream::always(answer).await;
+    let channel = channel("one", provider, &upstream.url(), "[m]");
+    let till = Till::with(&format!("{TIERED}\nchannels:\n{channel}")).await;
+    let (field, prompt) = if path == "/v1/responses" {
+        ("max_output_tokens", ("input", json!("Hello")))
+    } else {
+        ("max_tokens", ("messages", json!([{ "role": "user", "content": "Hello" }])))
+    };
+    let body = json!({ "model": "m", field: 60, "service_tier": tier, "stream": stream, prompt.0: prompt.1 });
+    let answer = till.gateway.post(path, body.to_string()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    till.spent().await
+}
+
+#[tokio::test]
+async fn the_service_tier_that_the_answer_names_is_charged_to_the_nano_usd() {
+    let openai = |served: &str| fixtures::openai_chat::PLAIN.replace("\"default\"", &format!("\"{served}\""));
+    let whole = async |tier: &str, served: &str| {
+        charged("openai", CHAT, (tier, false), Script::reply(200, openai(served))).await
+    };
+    let usual = price(19, 10);
+    assert_eq!(whole("priority", "default").await, usual, "what was asked for was not to be had");
+    assert_eq!(whole("auto", "priority").await, 2 * usual);
+    assert_eq!(whole("default", "flex").await, usual / 2);
+    let silent = fixtures::openai_chat::PLAIN.replace("\"service_tier\": \"default\",", "");
+    assert_eq!(charged("openai", CHAT, ("priority", false), Script::reply(200, silent)).await, 2 * usual);
+
+    let streamed = fixtures::openai_chat::STREAM_USAGE.replace("\"default\"", "\"flex\"");
+    let script = Script::stream(fixtures::events(&streamed));
+    assert_eq!(charged("openai", CHAT, ("auto", true), script).await, price(19, 9) / 2);
+    let answered =
+        fixtures::openai_responses::PLAIN.replace("\"service_tier\": \"default\"", "\"service_tier\": \"priority\"");
+    let cost = charged("openai", "/v1/responses", ("auto", false), Script::reply(200, answered)).await;
+    assert_eq!(cost, 2 * price(19, 9));
+
+    // 12 tokens as usual, 1024 from the cache, 12 out.
+    let usual = price(12, 12) + 1024 * A_DOLLAR / 10;
+    let claude = |served: &str| fixtures::anthropic::PLAIN.replace("\"standard\"", &format!("\"{served}\""));
+    let whole = async |served: &str| {
+        charged("anthropic", "/v1/messages", ("auto", false), Script::reply(200, claude(served))).await
+    };
+    assert_eq!((whole("standard").await, whole("priority").await), (usual, 2 * usual));
+    let streamed = fixtures::anthropic::STREAM.replace("\"standard\"", "\"batch\"");
+    let script = Script::stream(fixtures::events(&streamed));
+    let half = charged("anthropic", "/v1/messages", ("auto", true), script).await;
+    let script = Script::stream(fixtures::events(fixtures::anthropic::STREAM));
+    assert_eq!(charged("anthropic", "/v1/messages", ("auto", true), script).await, 2 * half);
+}
+
+#[tokio::test]
+async fn what_is_left_to_the_provider_is_held_at_the_dearest_it_can_answer() {
+    let upstream = Upstream::always(whole(7)).await;
+    let channel = channel("one", "openai", &upstream.url(), "[m]");
+    let till = Till::with(&format!("{TIERED}\nchannels:\n{channel}")).await;
+    let body = |tier: &str| {
+        json!({ "model": "m", "max_tokens": 60, "service_tier": tier, "messages": [{ "role": "user", "content": "Hello" }] })
+            .to_string()
+    };
+    // Enough for the usual service and for less than twice that.
+    let bound = i64::try_from(body("default").len()).unwrap() * A_DOLLAR + 120 * A_DOLLAR;
+    till.budget(bound + bound / 2).await;
+    for tier in ["auto", "priority"] {
+        let refused = till.gateway.post(CHAT, body(tier)).await;
+        assert_eq!((refused.status, &refused.json()["error"]["code"]), (429, &"insufficient_quota".into()), "{tier}");
+    }
+    assert_eq!(upstream.hits(), 0);
+    assert_eq!(till.gateway.post(CHAT, body("default")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_group_is_asked_like_a_model_within_its_scope_and_its_own_budget_is_charged_004_29() {
+    let (ill, well) = (Upstream::always(Script::reply(503, "{}")).await, Upstream::always(whole(7)).await);
+    let channels = [
+        channel("one", "openai", &ill.url(), "[gpt-4o]"),
+        channel("two", "openai", &well.url(), "[{name: gpt-4o-mini, price: {input: 1, output: 2}}]"),
+    ];
+    let key = "keys: [{name: test, key: wp-group-key-0123456789, groups: ['auto:*']}]\nbreaker: off\n\
+               retry: {max_attempts: 2, backoff: {base: 1ms}}\nprices: [{model: gpt-4o, input: 1, output: 2}]\n\
+               model_groups: [{name: 'auto:fast', members: [{model: gpt-4o, tier: 1}, {model: gpt-4o-mini, tier: 2}]}]\n";
+    let till = Till::of(&format!("{key}channels:\n{}", channels.concat())).await;
+    let scope = Scope::Group("auto:fast".into());
+    let amount = NanoUsd(400 * A_DOLLAR);
+    let budget = Budget {
+        id: "bud_g".into(),
+        scope: scope.clone(),
+        window: Window::Day,
+        amount,
+        hard: true,
+        alerts: vec![],
+        when_spent: WhenSpent::Refuse,
+    };
+    till.money.put_budget(budget, NOW).await.unwrap();
+    let ask = async |model: &str| {
+        let body = json!({ "model": model, "max_tokens": 60, "messages": [{ "role": "user", "content": "Hello" }] });
+        Request::post(CHAT, body.to_string()).bearer("wp-group-key-0123456789").send(till.gateway.url()).await
+    };
+    assert_eq!(ask("gpt-4o").await.status, 403, "its members are not in its scope");
+    let answer = ask("auto:fast").await;
+    assert_eq!(
+        (answer.status, answer.header("x-waypost-deployment")),
+        (200, Some("two/gpt-4o-mini")),
+        "{}",
+        answer.text()
+    );
+    assert_eq!((&answer.json()["model"], ill.hits()), (&"auto:fast".into(), 1));
+    let mut served = 1;
+    let refused = loop {
+        let answer = ask("auto:fast").await;
+        if answer.status != 200 {
+            break answer;
+        }
+        served += 1;
+    };
+    assert_eq!((refused.status, &refused.json()["error"]["code"]), (429, &"insufficient_quota".into()));
+    let (input, output) = usage(7);
+    till.spent().await;
+    let windows = till.money.store().windows("bud_g", 1).await.unwrap();
+    assert_eq!(windows[0].spent, NanoUsd(served * price(input, output)));
 }

@@ -106,6 +106,24 @@ async fn providers_channels_and_model_groups_round_trip_004_02() {
 }
 
 #[tokio::test]
+async fn a_group_of_the_database_is_asked_like_a_model_004_02_004_07() {
+    let (folder, upstream) = (Folder::new(), Upstream::always(Script::reply(200, fixtures::openai_chat::PLAIN)).await);
+    let tables = TABLES.replace("https://api.openai.com/v1", &format!("{}/v1", upstream.url()));
+    folder.run(&["import", &folder.write("tables.json", &tables)]).await;
+    let gateway = Waypost::new().arguments(&["--port", "0", "--mode", "sqlite"]).env("DB_PATH", &folder.database());
+    let gateway = gateway.env("WAYPOST_API_KEY", "wp-of-the-environment-01").start().await;
+    let body = json!({"model": "auto:fast", "messages": [{"role": "user", "content": "Hi"}]}).to_string();
+    let answer =
+        Request::post("/v1/chat/completions", body).bearer("wp-of-the-environment-01").send(gateway.url()).await;
+    assert_eq!(
+        (answer.status, answer.header("x-waypost-deployment")),
+        (200, Some("OpenAI GPT-4o/gpt-4o")),
+        "{}",
+        answer.text()
+    );
+}
+
+#[tokio::test]
 async fn a_dry_run_says_what_would_be_done_and_does_nothing() {
     let folder = Folder::new();
     let tables = folder.write("tables.json", TABLES);

@@ -56,6 +56,8 @@ pub struct LogRow {
     pub translated: bool,
     /// Where the caller called from.
     pub address: Arc<str>,
+    /// Sums count its model as `other`. Not kept itself.
+    pub folded: bool,
 }
 
 /// A row as it was kept, with its place in the log.
@@ -168,6 +170,7 @@ pub(super) fn read(row: &AnyRow) -> Result<LoggedCall, sqlx::Error> {
             stream: cells.number()? != 0,
             translated: cells.number()? != 0,
             address: cells.text()?,
+            folded: false,
         },
     })
 }

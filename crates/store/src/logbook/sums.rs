@@ -44,6 +44,9 @@ const SUMS: [&str; 11] = [
     "unpriced",
 ];
 
+/// The model of calls whose names are too many to be told apart.
+pub const OTHER: &str = "other";
+
 impl Sums {
     /// What one call adds.
     pub fn of(row: &LogRow) -> Self {
@@ -138,10 +141,20 @@ impl Table {
     }
 
     fn place(self, row: &LogRow) -> Group {
-        let all = [&row.key_id, &row.user_id, &row.team_id, &row.model, &row.deployment, &row.channel];
+        let (model, deployment) = names(row);
+        let all = [&row.key_id, &row.user_id, &row.team_id, &model, &deployment, &row.channel];
         let kept = all.into_iter().skip(6 - self.dimensions().len());
         Group { day: row.at.div_euclid(DAY_MS), names: kept.map(Arc::clone).collect() }
     }
+}
+
+/// What a call's model and deployment are called in sums.
+fn names(row: &LogRow) -> (Arc<str>, Arc<str>) {
+    if !row.folded {
+        return (Arc::clone(&row.model), Arc::clone(&row.deployment));
+    }
+    let deployment = if row.deployment.is_empty() { "".into() } else { format!("{}/{OTHER}", row.channel).into() };
+    (OTHER.into(), deployment)
 }
 
 /// What a row of sums is of.

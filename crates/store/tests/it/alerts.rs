@@ -34,7 +34,7 @@ async fn a_budget_raises_each_mark_once_in_a_window_also_across_nodes_and_restar
         let disk = MemoryDisk::default();
         let (money, _) = open(&store, &disk).await;
         money.put_budget(budget("bud_1", For::User("usr_ann".into()), Window::Day, 1000, true), NOW).await.unwrap();
-        settle(money.hold(ask("r1", 850)).await.unwrap(), 850).await;
+        settle(money.hold(ask(&money, "r1", 850)).await.unwrap(), 850).await;
         money.fold_all(NOW).await.unwrap();
         let mark = |mark| ("budget".to_owned(), "bud_1".to_owned(), mark);
         assert_eq!(told(&all(&store).await), [mark(50), mark(80)], "both that were passed at once");
@@ -42,10 +42,10 @@ async fn a_budget_raises_each_mark_once_in_a_window_also_across_nodes_and_restar
         money.close(NOW).await.unwrap();
         // Another process goes on where this one ended: what was raised is not raised again.
         let (again, _) = open(&store, &disk.after_crash(false)).await;
-        settle(again.hold(ask("r2", 20)).await.unwrap(), 20).await;
+        settle(again.hold(ask(&again, "r2", 20)).await.unwrap(), 20).await;
         again.fold_all(NOW).await.unwrap();
         assert_eq!(all(&store).await.len(), 2);
-        settle(again.hold(ask("r3", 130)).await.unwrap(), 130).await;
+        settle(again.hold(ask(&again, "r3", 130)).await.unwrap(), 130).await;
         again.fold_all(NOW).await.unwrap();
         assert_eq!(told(&all(&store).await), [mark(50), mark(80), mark(100)]);
         again.close(NOW).await.unwrap();
@@ -111,16 +111,16 @@ async fn credit_tells_at_its_marks_and_anew_after_a_top_up() {
         let look = async |at| store.raise_credit_alerts(&[50, 80, 100], 0, at).await.unwrap();
         top_up(&money, "t1", 1000).await;
         assert_eq!(look(NOW).await, 0);
-        settle(money.hold(ask("r1", 850)).await.unwrap(), 850).await;
+        settle(money.hold(ask(&money, "r1", 850)).await.unwrap(), 850).await;
         money.fold_all(NOW).await.unwrap();
         assert_eq!((look(NOW).await, look(NOW + 1).await), (2, 0));
         // 150 are left and 850 come to it: nothing is used up of these.
         top_up(&money, "t2", 850).await;
         assert_eq!(look(NOW + 2).await, 0);
-        settle(money.hold(ask("r2", 499)).await.unwrap(), 499).await;
+        settle(money.hold(ask(&money, "r2", 499)).await.unwrap(), 499).await;
         money.fold_all(NOW).await.unwrap();
         assert_eq!(look(NOW + 3).await, 0);
-        settle(money.hold(ask("r3", 501)).await.unwrap(), 501).await;
+        settle(money.hold(ask(&money, "r3", 501)).await.unwrap(), 501).await;
         money.fold_all(NOW).await.unwrap();
         assert_eq!((look(NOW + 4).await, look(NOW + 5).await), (3, 0));
         let all = all(&store).await;
@@ -154,7 +154,7 @@ async fn two_nodes_that_pass_a_mark_together_raise_it_once() {
         nodes[0].put_budget(budget("bud_1", For::Global, Window::Day, 1000, false), NOW).await.unwrap();
         nodes[1].refresh(NOW).await.unwrap();
         for (number, node) in nodes.iter().enumerate() {
-            settle(node.hold(ask(&format!("r{number}"), 600)).await.unwrap(), 600).await;
+            settle(node.hold(ask(node, &format!("r{number}"), 600)).await.unwrap(), 600).await;
         }
         let (one, two) = tokio::join!(nodes[0].fold_all(NOW), nodes[1].fold_all(NOW));
         one.and(two).unwrap();

@@ -48,8 +48,8 @@ async fn whole(money: &Money) {
 
 /// Can so much be held, and not one more?
 async fn left(money: &Money, amount: i64) {
-    drop(money.hold(ask(&format!("fits {amount}"), amount)).await.unwrap());
-    let refused = money.hold(ask(&format!("too much {amount}"), amount + 1)).await.unwrap_err();
+    drop(money.hold(ask(money, &format!("fits {amount}"), amount)).await.unwrap());
+    let refused = money.hold(ask(money, &format!("too much {amount}"), amount + 1)).await.unwrap_err();
     assert!(matches!(refused, Refused::Short(_)), "{refused}");
 }
 
@@ -61,7 +61,7 @@ async fn history(store: &Store) -> Money {
     total.alerts.clear();
     money.put_budget(total, NOW).await.unwrap();
     for number in 0..3 {
-        settle(money.hold(ask(&format!("r{number}"), 100)).await.unwrap(), 10).await;
+        settle(money.hold(ask(&money, &format!("r{number}"), 100)).await.unwrap(), 10).await;
     }
     money.fold_all(NOW).await.unwrap();
     money
@@ -100,10 +100,10 @@ async fn a_process_that_starts_later_knows_what_was_corrected() {
         let disk = MemoryDisk::default();
         let (money, _) = open(&store, &disk).await;
         top_up(&money, "t1", 1000).await;
-        settle(money.hold(ask("r0", 100)).await.unwrap(), 10).await;
+        settle(money.hold(ask(&money, "r0", 100)).await.unwrap(), 10).await;
         money.fold_all(NOW).await.unwrap();
         assert_eq!(correct(&money, &charges(&store).await, 400, "v2").await, came_to(1, 0, 390, 390));
-        settle(money.hold(ask("r1", 100)).await.unwrap(), 50).await;
+        settle(money.hold(ask(&money, "r1", 100)).await.unwrap(), 50).await;
         money.close(NOW).await.unwrap();
         let (money, _) = open(&store, &disk.after_crash(false)).await;
         left(&money, 550).await;
@@ -135,7 +135,7 @@ async fn what_a_payer_has_not_is_the_operators_and_nobody_is_overdrawn() {
 async fn money_that_is_held_is_not_taken_and_a_budget_bounds_corrections_too() {
     on_both(async |store| {
         let money = history(&store).await;
-        let held = money.hold(ask("runs", 900)).await.unwrap();
+        let held = money.hold(ask(&money, "runs", 900)).await.unwrap();
         let charged = charges(&store).await;
         assert_eq!(correct(&money, &charged[..1], 81, "v2").await, came_to(1, 0, 71, 0), "70 are left");
         assert_eq!(correct(&money, &charged[1..2], 80, "v2").await, came_to(1, 0, 70, 70));
@@ -177,13 +177,13 @@ async fn charges_are_found_by_time_model_and_want_of_a_price_page_by_page() {
         let (money, _) = open(&store, &MemoryDisk::default()).await;
         for (number, (model, price)) in [("a", "v1"), ("b", ""), ("a", ""), ("b", "v1"), ("a", "v1")].iter().enumerate()
         {
-            let mut ask = ask(&format!("r{number}"), 100);
+            let mut ask = ask(&money, &format!("r{number}"), 100);
             ask.parties.model = Some((*model).into());
             let mut held = money.hold(ask).await.unwrap();
             held.priced((*price).into());
             settle(held, if price.is_empty() { 0 } else { 10 }).await;
         }
-        drop(money.hold(ask("never sent", 5)).await.unwrap());
+        drop(money.hold(ask(&money, "never sent", 5)).await.unwrap());
         money.fold_all(NOW).await.unwrap();
         let found = async |wanted: Wanted<'_>| {
             let (mut names, mut after) = (Vec::new(), None);

@@ -34,7 +34,7 @@ async fn pages_hold_everything_that_happened_to_an_account_once_and_the_newest_f
             if at % 4 == 1 { &other } else { &one }.grant(grant).await.unwrap();
         }
         one.refresh(NOW).await.unwrap();
-        settle(one.hold(ask("r1", 50)).await.unwrap(), 30).await;
+        settle(one.hold(ask(&one, "r1", 50)).await.unwrap(), 30).await;
         one.fold_all(NOW).await.unwrap();
         for size in [1, 2, 5, 12, 100] {
             let (mut place, mut all) = (None::<Place>, Vec::new());

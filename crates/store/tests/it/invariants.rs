@@ -46,9 +46,9 @@ async fn i4_a_request_is_charged_once_whatever_is_written_twice() {
         let disk = MemoryDisk::default();
         let (money, _) = open(&store, &disk).await;
         top_up(&money, "t1", 1000).await;
-        settle(money.hold(ask("r1", 100)).await.unwrap(), 10).await;
+        settle(money.hold(ask(&money, "r1", 100)).await.unwrap(), 10).await;
         money.fold_all(NOW).await.unwrap();
-        settle(money.hold(ask("r1", 100)).await.unwrap(), 20).await;
+        settle(money.hold(ask(&money, "r1", 100)).await.unwrap(), 20).await;
         assert_eq!(money.fold_all(NOW).await.unwrap().settled, 0);
         assert_eq!(sums(&store, &ann()).await, (1000, 10));
         let forged = "insert into ledger_transactions select node, 9, request, kind, at, outcome, actor, reason, prices, \
@@ -66,7 +66,7 @@ async fn rush(money: &Money, round: usize, tasks: i64) -> (i64, i64) {
         tokio::spawn(async move {
             let (held, cost) = (20 + number * 7 % 90, number * 13 % 120);
             let request = format!("{round}-{number}");
-            let Ok(hold) = money.hold(ask(&request, held)).await else { return (0, 0) };
+            let Ok(hold) = money.hold(ask(&money, &request, held)).await else { return (0, 0) };
             tokio::task::yield_now().await;
             if number % 5 == 0 {
                 return (0, 0);
@@ -111,11 +111,11 @@ async fn i6_nothing_may_be_sent_before_its_hold_is_in_the_journal() {
         let disk = MemoryDisk::default();
         let (money, _) = open(&store, &disk).await;
         top_up(&money, "t1", 1000).await;
-        let _held = money.hold(ask("r1", 100)).await.unwrap();
+        let _held = money.hold(ask(&money, "r1", 100)).await.unwrap();
         let (_, replayed) = open(&store, &disk.after_crash(false)).await;
         assert_eq!(replayed.unknown, 1);
         disk.set(Fault::Die(1));
-        let refused = money.hold(ask("r2", 100)).await.unwrap_err();
+        let refused = money.hold(ask(&money, "r2", 100)).await.unwrap_err();
         assert!(matches!(refused, Refused::Unavailable(_)), "{refused}");
         assert_eq!(money.books().credit(&ann()).unwrap().standing(NOW).held, NanoUsd(100), "it gave back what it took");
     })
@@ -129,7 +129,7 @@ async fn i7_what_was_delivered_is_recorded_even_over_a_power_cut_if_that_is_aske
             let disk = MemoryDisk::default();
             let settings = || Settings { journal: Options { durability, ..settings(node).journal }, ..settings(node) };
             let money = Money::open_on(store.clone(), Arc::new(disk.clone()), settings(), NOW).await.unwrap().0;
-            let held = money.hold(ask(&format!("r-{node}"), 100)).await.unwrap();
+            let held = money.hold(ask(&money, &format!("r-{node}"), 100)).await.unwrap();
             let (_, mut ticket) = held.settle(ended(30));
             ticket.durable().await.unwrap();
             let left = Arc::new(disk.after_crash(durability == Durability::Power));
@@ -145,13 +145,13 @@ async fn i10_amounts_that_the_books_cannot_hold_are_refused_and_never_wrap() {
     on_both(async |store| {
         let (money, _) = open(&store, &MemoryDisk::default()).await;
         top_up(&money, "t1", i64::MAX - 5).await;
-        let held = money.hold(ask("r1", i64::MAX - 5)).await.unwrap();
-        assert!(money.hold(ask("r2", i64::MAX)).await.is_err());
-        assert!(money.hold(ask("r3", 1)).await.is_err());
+        let held = money.hold(ask(&money, "r1", i64::MAX - 5)).await.unwrap();
+        assert!(money.hold(ask(&money, "r2", i64::MAX)).await.is_err());
+        assert!(money.hold(ask(&money, "r3", 1)).await.is_err());
         assert_eq!(settle(held, i64::MAX - 5).await, i64::MAX - 5);
         money.fold_all(NOW).await.unwrap();
         assert_eq!(sums(&store, &ann()).await, (i64::MAX - 5, i64::MAX - 5));
-        assert!(money.hold(ask("r4", 1)).await.is_err());
+        assert!(money.hold(ask(&money, "r4", 1)).await.is_err());
     })
     .await;
 }
@@ -208,12 +208,12 @@ async fn i11_a_dead_nodes_lease_comes_back_by_its_journal_or_by_being_written_of
         let (disk, other) = (MemoryDisk::default(), MemoryDisk::default());
         let (dead, _) = open(&store, &disk).await;
         top_up(&dead, "t1", 1000).await;
-        let held = dead.hold(ask("r1", 800)).await.unwrap();
+        let held = dead.hold(ask(&dead, "r1", 800)).await.unwrap();
         let (_, mut ticket) = held.settle(ended(300));
         ticket.synced().await.unwrap();
         let node = settings("node-2");
         let alive = Money::open_on(store.clone(), Arc::new(other), node, NOW + 1).await.unwrap().0;
-        let Err(Refused::Short(_)) = alive.hold(ask("r2", 201)).await else {
+        let Err(Refused::Short(_)) = alive.hold(ask(&alive, "r2", 201)).await else {
             panic!("it spent what another node holds")
         };
         let (by, held) = (Actor::cli(), store.leases("node-1").await.unwrap());
@@ -230,7 +230,7 @@ async fn i11_a_dead_nodes_lease_comes_back_by_its_journal_or_by_being_written_of
         assert_eq!((&*told[0].action, &*told[0].actor, &*told[0].subject), ("ledger.write_off", "cli", "node-1"));
         assert!(told[0].detail.contains(r#""purse":"user:usr_ann""#), "{}", told[0].detail);
         alive.refresh(NOW).await.unwrap();
-        settle(alive.hold(ask("r3", 900)).await.unwrap(), 900).await;
+        settle(alive.hold(ask(&alive, "r3", 900)).await.unwrap(), 900).await;
         alive.fold_all(NOW).await.unwrap();
         let (_, replayed) = open(&store, &disk.after_crash(false)).await;
         assert_eq!(replayed.settled, 1);
@@ -257,31 +257,34 @@ async fn i11_a_lease_that_nobody_uses_comes_back_while_its_node_lives() {
         let (one, two) = (&nodes[0], &nodes[1]);
         top_up(one, "t1", 1000).await;
         one.put_budget(budget("bud_1", Scope::Global, Window::Month, 1000, true), NOW).await.unwrap();
-        let running = one.hold(ask("r0", 100)).await.unwrap();
-        settle(one.hold(ask("r1", 700)).await.unwrap(), 200).await;
+        let running = one.hold(ask(one, "r0", 100)).await.unwrap();
+        settle(one.hold(ask(one, "r1", 700)).await.unwrap(), 200).await;
         one.fold_all(NOW).await.unwrap();
         two.refresh(NOW).await.unwrap();
-        let later = |request: &str, amount, at| Ask { at, ..ask(request, amount) };
+        let later = |node: &Money, request: &str, amount, at| Ask { at, ..ask(node, request, amount) };
         // A request still runs there, and then it was not long ago.
         one.refresh(NOW + MINUTE).await.unwrap();
         two.refresh(NOW + MINUTE).await.unwrap();
-        assert!(matches!(two.hold(later("r2", 600, NOW + MINUTE)).await, Err(Refused::Short(_))), "it is the other's");
+        assert!(
+            matches!(two.hold(later(two, "r2", 600, NOW + MINUTE)).await, Err(Refused::Short(_))),
+            "it is the other's"
+        );
         settle(running, 100).await;
         one.fold_all(NOW + MINUTE).await.unwrap();
         one.refresh(NOW + MINUTE - 1).await.unwrap();
         two.refresh(NOW + MINUTE).await.unwrap();
         assert!(
-            matches!(two.hold(later("r3", 600, NOW + MINUTE)).await, Err(Refused::Short(_))),
+            matches!(two.hold(later(two, "r3", 600, NOW + MINUTE)).await, Err(Refused::Short(_))),
             "a minute is not over"
         );
         one.refresh(NOW + MINUTE).await.unwrap();
         conserved(&store, 1000).await;
         assert_eq!(store.balance(&ann()).await.unwrap().unwrap().leased.get(), 0);
         two.refresh(NOW + MINUTE).await.unwrap();
-        settle(two.hold(later("r4", 600, NOW + MINUTE)).await.unwrap(), 600).await;
+        settle(two.hold(later(two, "r4", 600, NOW + MINUTE)).await.unwrap(), 600).await;
         // What comes back is there for the first one, too.
         one.refresh(NOW + MINUTE).await.unwrap();
-        settle(one.hold(later("r5", 50, NOW + MINUTE)).await.unwrap(), 50).await;
+        settle(one.hold(later(one, "r5", 50, NOW + MINUTE)).await.unwrap(), 50).await;
         for node in &nodes {
             node.close(NOW + MINUTE).await.unwrap();
         }
@@ -299,12 +302,12 @@ async fn a_database_that_is_away_refuses_only_those_whose_lease_is_short_and_los
         let settings = Settings { patience: Duration::from_millis(100), ..settings("node-1") };
         let money = Money::open_on(store.clone(), Arc::new(disk.clone()), settings, NOW).await.unwrap().0;
         top_up(&money, "t1", 1000).await;
-        settle(money.hold(ask("r1", 500)).await.unwrap(), 100).await;
+        settle(money.hold(ask(&money, "r1", 500)).await.unwrap(), 100).await;
         money.fold_all(NOW).await.unwrap();
         let mut lock = store.begin().await.unwrap();
         sqlx::query("update ledger_accounts set changed_at = changed_at").execute(&mut *lock).await.unwrap();
-        let held = money.hold(ask("r2", 300)).await.unwrap();
-        let late = money.hold(ask("r3", 500)).await;
+        let held = money.hold(ask(&money, "r2", 300)).await.unwrap();
+        let late = money.hold(ask(&money, "r3", 500)).await;
         match store.kind() {
             Kind::Sqlite => assert!(late.is_ok()),
             Kind::Postgres => assert!(matches!(late.unwrap_err(), Refused::Unavailable(_))),
@@ -342,7 +345,7 @@ async fn vouchers_work_once_before_they_expire_and_adjustments_take_only_what_is
         assert_eq!(money.redeem("abcdEFGH", &ann(), "usr_ann", NOW).await.unwrap(), NanoUsd(500));
         assert!(money.redeem("ABCD-efgh", &ann(), "usr_ann", NOW).await.is_err());
         assert!(store.revoke_voucher("vch_1", NOW).await.is_err());
-        let held = money.hold(ask("r1", 400)).await.unwrap();
+        let held = money.hold(ask(&money, "r1", 400)).await.unwrap();
         let account = ann();
         let take = |id, amount| waypost_store::ledger::grants::Grant {
             id,
@@ -359,7 +362,7 @@ async fn vouchers_work_once_before_they_expire_and_adjustments_take_only_what_is
         settle(held, 400).await;
         money.fold_all(NOW).await.unwrap();
         assert_eq!(sums(&store, &ann()).await, (400, 400));
-        let hold = Ask { amount: NanoUsd(1), ..ask("r2", 1) };
+        let hold = Ask { amount: NanoUsd(1), ..ask(&money, "r2", 1) };
         assert!(money.hold(hold).await.is_err());
         assert_eq!(money.verify(&mut money.verifier(), NOW).await.unwrap().flaws, []);
     })

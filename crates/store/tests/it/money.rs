@@ -32,11 +32,12 @@ pub(crate) fn ann() -> Account {
     Account::user("usr_ann")
 }
 
-pub(crate) fn ask(request: &str, amount: i64) -> Ask {
+pub(crate) fn ask(money: &Money, request: &str, amount: i64) -> Ask {
+    let scopes = [Scope::Global, Scope::User("usr_ann".into()), Scope::Key("key_1".into())];
     Ask {
         request: request.into(),
         payer: ann(),
-        scopes: vec![Scope::Global, Scope::User("usr_ann".into()), Scope::Key("key_1".into())],
+        purses: money.books().purses(&ann(), &scopes),
         amount: NanoUsd(amount),
         prices: "v1".into(),
         parties: Parties { key: Some("key_1".into()), user: Some("usr_ann".into()), ..Parties::default() },
@@ -92,11 +93,11 @@ async fn a_request_is_held_settled_and_folded_in_once() {
         let disk = MemoryDisk::default();
         let (money, _) = open(&store, &disk).await;
         top_up(&money, "t1", 1000).await;
-        let held = money.hold(ask("r1", 600)).await.unwrap();
-        let Err(Refused::Short(short)) = money.hold(ask("r2", 600)).await else { panic!("it was admitted") };
+        let held = money.hold(ask(&money, "r1", 600)).await.unwrap();
+        let Err(Refused::Short(short)) = money.hold(ask(&money, "r2", 600)).await else { panic!("it was admitted") };
         assert_eq!((short.why, short.left), (Why::Spent, NanoUsd(400)));
         assert_eq!(settle(held, 250).await, 250);
-        let other = money.hold(ask("r3", 700)).await.unwrap();
+        let other = money.hold(ask(&money, "r3", 700)).await.unwrap();
         assert_eq!(money.held(), 1);
         assert_eq!(settle(other, 900).await, 700);
         let folded = money.fold_all(NOW).await.unwrap();
@@ -107,8 +108,8 @@ async fn a_request_is_held_settled_and_folded_in_once() {
         assert_eq!(sums(&store, &Account::overrun()).await, (0, 200));
         let (again, replayed) = open(&store, &disk.after_crash(false)).await;
         assert_eq!((replayed.settled, replayed.unknown, replayed.behind_anchor), (0, 0, false));
-        assert!(again.hold(ask("r4", 51)).await.is_err());
-        drop(again.hold(ask("r5", 50)).await.unwrap());
+        assert!(again.hold(ask(&again, "r4", 51)).await.is_err());
+        drop(again.hold(ask(&again, "r5", 50)).await.unwrap());
     })
     .await;
 }
@@ -119,8 +120,8 @@ async fn what_ran_when_the_process_died_is_charged_by_its_last_checkpoint() {
         let disk = MemoryDisk::default();
         let (money, _) = open(&store, &disk).await;
         top_up(&money, "t1", 1000).await;
-        let mut streamed = money.hold(ask("r1", 300)).await.unwrap();
-        let _silent = money.hold(ask("r2", 300)).await.unwrap();
+        let mut streamed = money.hold(ask(&money, "r1", 300)).await.unwrap();
+        let _silent = money.hold(ask(&money, "r2", 300)).await.unwrap();
         for cost in [10, 70] {
             streamed.checkpoint(Progress {
                 at: NOW,
@@ -130,7 +131,7 @@ async fn what_ran_when_the_process_died_is_charged_by_its_last_checkpoint() {
             });
         }
         streamed.durable().await.unwrap();
-        let _last = money.hold(ask("r3", 1)).await.unwrap();
+        let _last = money.hold(ask(&money, "r3", 1)).await.unwrap();
         let (_, replayed) = open(&store, &disk.after_crash(false)).await;
         assert_eq!((replayed.settled, replayed.unknown), (0, 3));
         assert_eq!(sums(&store, &ann()).await, (1000, 70));
@@ -146,7 +147,7 @@ async fn the_policy_says_what_an_unknown_end_costs() {
         let disk = MemoryDisk::default();
         let (money, _) = open(&store, &disk).await;
         top_up(&money, "t1", 1000).await;
-        let _held = money.hold(ask("r1", 300)).await.unwrap();
+        let _held = money.hold(ask(&money, "r1", 300)).await.unwrap();
         let settings = Settings { unknown: policy, ..settings("node-1") };
         let again = Money::open_on(store.clone(), Arc::new(disk.after_crash(false)), settings, NOW).await;
         assert_eq!(again.unwrap().1.unknown, 1);
@@ -160,11 +161,11 @@ async fn a_hold_that_is_dropped_ends_all_the_same() {
         let disk = MemoryDisk::default();
         let (money, _) = open(&store, &disk).await;
         top_up(&money, "t1", 1000).await;
-        let mut streamed = money.hold(ask("r1", 300)).await.unwrap();
+        let mut streamed = money.hold(ask(&money, "r1", 300)).await.unwrap();
         streamed.checkpoint(Progress { at: NOW, usage: vec![], cost: NanoUsd(40), deployment: None });
         drop(streamed);
-        drop(money.hold(ask("r2", 300)).await.unwrap());
-        let mut ticket = money.hold(ask("r3", 300)).await.unwrap().release(NOW, "no_deployment");
+        drop(money.hold(ask(&money, "r2", 300)).await.unwrap());
+        let mut ticket = money.hold(ask(&money, "r3", 300)).await.unwrap().release(NOW, "no_deployment");
         ticket.synced().await.unwrap();
         assert_eq!((money.fold_all(NOW).await.unwrap().settled, money.held()), (3, 0));
         assert_eq!(sums(&store, &ann()).await, (1000, 40));
@@ -182,30 +183,30 @@ async fn budgets_of_all_scopes_limit_a_request_and_tell_at_their_marks() {
         let user = Scope::User("usr_ann".into());
         money.put_budget(budget("bud_day", user.clone(), Window::Day, 1000, true), NOW).await.unwrap();
         money.put_budget(budget("bud_all", Scope::Global, Window::Total, 100, false), NOW).await.unwrap();
-        let held = money.hold(ask("r1", 900)).await.unwrap();
-        let Err(Refused::Short(short)) = money.hold(ask("r2", 101)).await else { panic!("it was admitted") };
+        let held = money.hold(ask(&money, "r1", 900)).await.unwrap();
+        let Err(Refused::Short(short)) = money.hold(ask(&money, "r2", 101)).await else { panic!("it was admitted") };
         assert_eq!(short.ends, Window::Day.end_of(Window::Day.start_of(NOW)));
         settle(held, 820).await;
         let folded = money.fold_all(NOW).await.unwrap();
         let told: Vec<_> = folded.alerts.iter().map(|alert| (alert.budget.as_str(), alert.percent)).collect();
         assert_eq!(told, [("bud_all", 100), ("bud_day", 80)]);
-        settle(money.hold(ask("r3", 10)).await.unwrap(), 10).await;
+        settle(money.hold(ask(&money, "r3", 10)).await.unwrap(), 10).await;
         assert_eq!(money.fold_all(NOW).await.unwrap().alerts, []);
         let tomorrow = NOW + 24 * 3_600_000;
-        let later = |request: &str, at| Ask { at, ..ask(request, 1000) };
-        let held = money.hold(later("r4", tomorrow)).await.unwrap();
+        let later = |money: &Money, request: &str, at| Ask { at, ..ask(money, request, 1000) };
+        let held = money.hold(later(&money, "r4", tomorrow)).await.unwrap();
         settle(held, 1000).await;
-        assert!(money.hold(later("r5", NOW)).await.is_err(), "a clock that steps back");
+        assert!(money.hold(later(&money, "r5", NOW)).await.is_err(), "a clock that steps back");
         money.fold_all(NOW).await.unwrap();
         let (again, _) = open(&store, &disk.after_crash(false)).await;
-        assert!(again.hold(later("r6", NOW)).await.is_err(), "not even over a restart");
+        assert!(again.hold(later(&again, "r6", NOW)).await.is_err(), "not even over a restart");
         let windows: Vec<_> = store.windows("bud_day", 9).await.unwrap().iter().map(|it| it.spent.get()).collect();
         assert_eq!(windows, [1000, 830]);
         again.put_budget(budget("bud_day", user, Window::Day, 1500, true), tomorrow).await.unwrap();
-        let held = again.hold(Ask { amount: NanoUsd(500), ..later("r7", tomorrow) }).await.unwrap();
+        let held = again.hold(Ask { amount: NanoUsd(500), ..later(&again, "r7", tomorrow) }).await.unwrap();
         again.delete_budget("bud_day", tomorrow).await.unwrap();
         settle(held, 500).await;
-        settle(again.hold(later("r8", tomorrow)).await.unwrap(), 1).await;
+        settle(again.hold(later(&again, "r8", tomorrow)).await.unwrap(), 1).await;
         again.fold_all(tomorrow).await.unwrap();
         assert_eq!(store.windows("bud_day", 1).await.unwrap()[0].spent, NanoUsd(1500));
     })
@@ -216,14 +217,14 @@ async fn budgets_of_all_scopes_limit_a_request_and_tell_at_their_marks() {
 async fn without_credit_or_budget_a_request_is_charged_in_full() {
     on_both(async |store| {
         let (money, _) = open(&store, &MemoryDisk::default()).await;
-        let held = money.hold(ask("r1", 10)).await.unwrap();
+        let held = money.hold(ask(&money, "r1", 10)).await.unwrap();
         assert!(!held.is_bounded());
         settle(held, 25).await;
         // It spends on account until it is made prepaid with enough to cover that.
-        let running = money.hold(ask("r2", 10)).await.unwrap();
+        let running = money.hold(ask(&money, "r2", 10)).await.unwrap();
         assert!(money.make_prepaid(&ann(), NOW).await.is_err());
         top_up(&money, "t1", 30).await;
-        assert!(money.hold(ask("r3", 6)).await.is_err());
+        assert!(money.hold(ask(&money, "r3", 6)).await.is_err());
         assert_eq!(settle(running, 99).await, 99);
         money.fold_all(NOW).await.unwrap();
         assert_eq!(sums(&store, &ann()).await, (30, 25), "the rest is the operator's");

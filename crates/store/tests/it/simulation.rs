@@ -81,8 +81,8 @@ impl Run {
         for number in 0..8 {
             let held = 50 + dice.below(400) as i64;
             let request = format!("{}-{number}", self.name);
-            let scopes = vec![Scope::User(self.name.as_str().into())];
-            let wanted = Ask { payer: self.account.clone(), scopes, ..ask(&request, held) };
+            let purses = money.books().purses(&self.account, &[Scope::User(self.name.as_str().into())]);
+            let wanted = Ask { payer: self.account.clone(), purses, ..ask(money, &request, held) };
             let mut expected =
                 Expected { request, admitted: false, held, cost: None, acknowledged: false, marks: vec![] };
             if let Ok(mut hold) = money.hold(wanted).await {

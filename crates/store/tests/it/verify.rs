@@ -25,7 +25,7 @@ async fn history(store: &Store, disk: &MemoryDisk) -> Money {
     top_up(&money, "t1", 1000).await;
     money.put_budget(budget("bud_1", Scope::Global, Window::Day, 10_000, true), NOW).await.unwrap();
     for number in 0..5 {
-        settle(money.hold(ask(&format!("r{number}"), 100)).await.unwrap(), 10 + number).await;
+        settle(money.hold(ask(&money, &format!("r{number}"), 100)).await.unwrap(), 10 + number).await;
         money.fold_all(NOW).await.unwrap();
     }
     money
@@ -65,8 +65,8 @@ async fn i9_entries_and_transactions_are_never_changed_or_deleted() {
         let balance = store.balance(&ann()).await.unwrap().unwrap();
         assert_eq!((balance.granted, balance.spent), (NanoUsd(1010), NanoUsd(60)));
         let left = money.books().credit(&ann()).unwrap();
-        drop(money.hold(ask("r9", 950)).await.unwrap());
-        assert!(money.hold(ask("r10", 951)).await.is_err(), "{:?}", left.standing(NOW));
+        drop(money.hold(ask(&money, "r9", 950)).await.unwrap());
+        assert!(money.hold(ask(&money, "r10", 951)).await.is_err(), "{:?}", left.standing(NOW));
     })
     .await;
 }
@@ -179,16 +179,16 @@ async fn what_is_new_is_verified_by_itself_and_a_wrong_account_becomes_read_only
         let money = history(&store, &MemoryDisk::default()).await;
         let mut verifier = money.verifier();
         assert_eq!(money.verify(&mut verifier, NOW).await.unwrap().transactions, 6);
-        settle(money.hold(ask("n1", 100)).await.unwrap(), 3).await;
+        settle(money.hold(ask(&money, "n1", 100)).await.unwrap(), 3).await;
         money.fold_all(NOW).await.unwrap();
         let report = money.verify(&mut verifier, NOW).await.unwrap();
         assert_eq!((report.transactions, report.accounts, report.flaws.len()), (1, 2, 0));
         sql(&store, "update ledger_accounts set granted = granted + 1 where name = 'user:usr_ann'").await.unwrap();
-        settle(money.hold(ask("n2", 100)).await.unwrap(), 3).await;
+        settle(money.hold(ask(&money, "n2", 100)).await.unwrap(), 3).await;
         money.fold_all(NOW).await.unwrap();
         let report = money.verify(&mut verifier, NOW).await.unwrap();
         assert_eq!(report.flaws, [Flaw::Balance { account: "user:usr_ann".into() }]);
-        assert!(money.hold(ask("n3", 1)).await.unwrap_err().to_string().contains("read-only"));
+        assert!(money.hold(ask(&money, "n3", 1)).await.unwrap_err().to_string().contains("read-only"));
         assert!(store.balance(&ann()).await.unwrap().unwrap().read_only);
     })
     .await;
@@ -198,7 +198,8 @@ async fn what_is_new_is_verified_by_itself_and_a_wrong_account_becomes_read_only
 async fn the_export_adds_up_and_nothing_in_it_runs_as_a_formula() {
     on_both(async |store| {
         let money = history(&store, &MemoryDisk::default()).await;
-        let evil = Ask { payer: Account::key("=cmd|' /C calc'!A0"), ..ask("x,\"1\"", 10) };
+        let payer = Account::key("=cmd|' /C calc'!A0");
+        let evil = Ask { purses: vec![], payer, ..ask(&money, "x,\"1\"", 10) };
         settle(money.hold(evil).await.unwrap(), 7).await;
         money.fold_all(NOW).await.unwrap();
         let written = async |format| {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::chat::Usage;
+use crate::chat::{Served, Usage};
 use crate::fields::token_count;
 
 /// The counts as Messages writes them. Streams report them twice, so the latest known figure of each stands.
@@ -14,6 +14,7 @@ pub(super) struct Counts {
     cache_write_1h: Option<u64>,
     output: Option<u64>,
     thinking: Option<u64>,
+    served: Option<Served>,
 }
 
 impl Counts {
@@ -28,6 +29,8 @@ impl Counts {
         self.cache_write_1h = long.or(self.cache_write_1h);
         self.output = count("output_tokens").or(self.output);
         let details = usage.get("output_tokens_details");
+        let tier = usage.get("service_tier").and_then(Value::as_str);
+        self.served = tier.and_then(Served::of).or(self.served);
         self.thinking = details.and_then(|it| it.get("thinking_tokens")).and_then(token_count).or(self.thinking);
     }
 
@@ -43,6 +46,7 @@ impl Counts {
             reasoning: self.thinking,
             audio_input: None,
             audio_output: None,
+            served: self.served,
         })
     }
 }

@@ -18,6 +18,33 @@ pub struct Usage {
     pub audio_input: Option<u64>,
     /// Part of `output`.
     pub audio_output: Option<u64>,
+    /// How it was served, where the answer says so.
+    pub served: Option<Served>,
+}
+
+/// How a provider serves a request, as far as that changes its price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Served {
+    Standard,
+    Flex,
+    Batch,
+    Priority,
+    /// A word that is not known here.
+    Other,
+}
+
+impl Served {
+    /// What a `service_tier` says, of a request or of an answer; `None` if it is left to the provider.
+    pub fn of(word: &str) -> Option<Self> {
+        match word {
+            "" | "auto" => None,
+            "default" | "standard" | "standard_only" | "on_demand" => Some(Self::Standard),
+            "flex" => Some(Self::Flex),
+            "batch" => Some(Self::Batch),
+            "priority" | "fast" => Some(Self::Priority),
+            _ => Some(Self::Other),
+        }
+    }
 }
 
 impl Usage {
@@ -38,6 +65,7 @@ impl Usage {
         merge(&mut self.reasoning, later.reasoning);
         merge(&mut self.audio_input, later.audio_input);
         merge(&mut self.audio_output, later.audio_output);
+        self.served = later.served.or(self.served);
     }
 
     /// Both totals are known.

@@ -52,6 +52,7 @@ impl From<UsageMetadata> for Usage {
             reasoning: counts.thoughts_token_count,
             audio_input: audio(counts.prompt_tokens_details),
             audio_output: audio(counts.candidates_tokens_details),
+            served: None,
         }
     }
 }
@@ -103,6 +104,7 @@ mod tests {
                 reasoning: Some(30),
                 audio_input: Some(10),
                 audio_output: Some(5),
+                served: None,
             }
         );
         assert_eq!(usage.total(), 157);

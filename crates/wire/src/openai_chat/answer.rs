@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::reasoning::Detail;
 use super::usage::{Count, Reported, lenient};
-use crate::chat::{Citation, FinishReason, Signature, ToolKind, Usage};
+use crate::chat::{Citation, FinishReason, Served, Signature, ToolKind, Usage};
 use crate::error::WireError;
 
 /// A string that is borrowed unless it holds escapes. (`Option<Cow<str>>` alone would always copy.)
@@ -65,7 +65,13 @@ impl Answer<'_> {
     /// What was used so far; Groq streams it in a place of its own.
     pub(super) fn usage(&self) -> Option<Usage> {
         let groq = || self.x_groq.as_ref().and_then(|groq| groq.usage.as_ref());
-        self.usage.as_ref().or_else(groq).and_then(Reported::usage)
+        let usage = self.usage.as_ref().or_else(groq).and_then(Reported::usage)?;
+        Some(Usage { served: self.served(), ..usage })
+    }
+
+    /// How it was served; every chunk may say so.
+    pub(super) fn served(&self) -> Option<Served> {
+        said(&self.service_tier).and_then(Served::of)
     }
 
     /// Unix seconds; Azure's filter results come with 0, which says nothing.

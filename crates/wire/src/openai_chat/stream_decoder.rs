@@ -8,8 +8,8 @@ use super::answer::{Answer, Choice, Message, Words, finish, parse, said};
 use super::error;
 use super::reasoning::Seal;
 use crate::Dialect;
-use crate::chat::Signature;
 use crate::chat::event::Event;
+use crate::chat::{Served, Signature, Usage};
 use crate::dialect::StreamDecoder;
 use crate::error::WireError;
 use crate::sse::Frame;
@@ -22,6 +22,8 @@ pub(crate) struct Decoder {
     started: bool,
     ended: bool,
     choices: Vec<Progress>,
+    /// What the latest chunk that said so said.
+    served: Option<Served>,
 }
 
 /// How far one of the parallel answers is.
@@ -82,7 +84,9 @@ impl Decoder {
         for choice in answer.choices.iter().flatten() {
             self.read(choice, out)?;
         }
-        out.extend(answer.usage().map(Event::Usage));
+        self.served = answer.served().or(self.served);
+        let usage = answer.usage().map(|usage| Usage { served: self.served, ..usage });
+        out.extend(usage.map(Event::Usage));
         Ok(())
     }
 

@@ -4,7 +4,7 @@
 use super::answer::{Answer, Choice, Content, Message, Words, parse, said};
 use super::error;
 use super::usage::Reported;
-use crate::chat::Usage;
+use crate::chat::{Served, Usage};
 use crate::dialect::Survey;
 use crate::error::WireError;
 use crate::scan::{Kind, Scanner};
@@ -31,7 +31,7 @@ pub(crate) fn survey(body: &[u8]) -> Result<Survey, WireError> {
 /// The usual answer: a list of choices and a usage that says everything, so that no size has to be known. One scan and
 /// no document; anything else, errors above all, takes the long way.
 fn complete(body: &[u8]) -> Option<Survey> {
-    let (mut answers, mut fails, mut usage) = (false, false, None);
+    let (mut answers, mut fails, mut usage, mut tier) = (false, false, None, None);
     Scanner::document(body, |scanner| {
         scanner.object(|scanner, key| {
             let kind = scanner.kind()?;
@@ -39,6 +39,7 @@ fn complete(body: &[u8]) -> Option<Survey> {
             match key {
                 "choices" => answers = kind == Kind::Array && !body.get(value).is_some_and(is_empty_list),
                 "usage" => usage = Some(value),
+                "service_tier" => tier = Some(value),
                 "error" => fails |= kind != Kind::Null,
                 "object" => fails |= body.get(value) == Some(b"\"error\""),
                 _ => {}
@@ -51,7 +52,9 @@ fn complete(body: &[u8]) -> Option<Survey> {
     // Some servers count nothing and report zeros: whether that can be true takes a look at the words.
     let said =
         |usage: &Usage| usage.input.is_some_and(|tokens| tokens > 0) && usage.output.is_some_and(|tokens| tokens > 0);
-    reported.usage().filter(said).map(|usage| Survey { usage: Some(usage), error: None, output_bytes: 0 })
+    let usage = reported.usage().filter(said)?;
+    let served = tier.and_then(|tier| serde_json::from_slice::<&str>(body.get(tier)?).ok()).and_then(Served::of);
+    Some(Survey { usage: Some(Usage { served, ..usage }), error: None, output_bytes: 0 })
 }
 
 /// Of a list.
@@ -113,6 +116,14 @@ mod tests {
         let body = br#"{"choices":[{"message":{"content":"four"}}],"usage":{"prompt_tokens":3,"completion_tokens":2}}"#;
         let survey = survey(body).unwrap();
         assert_eq!((survey.usage.map(|usage| usage.total()), survey.output_bytes), (Some(5), 0));
+        assert_eq!(survey.usage.unwrap().served, None);
+        let tiers = [("\"flex\"", Some(Served::Flex)), ("\"auto\"", None), ("null", None), ("7", None)];
+        for (tier, served) in tiers {
+            let body = format!(
+                r#"{{"service_tier":{tier},"choices":[{{}}],"usage":{{"prompt_tokens":3,"completion_tokens":2}}}}"#
+            );
+            assert_eq!(super::survey(body.as_bytes()).unwrap().usage.unwrap().served, served, "{tier}");
+        }
         let failed = br#"{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":2},"error":{"message":"no"}}"#;
         assert!(super::survey(failed).unwrap().error.is_some());
     }

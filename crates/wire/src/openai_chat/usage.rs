@@ -112,6 +112,7 @@ impl Reported {
             reasoning: completion.reasoning_tokens.0,
             audio_input: prompt.audio_tokens.0,
             audio_output: completion.audio_tokens.0,
+            served: None,
         };
         (usage != Usage::default()).then_some(usage)
     }
@@ -218,6 +219,7 @@ mod tests {
             reasoning: Some(2),
             audio_input: None,
             audio_output: Some(1),
+            served: None,
         };
         let json = serde_json::to_string(&Shown::from(&usage)).unwrap();
         assert!(json.contains(r#""total_tokens":29"#));

@@ -11,7 +11,7 @@ use super::decode_items::citation;
 use super::{error, seal};
 use crate::Dialect;
 use crate::chat::{
-    Choice, Content, FinishReason, Part, Reasoning, Response, Signature, Text, ToolCall, ToolKind, Usage,
+    Choice, Content, FinishReason, Part, Reasoning, Response, Served, Signature, Text, ToolCall, ToolKind, Usage,
 };
 use crate::dialect::Decoded;
 use crate::error::{RemoteError, WireError};
@@ -38,12 +38,13 @@ pub(super) fn decode(body: &[u8]) -> Result<Decoded> {
         logprobs: (!output.logprobs.is_empty()).then(|| logprobs(output.logprobs)),
         parts: output.parts,
     };
+    let usage = object.usage();
     Ok(Decoded::Response(Response {
         id: object.id.map(Cow::into_owned),
         model: object.model.map(Cow::into_owned),
         created: object.created_at.as_ref().and_then(token_count),
         choices: vec![choice],
-        usage: object.usage.as_ref().and_then(usage),
+        usage,
         service_tier: object.service_tier.map(Cow::into_owned),
         system_fingerprint: None,
     }))
@@ -74,6 +75,12 @@ pub(super) struct Object<'a> {
 }
 
 impl Object<'_> {
+    /// What was used, and how it was served.
+    pub(super) fn usage(&self) -> Option<Usage> {
+        let served = self.service_tier.as_deref().and_then(Served::of);
+        Some(Usage { served, ..usage(self.usage.as_ref()?)? })
+    }
+
     /// The error inside, if this is a failed response or no response at all but an error body.
     pub(super) fn failure(&self) -> Option<RemoteError> {
         let status = self.status.as_deref();
@@ -119,7 +126,7 @@ impl Object<'_> {
 }
 
 /// Token counts; totals include the cache and reasoning here, as in the neutral form.
-pub(super) fn usage(usage: &Value) -> Option<Usage> {
+fn usage(usage: &Value) -> Option<Usage> {
     usage.as_object()?;
     let count = |pointer: &str| usage.pointer(pointer).and_then(token_count);
     Some(Usage {
@@ -131,6 +138,7 @@ pub(super) fn usage(usage: &Value) -> Option<Usage> {
         reasoning: count("/output_tokens_details/reasoning_tokens"),
         audio_input: count("/input_tokens_details/audio_tokens"),
         audio_output: count("/output_tokens_details/audio_tokens"),
+        served: None,
     })
 }
 

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::decode_items::citation;
 use super::error;
-use super::response::{CallItem, Object, Output, Tag, logprobs, parse, usage};
+use super::response::{CallItem, Object, Output, Tag, logprobs, parse};
 use crate::chat::event::Event;
 use crate::chat::{Content, Part, Signature, ToolKind};
 use crate::dialect::StreamDecoder;
@@ -297,7 +297,7 @@ impl Decoder {
         };
         self.start(body, out)?;
         let object: Object<'_> = parse(raw.get().as_bytes())?;
-        if let Some(usage) = object.usage.as_ref().and_then(usage) {
+        if let Some(usage) = object.usage() {
             out.push(Event::Usage(usage));
         }
         if matches!(&*body.kind, "response.failed" | "response.cancelled") || object.failure().is_some() {

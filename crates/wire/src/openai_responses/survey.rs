@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::response::{Object, parse, usage};
+use super::response::{Object, parse};
 use crate::dialect::Survey;
 use crate::error::WireError;
 
@@ -17,7 +17,7 @@ pub(super) fn survey(body: &[u8]) -> Result<Survey, WireError> {
         return Err(WireError::invalid("output", "the answer has no `output`"));
     }
     let output_bytes = object.output.iter().flatten().map(|item| size(item)).sum();
-    Ok(Survey { usage: object.usage.as_ref().and_then(usage), error, output_bytes })
+    Ok(Survey { usage: object.usage(), error, output_bytes })
 }
 
 /// An item's texts, wherever its type keeps them. Items of other shapes count for nothing.

@@ -15,10 +15,13 @@ pub(crate) fn collect(events: &[Event]) -> Response {
 
 /// An answer as a stream can tell it: neighbouring texts are one text, neighbouring unsealed thoughts one thought,
 /// blocks that only their dialect can carry are left out (their event has no value), and so are the two fields that
-/// no event has. Arguments that are JSON are compared as JSON.
+/// no event has, and the tier, which some tell only of a whole answer. Arguments that are JSON are compared as JSON.
 pub(crate) fn as_streamed(mut response: Response) -> Response {
     response.service_tier = None;
     response.system_fingerprint = None;
+    if let Some(usage) = &mut response.usage {
+        usage.served = None;
+    }
     for choice in &mut response.choices {
         let mut parts: Vec<Part> = Vec::new();
         for mut part in std::mem::take(&mut choice.parts) {

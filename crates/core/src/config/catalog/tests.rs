@@ -146,3 +146,46 @@ fn rows_that_could_not_be_opened_are_told_and_can_be_left_out() {
     assert_eq!(errors[0].to_string(), "database, credentials crd_9: sealed: what is sealed there was changed");
     assert!(over(&catalog.without(&errors).unwrap(), "").is_ok());
 }
+
+fn group_row(id: &str, name: &str, settings: &str) -> GroupRow {
+    GroupRow { id: id.to_owned(), name: name.to_owned(), enabled: true, settings: settings.to_owned() }
+}
+
+#[test]
+fn a_group_of_another_router_is_one_of_ours_and_a_mistake_in_it_names_its_row_004_02() {
+    let channels = vec![row("chn_1", "one")];
+    let settings =
+        r#"{"display_name": "Fast", "routing_strategy": "speed_optimized", "channels": ["one"], "daily_budget": 10}"#;
+    let groups = vec![
+        group_row("grp_1", "auto:fast", settings),
+        group_row("grp_2", "auto:own", r#"{"strategy": "round_robin", "members": [{"model": "gpt-4o", "tier": 1}]}"#),
+    ];
+    let catalog = Catalog { channels, groups, ..Catalog::default() };
+    let loaded = over(&catalog, "").unwrap();
+    let [fast, own] = loaded.config.model_groups.as_slice() else { unreachable!("two groups") };
+    assert_eq!((fast.name.as_str(), fast.description.as_deref(), fast.strategy), ("auto:fast", Some("Fast"), None));
+    assert_eq!(fast.members.as_ref().unwrap()[0].0.channel.as_deref(), Some("one"));
+    assert_eq!((own.strategy, own.members.as_ref().unwrap()[0].0.tier), (Some(Strategy::RoundRobin), Some(1)));
+    let snapshot = compile(&loaded.config, &States::default()).unwrap();
+    assert_eq!(&*snapshot.route("auto:fast").unwrap().tiers[0].deployments[0].label, "one/gpt-4o");
+
+    let over_file = over(&catalog, "model_groups: [{name: auto:own, members: [{channel: one}]}]").unwrap();
+    assert_eq!(
+        over_file.warnings.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["database, model_groups grp_2: name: `auto:own` stands in w.yaml:1 too, which wins; rename one of them"]
+    );
+    let wrong = Catalog { groups: vec![group_row("grp_3", "g", r#"{"membrs": []}"#)], ..catalog.clone() };
+    let errors = over(&wrong, "").unwrap_err();
+    assert!(
+        errors[0].to_string().starts_with("database, model_groups grp_3: membrs: there is no such key"),
+        "{errors:?}"
+    );
+    assert_eq!(wrong.without(&errors).unwrap().groups, []);
+    let gone = Catalog { channels: vec![row("chn_1", "another")], ..catalog };
+    let loaded = over(&gone, "").unwrap();
+    let errors: Vec<_> = compile(&loaded.config, &States::default()).unwrap_err();
+    assert_eq!(
+        errors[0].to_string(),
+        "database, model_groups grp_1: members[0].channel: there is no channel `one`; correct the row"
+    );
+}

@@ -2,8 +2,10 @@
 //! Tests are in `tests.rs` beside this.
 
 mod channels;
+pub(super) mod groups;
 mod weights;
 
+use super::super::error::Mark;
 use super::super::node::{Node, Value, snake_case};
 use super::models_providers::custom_strategy;
 use super::section::Section;
@@ -22,8 +24,7 @@ const SCORED: [&str; 8] = [
 ];
 
 /// Sections without a home yet, with what they are about.
-const LATER: [(&str, &str); 13] = [
-    ("model_groups", "virtual model groups"),
+const LATER: [(&str, &str); 12] = [
     ("cost_control", "budgets"),
     ("budget", "budgets"),
     ("budgets", "budgets"),
@@ -52,12 +53,16 @@ pub(super) fn convert(root: &mut Node, report: &mut Report) {
     let mut top = Section::new(std::mem::replace(root, Node::empty_map(mark)), "");
     let (server, routing) = (top.take(&["server"]), top.take(&["routing"]));
     let (providers, list) = (top.take(&["providers"]), top.take(&["channels"]));
-    let auth = top.take(&["auth"]);
+    let (auth, groups) = (top.take(&["auth"]), top.take(&["model_groups"]));
     if let Some(server) = server {
         listen(Section::new(server.node, "server"), root, report);
     }
     let interval = routing.and_then(|routing| route(Section::new(routing.node, "routing"), root, report));
+    let titles = list.as_ref().map_or_else(Vec::new, groups::titles);
     channels::convert(providers, list, interval.as_ref(), root, report);
+    if let Some(groups) = groups {
+        groups::convert(groups, &titles, root, report);
+    }
     if let Some(auth) = auth {
         login(Section::new(auth.node, "auth"), root, report);
     }
@@ -81,16 +86,22 @@ fn listen(mut section: Section, root: &mut Node, report: &mut Report) {
     root.set(&["server"], server);
 }
 
+/// A strategy whose scores are not worked out is that of everybody.
+fn strategy(word: String, mark: Mark, path: String, to: &mut Node, report: &mut Report) {
+    if SCORED.contains(&snake_case(&word).as_str()) {
+        let text = format!("the scores of `{word}`; by tier and weight until then");
+        report.note(NoteKind::Kept, mark, path, text);
+    } else {
+        to.set(&["strategy"], Node::text(mark, word));
+    }
+}
+
 /// Gives how often accounts are asked whether they are well.
 fn route(mut section: Section, root: &mut Node, report: &mut Report) -> Option<Node> {
     let mut routing = Node::empty_map(section.mark);
     if let Some((word, mark)) = section.take_text(&["default_strategy", "default", "routing_strategy", "strategy"]) {
-        if SCORED.contains(&snake_case(&word).as_str()) {
-            let text = format!("the scores of `{word}`; by tier and weight until then");
-            report.note(NoteKind::Kept, mark, section.path_of("default_strategy"), text);
-        } else {
-            routing.set(&["strategy"], Node::text(mark, word));
-        }
+        let path = section.path_of("default_strategy");
+        strategy(word, mark, path, &mut routing, report);
     }
     if let Some(count) = section.take(&["max_retry_attempts", "max_retries"]) {
         let text = "attempts after the first";

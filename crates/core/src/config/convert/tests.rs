@@ -2,6 +2,7 @@ use super::super::{
     BackoffStrategy, BreakerChoice, Capability, Config, Format, Inputs, Preset, ProbeKind, Span, Strategy, Text,
     Variables, load,
 };
+use crate::config::{Member, ModelGroup};
 use crate::health::States;
 use crate::provider::Auth;
 use crate::snapshot::compile;
@@ -280,6 +281,8 @@ fn router_config_is_read_as_written_004_25() {
     assert_eq!(format!("{:?} {:?}", price.input, price.output), "Some(5) Some(15)");
     assert_eq!((claude.provider.as_deref(), claude.auth, claude.weight), (Some("anthropic"), Some(Auth::XApiKey), 100));
     assert_eq!((cheap.provider.as_deref(), cheap.enabled, cheap.weight), (None, false, 100));
+    let [free] = config.model_groups.as_slice() else { unreachable!("one group") };
+    assert_eq!((free.name.as_str(), &free.members, free.strategy, free.enabled), ("auto:free", &None, None, true));
     let probe = gpt.probe.as_ref().unwrap();
     assert_eq!((probe.kind, probe.every), (ProbeKind::Models, Span::seconds(300)));
     assert_eq!((config.retry.attempts(), config.routing.strategy), (4, Strategy::Weighted));
@@ -291,7 +294,9 @@ fn router_config_is_read_as_written_004_25() {
     for note in [
         "router_config.yaml:13:1: channels: understood: 3 providers and 3 channels",
         "router_config.yaml:23:21: channels[0].cost_per_token: understood: USD for a token is a millionth of USD for a million tokens",
-        "router_config.yaml:27:1: model_groups: kept for later: virtual model groups",
+        "router_config.yaml:27:1: model_groups: understood: 1 model groups; one that names no channels and no models stands for all",
+        "router_config.yaml:28:33: model_groups.auto:free.routing_strategy: kept for later: the scores of `multi_layer`; by tier and weight until then",
+        "router_config.yaml:28:46: model_groups.auto:free.daily_budget: kept for later: budgets; `waypost admin post /admin/budgets` sets one for `group:auto:free`",
         "router_config.yaml:30:21: routing.default_strategy: kept for later: the scores of `multi_layer`; by tier and weight until then",
         "router_config.yaml:36:1: cost_control: kept for later: budgets",
         "router_config.yaml:21:13: channels.weight: changed: weights are whole: all are taken a hundredfold",
@@ -340,4 +345,30 @@ fn a_file_in_waypost_s_own_words_has_nothing_to_report() {
     assert!(notes.is_empty());
     let (config, _) = good("w.yaml", "fallback: {maxRetries: 1}\n");
     assert_eq!(config.retry.attempts(), 2);
+}
+
+#[test]
+fn groups_of_that_router_name_channels_by_id_or_title_and_models_004_07() {
+    let groups = "model_groups:
+  - {name: auto:fast, display_name: Fast, routing_strategy: round-robin, channels: [GPT-4o, {id: claude, priority: 2, weight: 5}]}
+  - {name: by-model, models: [qwen, 'gpt-*'], filters: {min_context_length: 8000}}
+";
+    let text = ROUTER.replace(
+        "model_groups:\n  auto:free: {routing_strategy: multi_layer, daily_budget: 5, max_cost_per_request: 0.1}\n",
+        groups,
+    );
+    let (config, notes) = good("router_config.yaml", &text);
+    let [fast, by_model] = config.model_groups.as_slice() else { unreachable!("two groups") };
+    let members =
+        |group: &ModelGroup| -> Vec<Member> { group.members.iter().flatten().map(|member| member.0.clone()).collect() };
+    let channel = |name: &str| Member { channel: Some(name.to_owned()), ..Member::default() };
+    assert_eq!((fast.description.as_deref(), fast.strategy), (Some("Fast"), Some(Strategy::RoundRobin)));
+    let claude = Member { tier: Some(2), weight: Some(5), ..channel("claude") };
+    assert_eq!(members(fast), [channel("openai_gpt4o"), claude]);
+    let model = |name: &str| Member { model: Some(name.to_owned()), ..Member::default() };
+    assert_eq!(members(by_model), [model("qwen"), model("gpt-*")]);
+    said(
+        &notes,
+        "router_config.yaml:29:47: model_groups[1].filters: kept for later: which deployments fit and how they score",
+    );
 }

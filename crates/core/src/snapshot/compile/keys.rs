@@ -79,7 +79,14 @@ fn scopes(key: &Key, path: &str, problems: &mut Problems) -> Scopes {
         }
         end
     });
-    Scopes { models: (!everything).then_some(models), groups: None, endpoints, addresses, expires_at }
+    let groups: Vec<_> = key.groups.iter().map(|group| Pattern::new(group)).collect();
+    Scopes {
+        models: (!everything).then_some(models),
+        groups: (!groups.is_empty()).then_some(groups),
+        endpoints,
+        addresses,
+        expires_at,
+    }
 }
 
 fn no_endpoint(path: &str, words: &[String], word: &str) -> ConfigError {

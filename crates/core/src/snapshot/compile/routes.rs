@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::groups::{self, Groups, Serving};
 use super::tiers::{self, has};
 use crate::config::{self, Config, Model, ModelEntry, Routing};
 use crate::health::States;
@@ -19,6 +20,7 @@ pub(super) struct Routes {
     pub(super) names: HashMap<Box<str>, Route>,
     pub(super) families: Vec<Family>,
     pub(super) listed: Vec<ListedModel>,
+    pub(super) groups: Groups,
 }
 
 /// Files what every channel serves. A channel that is switched off leaves its names behind, with nothing to serve them.
@@ -37,7 +39,8 @@ pub(super) fn compile(
     }
     draft.fill_names_from_families();
     let aliases = draft.add_aliases(&config.model_mappings.global);
-    draft.finish(&aliases, &config.routing, fallback)
+    let groups = groups::compile(config, &draft, states);
+    draft.finish(&aliases, &config.routing, fallback, groups)
 }
 
 /// What models are called at an account: its own rules over its provider's over the global ones.
@@ -139,23 +142,38 @@ impl Draft<'_> {
         spelled.collect()
     }
 
-    fn serving(&self, name: &str) -> Vec<Arc<Deployment>> {
-        let mut deployments = self.names.get(name).cloned().unwrap_or_default();
-        join_families(name, &mut deployments, &self.families, self.states);
-        deployments
-    }
-
-    fn finish(self, rules: &BTreeMap<String, String>, routing: &Routing, fallback: Option<&Arc<Channel>>) -> Routes {
-        let listed = self.names.iter().filter_map(|(name, deployments)| {
+    fn finish(
+        self,
+        rules: &BTreeMap<String, String>,
+        routing: &Routing,
+        fallback: Option<&Arc<Channel>>,
+        mut groups: Groups,
+    ) -> Routes {
+        let plain = self.names.iter().filter(|(name, _)| !groups.routes.contains_key(*name));
+        let listed = plain.filter_map(|(name, deployments)| {
             let alias_of = rules.get(&**name).filter(|to| self.names.get(to.as_str()).is_some_and(|it| !it.is_empty()));
             listed(name, deployments, alias_of)
         });
-        let listed = listed.collect();
+        let mut listed: Vec<ListedModel> = listed.collect();
+        listed.append(&mut groups.listed);
+        listed.sort_by(|one, other| one.name.cmp(&other.name));
         let names = self.names.into_iter().map(|(name, deployments)| {
             let route = tiers::route(&name, deployments, routing, fallback, Some(self.states));
             (name, route)
         });
-        Routes { names: names.collect(), families: self.families, listed }
+        Routes { names: names.collect(), families: self.families, listed, groups }
+    }
+}
+
+impl Serving for Draft<'_> {
+    fn names(&self) -> Vec<&str> {
+        self.names.keys().map(|name| &**name).collect()
+    }
+
+    fn serving(&self, name: &str) -> Vec<Arc<Deployment>> {
+        let mut deployments = self.names.get(name).cloned().unwrap_or_default();
+        join_families(name, &mut deployments, &self.families, self.states);
+        deployments
     }
 }
 

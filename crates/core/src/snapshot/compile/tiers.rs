@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::config::Routing;
+use crate::config::{Hedge, Routing, Strategy};
 use crate::health::States;
 use crate::health::Turn;
 use crate::route::strategy;
@@ -26,13 +26,34 @@ pub(crate) fn route(
         deployments.push(Arc::new(last));
     }
     let own = routing.models.get(model);
-    let hedge = own.and_then(|own| own.hedge).unwrap_or(routing.hedge);
+    let named = Named {
+        state: model,
+        strategy: own.and_then(|own| own.strategy).unwrap_or(routing.strategy),
+        hedge: own.and_then(|own| own.hedge).unwrap_or(routing.hedge),
+        degrade_to: own.map_or(&[], |own| &own.degrade_to),
+    };
+    of_name(&named, deployments, states)
+}
+
+/// What is said of a name, whatever serves it.
+pub(super) struct Named<'n> {
+    /// What its turns and its pulse are kept by.
+    pub(super) state: &'n str,
+    pub(super) strategy: Strategy,
+    pub(super) hedge: Hedge,
+    /// What stands in for it where a budget has not enough.
+    pub(super) degrade_to: &'n [String],
+}
+
+/// The route of a name that just these serve.
+pub(super) fn of_name(named: &Named<'_>, deployments: Vec<Arc<Deployment>>, states: Option<&States>) -> Route {
+    let Named { state, hedge, .. } = *named;
     Route {
-        tiers: by_tier(model, deployments, states),
-        strategy: strategy(own.and_then(|own| own.strategy).unwrap_or(routing.strategy)),
+        tiers: by_tier(state, deployments, states),
+        strategy: strategy(named.strategy),
         hedge,
-        pulse: hedge.enabled.then(|| states.map_or_else(Arc::default, |states| states.pulse(model))),
-        degrade_to: own.map_or_else(Vec::new, |own| own.degrade_to.iter().map(|name| name.as_str().into()).collect()),
+        pulse: hedge.enabled.then(|| states.map_or_else(Arc::default, |states| states.pulse(state))),
+        degrade_to: named.degrade_to.iter().map(|name| name.as_str().into()).collect(),
     }
 }
 

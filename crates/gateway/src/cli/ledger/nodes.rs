@@ -9,8 +9,9 @@ use waypost_core::role::Actor;
 use waypost_store::Kind;
 use waypost_store::ledger::{Lease, Node};
 
-use crate::cli::database::{Connected, Which, now};
+use crate::cli::database::{Connected, Which};
 use crate::cli::print::{Column, say, things};
+use crate::clock::unix_millis;
 use crate::config_sources::{Mistakes, Wanted};
 use crate::pipeline::meter::Chain;
 use crate::telemetry::rfc_3339;
@@ -69,7 +70,7 @@ pub(super) async fn write_off(wanted: &WriteOff, config: Wanted) -> Result<ExitC
             "an embedded database has one gateway, and nothing of it is lent to any: there is nothing to write off";
         return Err(vec![format!("{}: {why}", database.name)]);
     }
-    let (name, now) = (wanted.node.as_str(), now());
+    let (name, now) = (wanted.node.as_str(), unix_millis());
     let alive_since = now.saturating_sub(wanted.unseen_for.saturating_mul(1000));
     let node = database.nodes().await?.into_iter().find(|node| node.name == name).ok_or_else(|| {
         vec![format!("NODE: there is no `{name}` in this ledger; `waypost ledger nodes` prints those that there are")]

@@ -198,7 +198,7 @@ fn origins(cors: &Cors) -> Vec<String> {
 }
 
 fn routing(snapshot: &Snapshot) -> Value {
-    let models = snapshot.routes.iter().map(|(name, route)| (&**name, way(route)));
+    let models = snapshot.routes.iter().chain(&snapshot.groups).map(|(name, route)| (&**name, way(route)));
     let models: BTreeMap<&str, Value> = models.collect();
     json!({
         "models": models,

@@ -22,7 +22,7 @@ use crate::pipeline::admit::{self, Knock, Told};
 pub fn list(app: &App, arrival: &Arrival) -> Result<Response<Body>, GatewayError> {
     let live = app.live();
     let caller = enter(app, &live, arrival)?;
-    let listed = live.snapshot.models.iter().filter(|model| caller.may_use(&model.name));
+    let listed = live.snapshot.models.iter().filter(|model| live.snapshot.admits(&caller, &model.name));
     let models: Vec<Value> = listed.map(|model| drawn(app, model, &caller, arrival.face.dialect)).collect();
     let body = if arrival.face.dialect == Dialect::Anthropic {
         let id = |model: Option<&Value>| model.and_then(|model| model.get("id").cloned()).unwrap_or_default();
@@ -51,9 +51,9 @@ pub fn one(app: &App, arrival: &Arrival, id: &str) -> Result<Response<Body>, Gat
 
 fn found(snapshot: &Snapshot, caller: &Caller, id: &str) -> Result<ListedModel, GatewayError> {
     let mut nearest = snapshot.nearest(id);
-    nearest.retain(|name| caller.may_use(name));
+    nearest.retain(|name| snapshot.admits(caller, name));
     let unknown = || GatewayError::model_not_found(id, &nearest);
-    if !caller.may_use(id) {
+    if !snapshot.admits(caller, id) {
         return Err(unknown());
     }
     if let Some(listed) = snapshot.models.iter().find(|listed| *listed.name == *id) {
@@ -89,6 +89,9 @@ fn drawn(app: &App, model: &ListedModel, caller: &Caller, dialect: Dialect) -> V
     let capabilities = &model.capabilities;
     if let Some(name) = model.alias_of.as_deref().filter(|name| caller.may_use(name)) {
         add("alias_of", name.into());
+    }
+    if model.group {
+        add("kind", "group".into());
     }
     if let Some(context) = capabilities.context {
         add("context_length", context.into());

@@ -25,7 +25,7 @@ pub(super) enum Kind<'a> {
 impl Known {
     pub(super) fn of(snapshot: &Snapshot) -> Self {
         Self {
-            models: snapshot.routes.keys().cloned().collect(),
+            models: snapshot.routes.keys().chain(snapshot.groups.keys()).cloned().collect(),
             patterns: snapshot.families.list.iter().map(|family| family.pattern.clone()).collect(),
         }
     }

@@ -24,6 +24,13 @@ async fn keys_are_made_listed_rotated_and_revoked_by_command() {
     let id = text(&made["data"][0], "id").to_owned();
     let (_, said, _) = ran(&stage, &["keys", "list"]).await;
     assert!(said.contains(&id) && said.contains("enabled") && !said.contains(&first), "{said}");
+    let used = |said: &str| {
+        said.lines().find(|line| line.contains(&id)).map(|line| line.split_whitespace().last() != Some("-"))
+    };
+    assert!(said.contains("LAST USED") && used(&said) == Some(false), "{said}");
+    stage.gateway.app.callers.note_uses(&stage.database.store).await.unwrap();
+    let (_, said, _) = ran(&stage, &["keys", "list"]).await;
+    assert_eq!(used(&said), Some(true), "{said}");
     let (_, said, _) = ran(&stage, &["keys", "rotate", &id, "--overlap", "0"]).await;
     assert_eq!((stage.chat(&first).await, stage.chat(said.trim()).await), (401, 200));
     let (code, ..) = ran(&stage, &["keys", "revoke", &id]).await;

@@ -3,11 +3,14 @@
 use serde_json::{Value, json};
 use waypost_core::access::fingerprint;
 use waypost_core::key_text;
+use waypost_gateway::callers::Callers;
+use waypost_gateway::jobs::Jobs;
 use waypost_store::id;
 use waypost_store::keys::{self, Limits, New, Owner, Scopes};
+use waypost_testkit::Request;
 
 use super::{Stage, chat, text};
-use crate::harness::NOW;
+use crate::harness::{Database, NOW};
 
 const NULL: Value = Value::Null;
 
@@ -108,6 +111,53 @@ async fn a_revoked_key_is_refused_in_the_next_request_here_and_soon_everywhere_0
     );
     assert_eq!(stage.ask("GET", "/admin/keys", NULL).await.json()["data"], json!([]));
     assert_eq!(text(&stage.ask("GET", "/admin/keys?revoked=true", NULL).await.json()["data"][0], "id"), id);
+}
+
+#[tokio::test]
+async fn the_last_use_of_a_key_is_written_down_and_outlives_its_changes() {
+    let stage = Stage::start().await;
+    let store = &stage.database.store;
+    let (id, key) = made(&stage, json!({ "name": "app", "scopes": { "endpoints": ["chat"] } })).await;
+    let (idle, other) = made(&stage, json!({ "name": "idle" })).await;
+    let used_at =
+        async |id: &str| stage.ask("GET", &format!("/admin/keys/{id}"), NULL).await.json()["last_used_at"].clone();
+    let callers = &stage.gateway.app.callers;
+    let forbidden = Request::post("/v1/embeddings", "{}").bearer(&key).send(stage.gateway.url()).await;
+    assert_eq!(forbidden.status, 403);
+    callers.note_uses(store).await.unwrap();
+    assert_eq!((used_at(&id).await, used_at(&idle).await), (NULL, NULL), "what is refused is no use");
+    let before = stage.gateway.app.unix_millis();
+    assert_eq!(stage.chat(&key).await, 200);
+    // Read again from the database between its use and the note of it.
+    stage.patch(&format!("/admin/keys/{id}"), json!({ "name": "renamed" })).await;
+    callers.note_uses(store).await.unwrap();
+    let used = used_at(&id).await;
+    assert!(used.as_i64().is_some_and(|at| (before..=stage.gateway.app.unix_millis()).contains(&at)), "{used}");
+    assert_eq!(used_at(&idle).await, NULL);
+    callers.note_uses(store).await.unwrap();
+    assert_eq!(used_at(&id).await, used, "nothing is noted twice");
+    // What is revoked keeps its last use, too.
+    assert_eq!(stage.chat(&other).await, 200);
+    assert_eq!(stage.ask("DELETE", &format!("/admin/keys/{idle}"), NULL).await.status, 200);
+    callers.note_uses(store).await.unwrap();
+    assert!(used_at(&idle).await.is_i64());
+}
+
+#[tokio::test]
+async fn last_uses_that_the_database_does_not_take_are_written_down_at_the_end() {
+    let stage = Stage::start().await;
+    let (id, key) = made(&stage, json!({ "name": "app" })).await;
+    assert_eq!(stage.chat(&key).await, 200);
+    let (app, store) = (&stage.gateway.app, &stage.database.store);
+    let away = Database::sqlite().await;
+    away.store.close().await;
+    assert!(app.callers.note_uses(&away.store).await.is_err());
+    let jobs = Jobs::new();
+    jobs.spawn("last uses of keys", Callers::note_uses_often(app.clone(), store.clone(), jobs.clone()));
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
+    assert_eq!(jobs.drain(deadline).await, Vec::<&str>::new());
+    let shown = stage.ask("GET", &format!("/admin/keys/{id}"), NULL).await.json();
+    assert!(shown["last_used_at"].is_i64(), "{shown}");
 }
 
 #[tokio::test]

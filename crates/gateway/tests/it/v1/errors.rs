@@ -2,7 +2,7 @@
 
 use http_body_util::BodyExt as _;
 use serde_json::Value;
-use waypost_core::GatewayError;
+use waypost_core::{GatewayError, key_text};
 use waypost_gateway::http::reply;
 use waypost_gateway::serve::Limits;
 use waypost_testkit::{Answer, Client, ClosedPort, Request, Script, Upstream, fixtures};
@@ -86,6 +86,36 @@ async fn a_wrong_key_is_401_with_one_constant_body_and_no_upstream_hit_000_36() 
     let answer = Request::post("/v1/messages", MESSAGE).header("x-api-key", "wrong").send(gateway.url()).await;
     assert_eq!(anthropic_error(&answer, 401)["type"], "authentication_error");
     assert_eq!(upstream.hits(), 0);
+}
+
+#[tokio::test]
+async fn a_mistyped_key_is_told_so_in_every_dialect_and_not_repeated() {
+    let upstream = Upstream::start(vec![]).await;
+    // Somebody's own key may look like one of ours.
+    let own = format!("wp-{}1", "0".repeat(43));
+    let gateway = Gateway::start(&format!(
+        "security: {{block: {{after: 5, window: 1m, for: 10m}}}}\nkeys: [{{name: test, key: {KEY}}}, {{name: own, key: {own}}}]\nchannels:\n{}",
+        channel("main", "openai", &upstream.url(), "[gpt-4o, claude-sonnet-4-5]")
+    ))
+    .await;
+    let good = key_text::write([7; 32]);
+    let wrong = format!("{}{}", &good.expose()[..46], if good.expose().ends_with('x') { 'y' } else { 'x' });
+    for _ in 0..30 {
+        for (path, body, _) in MOUNTS {
+            let answer = Request::post(path, body).bearer(&wrong).send(gateway.url()).await;
+            let error = drawn(path, &answer, 401);
+            assert!(error["message"].as_str().unwrap().contains("mistyped"), "{error}");
+            assert!(!answer.text().contains(&wrong[3..20]) && !answer.text().contains(&wrong[40..]), "{error}");
+        }
+    }
+    let other = Request::get("/v1/models").bearer(good.expose()).send(gateway.url()).await;
+    assert!(!openai_error(&other, 401)["message"].as_str().unwrap().contains("mistyped"), "it is only unknown");
+    for key in [KEY, &own] {
+        let served = Request::get("/v1/models").bearer(key).send(gateway.url()).await;
+        assert_eq!(served.status, 200, "nobody is blocked for a typing error");
+    }
+    let counted: Vec<_> = gateway.app.security.counts().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(counted, [("bad_key", 1), ("mistyped_key", 90)]);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 use super::*;
 use crate::Dialect;
-use crate::chat::{FinishReason, Reasoning, Signature, Usage};
+use crate::chat::{FinishReason, Reasoning, Served, Signature, Usage};
 use crate::error::RemoteError;
 
 macro_rules! golden {
@@ -82,6 +82,7 @@ fn usage_keeps_its_details() {
         reasoning: Some(8),
         audio_input: Some(0),
         audio_output: Some(0),
+        served: Some(Served::Standard),
     };
     assert_eq!(read(golden!("usage_cached")).usage, Some(expected));
     let groq = read(br#"{"choices":[],"x_groq":{"id":"r","usage":{"prompt_tokens":4,"completion_tokens":2}}}"#);

@@ -43,6 +43,7 @@ fn totals_include_the_cache() {
         cache_write: Some(256),
         cache_write_1h: None,
         reasoning: Some(0),
+        served: Some(Served::Standard),
         ..Usage::default()
     };
     assert_eq!(read(golden!("usage_cached")).usage, Some(expected));

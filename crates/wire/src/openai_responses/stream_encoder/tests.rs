@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::Dialect;
-use crate::chat::Request;
+use crate::chat::{Request, Served};
 use crate::dialect::StreamDecoder;
 use crate::openai_responses::stream_decoder::Decoder;
 use crate::sse::Framer;
@@ -343,7 +343,7 @@ proptest! {
         let (usage, end) = (tokens(3, 2), finish(reason));
         let mut written = events.clone();
         written.extend([end.clone(), usage.clone(), Event::Done]);
-        let full = Usage { input: Some(3), output: Some(2), cache_read: Some(0), cache_write: Some(0), reasoning: Some(0), ..Usage::default() };
+        let full = Usage { input: Some(3), output: Some(2), cache_read: Some(0), cache_write: Some(0), reasoning: Some(0), served: Some(Served::Standard), ..Usage::default() };
         let mut expected = events;
         expected.extend([Event::Usage(full), end, Event::Done]);
         prop_assert_eq!(meaning(write(&written).0.freeze()), expected);

@@ -33,6 +33,7 @@ pub(crate) struct KeyView {
     pub created_at: i64,
     pub created_by: String,
     pub revoked_at: Option<i64>,
+    /// When it last opened the door to a request; up to ten seconds late.
     pub last_used_at: Option<i64>,
     /// What `ETag` says.
     pub version: i64,
