@@ -2,6 +2,7 @@
 //! Tests: `it/cli.rs`, against the built binary.
 
 pub mod admin;
+pub mod alerts;
 mod asking;
 pub mod audit;
 pub mod budgets;
@@ -21,6 +22,7 @@ pub mod logs;
 pub mod migrate;
 pub mod mock;
 pub mod plans;
+pub mod prices;
 mod print;
 mod remote;
 pub mod secrets;

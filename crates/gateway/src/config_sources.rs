@@ -17,6 +17,7 @@ use waypost_core::snapshot::compile;
 pub use self::last_good::LastGood;
 pub use self::place::{Mode, Place};
 use crate::catalog::Feed;
+use crate::prices::PriceFeed;
 use crate::reload::{Source, Watch};
 use crate::simulator;
 
@@ -50,6 +51,8 @@ pub struct ConfigSource {
     watch: Watch,
     /// What a database says, under all that.
     catalog: Option<Arc<Feed>>,
+    /// The prices that were set while gateways ran.
+    prices: Option<Arc<PriceFeed>>,
     /// The rows that could not be used at the first look. Only these may be left out: a row that worked once is not taken away.
     left_out: Option<BTreeSet<String>>,
     /// Somebody can call or make keys without a key of the file: none is made.
@@ -80,6 +83,7 @@ impl ConfigSource {
             texts: Vec::new(),
             watch: Watch::default(),
             catalog: None,
+            prices: None,
             left_out: None,
             callers_elsewhere: false,
         }
@@ -94,6 +98,11 @@ impl ConfigSource {
     pub fn lay_under(&mut self, catalog: Arc<Feed>) {
         self.catalog = Some(catalog);
         self.left_out = None;
+    }
+
+    /// Puts the prices that were set while gateways ran after those of files, from now on.
+    pub fn lay_prices(&mut self, prices: Arc<PriceFeed>) {
+        self.prices = Some(prices);
     }
 
     /// From now on no key is made where none is given: callers' keys, or somebody who makes them, are in the database.
@@ -194,6 +203,9 @@ impl ConfigSource {
             Some(feed) => self.over_catalog(&feed.catalog(), &read)?,
         };
         let lookup = |name: &str| variables.get(name).map(str::to_owned);
+        if let Some(prices) = &self.prices {
+            loaded.config.api_prices = prices.prices();
+        }
         loaded.config.telemetry.obey_environment(&lookup).map_err(|error| vec![error.to_string()])?;
         Ok((loaded, left_out))
     }

@@ -45,9 +45,12 @@ pub struct Create {
     /// A hard one (true) refuses what does not fit; a soft one (false) only tells [default: true].
     #[arg(long)]
     hard: Option<bool>,
-    /// A per cent of the amount at which it tells; can be given again.
+    /// A per cent of the amount at which it tells; can be given again [default: 50, 80 and 100].
     #[arg(long = "alert", value_name = "PER CENT")]
-    alerts: Vec<u16>,
+    alerts: Option<Vec<u16>>,
+    /// What becomes of requests that a hard one has not enough for [default: refuse].
+    #[arg(long, value_parser = WHEN_SPENT)]
+    when_spent: Option<String>,
     #[command(flatten)]
     #[serde(skip)]
     asking: Asking,
@@ -68,10 +71,16 @@ pub struct Change {
     /// The per cents of the amount at which it tells from now on; can be given again.
     #[arg(long = "alert", value_name = "PER CENT")]
     alerts: Option<Vec<u16>>,
+    /// What becomes of requests that it has not enough for from now on.
+    #[arg(long, value_parser = WHEN_SPENT)]
+    when_spent: Option<String>,
     #[command(flatten)]
     #[serde(skip)]
     asking: Asking,
 }
+
+/// `degrade` lets requests fall to what is cheaper.
+const WHEN_SPENT: [&str; 2] = ["refuse", "degrade"];
 
 const PATH: &str = "/admin/budgets";
 

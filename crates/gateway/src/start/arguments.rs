@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use waypost_core::config::Argument;
 
 use crate::cli::admin::Call;
+use crate::cli::alerts::Alerts;
 use crate::cli::audit::Auditing;
 use crate::cli::budgets::Budgets;
 use crate::cli::channels::Channels;
@@ -24,6 +25,7 @@ use crate::cli::logs::Logs;
 use crate::cli::migrate::Migrate;
 use crate::cli::mock::Mock;
 use crate::cli::plans::Plans;
+use crate::cli::prices::Prices;
 use crate::cli::secrets::Sealing;
 use crate::cli::security::Security;
 use crate::cli::selftest::Selftest;
@@ -110,6 +112,9 @@ pub(super) enum Command {
     /// Makes, lists, rotates and revokes keys of a running gateway.
     #[command(subcommand)]
     Keys(Keys),
+    /// Lists, shows, sets and withdraws prices of a running gateway, and prices the past anew.
+    #[command(subcommand)]
+    Prices(Prices),
     /// Makes, lists, changes and disables users of a running gateway.
     #[command(subcommand)]
     Users(Users),
@@ -154,6 +159,9 @@ pub(super) enum Command {
     /// Looks at a running gateway, has it explain itself or read its configuration again.
     #[command(subcommand)]
     Gateway(Gateway),
+    /// Shows what a running gateway tells of budgets, credit, limits and cost.
+    #[command(subcommand)]
+    Alerts(Alerts),
     /// Makes any call of a running gateway's administration, for what has no command of its own.
     Admin(Call),
     /// Proves that the ledger is whole, or prints it.

@@ -43,7 +43,7 @@ impl House {
     /// The same as JSON.
     async fn json(&self, arguments: &[&str]) -> Value {
         let out = self.run(&[arguments, &["--json"]].concat()).await;
-        serde_json::from_str(&out).unwrap_or_else(|_| panic!("{arguments:?}: {out}"))
+        serde_json::from_str(&out).unwrap()
     }
 
     /// What a command complained of that must fail.
@@ -62,12 +62,11 @@ impl House {
 
     /// Waits until the log has so many calls: it is written in batches.
     async fn logged(&self, calls: usize) {
-        for _ in 0..200 {
-            if self.json(&["logs", "list"]).await["data"].as_array().unwrap().len() == calls {
-                return;
-            }
+        let mut tries = 0;
+        while self.json(&["logs", "list"]).await["data"].as_array().unwrap().len() != calls {
+            tries += 1;
+            assert!(tries < 200, "the calls are not in the log");
         }
-        panic!("the calls are not in the log");
     }
 }
 

@@ -242,6 +242,57 @@ async fn i11_a_dead_nodes_lease_comes_back_by_its_journal_or_by_being_written_of
 }
 
 #[tokio::test]
+async fn i11_a_lease_that_nobody_uses_comes_back_while_its_node_lives() {
+    on_both(async |store| {
+        if store.kind() == Kind::Sqlite {
+            return;
+        }
+        const MINUTE: i64 = 60_000;
+        let disks = [MemoryDisk::default(), MemoryDisk::default()];
+        let mut nodes = Vec::new();
+        for (number, disk) in disks.iter().enumerate() {
+            let settings = settings(&format!("n{number}"));
+            nodes.push(Money::open_on(store.clone(), Arc::new(disk.clone()), settings, NOW).await.unwrap().0);
+        }
+        let (one, two) = (&nodes[0], &nodes[1]);
+        top_up(one, "t1", 1000).await;
+        one.put_budget(budget("bud_1", Scope::Global, Window::Month, 1000, true), NOW).await.unwrap();
+        let running = one.hold(ask("r0", 100)).await.unwrap();
+        settle(one.hold(ask("r1", 700)).await.unwrap(), 200).await;
+        one.fold_all(NOW).await.unwrap();
+        two.refresh(NOW).await.unwrap();
+        let later = |request: &str, amount, at| Ask { at, ..ask(request, amount) };
+        // A request still runs there, and then it was not long ago.
+        one.refresh(NOW + MINUTE).await.unwrap();
+        two.refresh(NOW + MINUTE).await.unwrap();
+        assert!(matches!(two.hold(later("r2", 600, NOW + MINUTE)).await, Err(Refused::Short(_))), "it is the other's");
+        settle(running, 100).await;
+        one.fold_all(NOW + MINUTE).await.unwrap();
+        one.refresh(NOW + MINUTE - 1).await.unwrap();
+        two.refresh(NOW + MINUTE).await.unwrap();
+        assert!(
+            matches!(two.hold(later("r3", 600, NOW + MINUTE)).await, Err(Refused::Short(_))),
+            "a minute is not over"
+        );
+        one.refresh(NOW + MINUTE).await.unwrap();
+        conserved(&store, 1000).await;
+        assert_eq!(store.balance(&ann()).await.unwrap().unwrap().leased.get(), 0);
+        two.refresh(NOW + MINUTE).await.unwrap();
+        settle(two.hold(later("r4", 600, NOW + MINUTE)).await.unwrap(), 600).await;
+        // What comes back is there for the first one, too.
+        one.refresh(NOW + MINUTE).await.unwrap();
+        settle(one.hold(later("r5", 50, NOW + MINUTE)).await.unwrap(), 50).await;
+        for node in &nodes {
+            node.close(NOW + MINUTE).await.unwrap();
+        }
+        let balance = store.balance(&ann()).await.unwrap().unwrap();
+        assert_eq!((balance.spent.get(), balance.leased.get()), (950, 0));
+        assert_eq!(one.verify(&mut one.verifier(), NOW).await.unwrap().flaws, []);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_database_that_is_away_refuses_only_those_whose_lease_is_short_and_loses_nothing() {
     on_both(async |store| {
         let disk = MemoryDisk::default();

@@ -115,6 +115,7 @@ fn body(operation: &str) -> Value {
         "budget.create" => json!({ "scope": "team:team_a", "window": "day", "amount": "1" }),
         "budget.change" => json!({ "amount": "2" }),
         "plan.change" => json!({ "rpm": 5 }),
+        "price.create" => json!({ "price": { "model": "m", "input": 1 } }),
         _ => json!({}),
     }
 }
