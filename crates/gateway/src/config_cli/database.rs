@@ -48,9 +48,13 @@ pub(super) async fn look_into(source: &mut ConfigSource, which: &Which) -> Resul
     match read(source, &config, &place).await {
         Ok(true) => Ok(Looked::Into(name)),
         Ok(false) => Ok(Looked::Past(format!("{name} holds nothing yet"))),
+        // A file can be checked without the database that it names.
         Err(Unread::Away(why)) if mode == Mode::Auto && !which.is_named() => {
             Ok(Looked::Past(format!("{name} is away: {why}")))
         }
+        // This keeps the next start from nothing.
+        Err(Unread::Old) if !which.is_named() => Ok(Looked::Past(format!("{name}: {OLD}"))),
+        Err(Unread::Old) => Err(vec![format!("{name} cannot be read: {OLD}")]),
         Err(Unread::Away(why) | Unread::Refused(why)) => Err(vec![format!("{name} cannot be read: {why}")]),
     }
 }
@@ -65,9 +69,13 @@ fn place(config: &Config) -> (Place, String) {
     }
 }
 
+const OLD: &str =
+    "its tables are of an older version; the next start brings them up to date, as `waypost migrate` does";
+
 /// Why a database was not read.
 enum Unread {
     Away(String),
+    Old,
     Refused(String),
 }
 
@@ -80,9 +88,7 @@ async fn read(source: &mut ConfigSource, config: &Config, place: &Place) -> Resu
         return Ok(false);
     }
     if version < Some(Store::newest_version()) {
-        let why =
-            "its tables are of an older version; the next start brings them up to date, as `waypost migrate` does";
-        return Err(Unread::Refused(why.to_owned()));
+        return Err(Unread::Old);
     }
     if are_there_any(&store, unix_millis()).await.map_err(|error| refused(&error))? {
         source.callers_are_elsewhere();
