@@ -5,6 +5,7 @@
 //! Tests: `tests/it/`, every one on both databases.
 
 pub mod audit;
+pub mod captures;
 pub mod catalog;
 pub mod changes;
 pub mod digest;

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests race tasks of their own")]
 
 mod audit;
+mod captures;
 mod catalog;
 mod changes;
 mod harness;
