@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod audit;
+pub mod captures;
 mod database;
 pub mod export;
 pub mod health;

@@ -3,6 +3,7 @@
 
 pub mod app;
 pub mod callers;
+pub mod captures;
 pub mod catalog;
 pub mod cli;
 pub mod client;

@@ -115,6 +115,7 @@ async fn follow(
 ) -> Result<Response<Body>, GatewayError> {
     let funds = funds::hold(app, live, caller, &call, &plan).await?;
     let mut meter = Meter::start(call.opened(caller), admission, funds, app);
+    let tape = app.captures.tape(app, caller, &call);
     meter.planned(&plan);
     let answer = attempt::first_success(app, live, &mut plan, &call, &mut meter, dice).await;
     let trace = wants_trace(live, &call).then(|| meter.way()).and_then(|(stages, trail)| trace_header(stages, trail));
@@ -137,7 +138,10 @@ async fn follow(
     if let Some(trace) = trace {
         response.headers_mut().insert(TRACE, trace);
     }
-    Ok(response)
+    Ok(match tape {
+        Some(tape) => tape.on(response),
+        None => response,
+    })
 }
 
 /// The header by which callers ask how they were answered, and the one that says it.

@@ -21,7 +21,7 @@ use waypost_core::health::States;
 use self::arguments::Command;
 use self::boot::{Booted, boot, tell};
 use self::end::{Patience, end};
-use self::outlets::{access_log, log_level, log_style, log_to_stderr, logbook, tracer};
+use self::outlets::{access_log, captures, log_level, log_style, log_to_stderr, logbook, tracer};
 use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts, unix_millis};
 use crate::callers::Callers;
@@ -76,6 +76,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
         Some(Command::Health(wanted)) => return health::run(wanted).await.map_err(StartError::one),
         Some(Command::Selftest(wanted)) => return Ok(selftest::run(wanted).await),
         Some(Command::Keys(wanted)) => keys::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Captures(wanted)) => cli::captures::run(wanted).await.map_err(StartError::one)?,
         Some(Command::Admin(call)) => admin::run(call).await.map_err(StartError::one)?,
         Some(Command::Mock(wanted)) => return mock::run(wanted).await.map_err(StartError::one),
         None => serve(&arguments).await?,
@@ -141,6 +142,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         logbook: logbook(logging, &store, &app, &jobs),
     };
     jobs.spawn("records", records::work(inbox, outlets));
+    captures(logging, &opened, &app, &jobs)?;
 
     opened.follow(&app, &jobs);
     let refused = u64::from(!mistakes.is_empty());

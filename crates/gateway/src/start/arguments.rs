@@ -8,6 +8,7 @@ use waypost_core::config::Argument;
 
 use crate::cli::admin::Call;
 use crate::cli::audit::Auditing;
+use crate::cli::captures::Captures;
 use crate::cli::export::Export;
 use crate::cli::health::Health;
 use crate::cli::import::Import;
@@ -98,6 +99,9 @@ pub(super) enum Command {
     /// Makes, lists, rotates and revokes keys of a running gateway.
     #[command(subcommand)]
     Keys(Keys),
+    /// Has the bodies of a key's requests kept for a while, and shows them.
+    #[command(subcommand)]
+    Captures(Captures),
     /// Makes any call of a running gateway's administration: users, teams, plans, credits, vouchers, budgets and the rest.
     Admin(Call),
     /// Proves that the ledger is whole, or prints it.

@@ -2,7 +2,8 @@
 
 use super::route::Route;
 use super::{
-    audit, budgets, catalog, gateway, invites, keys, logs, money, openapi, plans, sessions, teams, usage, users,
+    audit, budgets, captures, catalog, gateway, invites, keys, logs, money, openapi, plans, sessions, teams, usage,
+    users,
 };
 
 /// The lines, noun by noun.
@@ -22,6 +23,7 @@ static TABLE: &[&[Route]] = &[
     budgets::ROUTES,
     usage::ROUTES,
     logs::ROUTES,
+    captures::ROUTES,
 ];
 
 /// All routes.
