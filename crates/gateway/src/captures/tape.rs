@@ -59,7 +59,11 @@ impl Tape {
     }
 
     /// The answer, which is taken down as it leaves.
-    pub(crate) fn on(self: Box<Self>, response: Response<Body>) -> Response<Body> {
+    pub(crate) fn on(mut self: Box<Self>, response: Response<Body>) -> Response<Body> {
+        // Nobody asks for the bytes of an answer that has none.
+        if response.body().is_end_stream() {
+            self.ended();
+        }
         response.map(|body| Body::Taped(Box::new(Taped { body, tape: self })))
     }
 
