@@ -58,7 +58,7 @@ async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
             }
         }
     };
-    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("{what}"))
+    tokio::time::timeout(PATIENCE, looking).await.expect(what)
 }
 
 /// What was captured of a request, once it is kept.
@@ -80,7 +80,7 @@ fn said(content: &str, stream: bool) -> String {
 }
 
 fn texts(captured: &Value) -> (&str, &str) {
-    let [request, answer] = captured["bodies"].as_array().unwrap().as_slice() else { panic!("{captured}") };
+    let (request, answer) = (&captured["bodies"][0], &captured["bodies"][1]);
     assert_eq!((text(request, "direction"), text(answer, "direction")), ("request", "answer"));
     (text(request, "text"), text(answer, "text"))
 }
@@ -400,7 +400,6 @@ async fn what_does_not_fit_while_the_database_is_held_is_lost_and_told() {
     })
     .await;
     assert_eq!(shown["lost"], json!(counts.lost.load(Ordering::Relaxed)));
-    assert_eq!(shown["taken"], json!(counts.kept.load(Ordering::Relaxed)));
 }
 
 #[tokio::test]

@@ -174,7 +174,8 @@ fn concrete(path: &str, things: &Things, team: &str, plan: &str) -> String {
 async fn every_route_answers_every_role_as_the_table_says_and_other_tenants_not_at_all_002_48() {
     let stage = Stage::start().await;
     let store = &stage.database.store;
-    let vault = &*keeping(&stage.gateway, store).await;
+    let vault = keeping(&stage.gateway, store).await;
+    let vault = &vault;
     let mut tx = store.begin().await.unwrap();
     for (id, name) in [("team_a", "A"), ("team_b", "B")] {
         teams::create(&mut tx, id, name, None, NOW).await.unwrap();
