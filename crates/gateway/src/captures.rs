@@ -88,9 +88,11 @@ impl Captures {
         self.inbox.get().is_some()
     }
 
-    /// Of how many keys bodies are kept, now or later.
-    pub fn keys(&self) -> usize {
-        self.orders.load().as_ref().map_or(0, |orders| orders.len())
+    /// Of how many keys bodies are kept, at this time (milliseconds since 1970) or later.
+    pub fn keys(&self, now: i64) -> usize {
+        let is_over = |order: &Arc<Order>| order.capture.until <= now;
+        let orders = self.orders.load();
+        orders.iter().flat_map(|orders| orders.values()).filter(|orders| !orders.iter().all(is_over)).count()
     }
 
     /// Takes over what the database says is ordered at this time, in milliseconds since 1970. When it returns, requests see it.
@@ -244,6 +246,14 @@ mod tests {
         order.give_back(&counts);
         assert_eq!([order.begin(), order.begin()], [true, false]);
         assert_eq!((order.lost.into_inner(), counts.lost.into_inner()), (1, 1));
+    }
+
+    #[test]
+    fn keys_whose_captures_are_over_are_not_counted() {
+        let captures = Captures::default();
+        assert_eq!(captures.keys(0), 0);
+        captures.orders.store(Some(Arc::new(HashMap::from([("key_1".into(), vec![Arc::new(order())])]))));
+        assert_eq!([0, 1999, 2000].map(|now| captures.keys(now)), [1, 1, 0]);
     }
 
     #[test]

@@ -96,7 +96,11 @@ fn now(app: &App, page: &mut Page) {
     let ready = app.is_ready() && view::can_serve(&app.live().snapshot, app.clock.now());
     let gauges = [
         ("waypost_queue_length", app.queues.waiting() as u64, "Requests that wait in line for a slot."),
-        ("waypost_captured_keys", app.captures.keys() as u64, "Keys whose bodies are captured, now or later."),
+        (
+            "waypost_captured_keys",
+            app.captures.keys(app.unix_millis()) as u64,
+            "Keys whose bodies are captured, now or later.",
+        ),
         ("waypost_retry_budget_requests", requests, "Requests of the last ten seconds."),
         ("waypost_retry_budget_allowed", allowed, "Retries that ten seconds like the last may have."),
         ("waypost_retry_budget_spent", retries, "Retries of the last ten seconds that counted against the budget."),

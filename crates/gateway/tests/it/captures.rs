@@ -186,7 +186,7 @@ async fn a_captured_request_is_shown_without_secrets_and_media_and_whoever_reads
     assert_eq!((&shown["taken"], &shown["lost"]), (&json!(1), &json!(0)));
     assert_eq!(stage.ask("DELETE", &path, Value::Null).await.status, 204);
     assert_eq!(stage.ask("GET", "/admin/logs/req-1/bodies", Value::Null).await.status, 404);
-    assert_eq!((stage.ask("GET", &path, Value::Null).await.status, stage.gateway.app.captures.keys()), (404, 0));
+    assert_eq!((stage.ask("GET", &path, Value::Null).await.status, stage.gateway.app.captures.keys(NOW)), (404, 0));
     let audit = stage.ask("GET", "/admin/audit", Value::Null).await.json();
     let actions: Vec<_> = audit["data"].as_array().unwrap().iter().map(|row| text(row, "action")).collect();
     assert_eq!(&actions[..3], ["capture.end", "call.bodies", "capture.order"]);
@@ -361,7 +361,7 @@ async fn what_is_ordered_ended_or_full_is_soon_known_to_every_gateway() {
     let made = stage.make("/admin/keys", json!({ "name": "app" })).await;
     let (id, key) = (text(&made, "id"), text(&made, "key"));
     let knows = async |keys: usize| {
-        until("the other gateway knows", async || (other.app.captures.keys() == keys).then_some(())).await;
+        until("the other gateway knows", async || (other.app.captures.keys(NOW) == keys).then_some(())).await;
     };
     let first = stage.make("/admin/captures", json!({ "key": id, "why": "a test" })).await;
     knows(1).await;
