@@ -28,6 +28,7 @@ pub mod pattern;
 pub mod pricing;
 pub mod provider;
 pub mod rate_headers;
+pub mod redact;
 pub mod role;
 pub mod route;
 pub mod secret;

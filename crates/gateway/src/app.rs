@@ -22,6 +22,7 @@ use waypost_store::money::Money;
 use waypost_store::{Store, Vault};
 
 use crate::callers::Callers;
+use crate::captures::Captures;
 use crate::catalog::Feed;
 use crate::client;
 use crate::clock::{Clock, unix_millis};
@@ -58,6 +59,8 @@ pub struct App {
     pub directory: Arc<Directory>,
     /// Keeps the directory as the database has it.
     pub callers: Callers,
+    /// Which keys' bodies are kept at the moment.
+    pub captures: Arc<Captures>,
     /// Where what callers take of their limits is counted.
     pub caller_limits: CallerLimits,
     /// Who behaves suspiciously.
@@ -150,6 +153,7 @@ impl App {
     pub fn new(parts: Parts) -> Self {
         let telemetry = Telemetry::default();
         let directory = Arc::<Directory>::default();
+        let captures = Arc::<Captures>::default();
         telemetry.metrics.know(&parts.live.snapshot);
         Self {
             live: ArcSwap::from_pointee(parts.live),
@@ -159,7 +163,8 @@ impl App {
             telemetry: Arc::new(telemetry),
             seals: Arc::default(),
             states: parts.states,
-            callers: Callers::new(Arc::clone(&directory)),
+            callers: Callers::new(Arc::clone(&directory), Arc::clone(&captures)),
+            captures,
             directory,
             caller_limits: CallerLimits::default(),
             security: Security::default(),

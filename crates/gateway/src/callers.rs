@@ -19,6 +19,8 @@ use waypost_store::plans::{self, SubscriptionPlan};
 use waypost_store::{Store, StoreError, users};
 
 use crate::app::App;
+use crate::captures::Captures;
+use crate::clock::unix_millis;
 use crate::jobs::Jobs;
 
 /// How often others' writes are looked for.
@@ -42,6 +44,7 @@ pub async fn are_there_any(store: &Store, now: i64) -> Result<bool, StoreError> 
 /// Keeps a directory as the database has it.
 pub struct Callers {
     directory: Arc<Directory>,
+    captures: Arc<Captures>,
     known: Mutex<Known>,
 }
 
@@ -58,8 +61,8 @@ struct Known {
 }
 
 impl Callers {
-    pub fn new(directory: Arc<Directory>) -> Self {
-        Self { directory, known: Mutex::default() }
+    pub fn new(directory: Arc<Directory>, captures: Arc<Captures>) -> Self {
+        Self { directory, captures, known: Mutex::default() }
     }
 
     /// Reads all keys; gives how many there are.
@@ -68,7 +71,8 @@ impl Callers {
         self.load_all(&mut known, states, store).await
     }
 
-    /// Reads again what a change of this row touches; `noun` is `key`, `user`, `team` or `plan`. When it returns, requests see it.
+    /// Reads again what a change of this row touches; `noun` is `key`, `user`, `team`, `plan` or `capture`.
+    /// When it returns, requests see it.
     pub async fn refresh(&self, app: &App, store: &Store, noun: &str, id: &str) -> Result<(), StoreError> {
         let mut known = self.known.lock().await;
         self.refresh_one(&mut known, &app.states, store, noun, id).await
@@ -159,6 +163,7 @@ impl Callers {
     async fn load_all(&self, known: &mut Known, states: &States, store: &Store) -> Result<usize, StoreError> {
         known.change = store.last_change().await?;
         known.read_plans(store).await?;
+        self.captures.load(store, unix_millis()).await?;
         let mut hashes = HashMap::new();
         let mut after = String::new();
         loop {
@@ -189,6 +194,9 @@ impl Callers {
         noun: &str,
         id: &str,
     ) -> Result<(), StoreError> {
+        if noun == "capture" {
+            return self.captures.load(store, unix_millis()).await;
+        }
         if noun == "plan" {
             known.read_plans(store).await?;
         }

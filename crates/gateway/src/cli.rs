@@ -6,6 +6,7 @@ pub mod alerts;
 mod asking;
 pub mod audit;
 pub mod budgets;
+pub mod captures;
 pub mod channels;
 pub mod credentials;
 pub mod credits;

@@ -4,6 +4,7 @@
 pub mod alerts;
 pub mod app;
 pub mod callers;
+pub mod captures;
 pub mod catalog;
 pub mod cli;
 pub mod client;

@@ -112,7 +112,7 @@ async fn keep(store: &Store, batch: &[LogRow], counts: &RowCounts) {
 }
 
 /// May the same be possible later?
-fn is_away(error: &StoreError) -> bool {
+pub(crate) fn is_away(error: &StoreError) -> bool {
     match error {
         StoreError::Unavailable(_) | StoreError::Full(_) | StoreError::Version(_) | StoreError::File { .. } => true,
         StoreError::Taken(_)

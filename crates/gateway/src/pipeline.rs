@@ -133,6 +133,7 @@ async fn follow<'s>(
     };
     let mut meter = Meter::start(call.opened(caller), admission, funds, app);
     meter.fell(descent.fell());
+    let tape = app.captures.tape(app, caller, &call);
     meter.planned(&plan);
     let answer = attempt::first_success(app, live, &mut plan, &call, &mut meter, dice).await;
     let trace = wants_trace(live, &call).then(|| trace_header(&meter.way()));
@@ -159,7 +160,10 @@ async fn follow<'s>(
     if let Some(trace) = trace.flatten() {
         response.headers_mut().insert(TRACE, trace);
     }
-    Ok(response)
+    Ok(match tape {
+        Some(tape) => tape.on(response),
+        None => response,
+    })
 }
 
 /// The header by which callers ask how they were answered, and the one that says it.

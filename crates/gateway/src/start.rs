@@ -21,7 +21,7 @@ use waypost_core::health::States;
 use self::arguments::Command;
 use self::boot::{Booted, boot, tell};
 use self::end::{Patience, end};
-use self::outlets::{access_log, log_level, log_style, log_to_stderr, logbook, room, tracer};
+use self::outlets::{access_log, captures, log_level, log_style, log_to_stderr, logbook, room, tracer};
 use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
 use crate::callers::Callers;
@@ -99,6 +99,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
         Some(Command::Security(wanted)) => security::run(wanted).await.map_err(StartError::one)?,
         Some(Command::Gateway(wanted)) => gateway::run(wanted).await.map_err(StartError::one)?,
         Some(Command::Alerts(wanted)) => alerts::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Captures(wanted)) => cli::captures::run(wanted).await.map_err(StartError::one)?,
         Some(Command::Admin(call)) => admin::run(call).await.map_err(StartError::one)?,
         Some(Command::Mock(wanted)) => return mock::run(wanted).await.map_err(StartError::one),
         None => serve(&arguments).await?,
@@ -170,6 +171,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     jobs.spawn("records", records::work(inbox, outlets));
     let room = room(&found.loaded.config.alerts, &store, &app, &jobs)?;
     jobs.spawn("alerts", room.run(jobs.clone()));
+    captures(logging, &opened, &app, &jobs)?;
 
     opened.follow(&app, &jobs);
     let refused = u64::from(!mistakes.is_empty());

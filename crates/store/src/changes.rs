@@ -9,7 +9,7 @@ use crate::{Store, StoreError};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub number: i64,
-    /// `key`, `user`, `team`, `plan` or `price`.
+    /// `key`, `user`, `team`, `plan`, `price` or `capture`.
     pub noun: String,
     pub id: String,
 }

@@ -6,6 +6,7 @@
 
 pub mod alerts;
 pub mod audit;
+pub mod captures;
 pub mod catalog;
 pub mod changes;
 pub mod digest;

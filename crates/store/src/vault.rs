@@ -40,7 +40,8 @@ struct Sealed {
     column: &'static str,
 }
 
-const SEALED: [Sealed; 2] = [
+const SEALED: [Sealed; 3] = [
+    Sealed { table: "captured_bodies", row: "id", column: "sealed" },
     Sealed { table: "channels", row: "id", column: "headers" },
     Sealed { table: "credentials", row: "id", column: "sealed" },
 ];
@@ -64,6 +65,19 @@ impl Vault {
     /// The id of the master key.
     pub fn key_id(&self) -> KeyId {
         self.master.id()
+    }
+
+    /// Fails if the database was sealed with another master key since this was opened: nobody could open what is sealed with this
+    /// one. A rotation waits until the transaction is over.
+    pub(crate) async fn check_current(&self, tx: &mut Transaction<'static, Any>) -> Result<(), StoreError> {
+        let lock = "update vault set master_key_id = master_key_id where id = 1 returning master_key_id";
+        let row = sqlx::query(lock).fetch_one(&mut **tx).await?;
+        let sealed_with: String = row.try_get(0)?;
+        if sealed_with == self.key_id().to_string() {
+            return Ok(());
+        }
+        let text = "the master key was rotated since this gateway started; restart it with the new one";
+        Err(StoreError::Refused(text.into()))
     }
 }
 
@@ -123,20 +137,33 @@ impl Sealed {
         new: &MasterKey,
         dice: &mut Dice,
     ) -> Result<usize, VaultError> {
+        /// How many are in memory at a time: a captured body may be large.
+        const AT_ONCE: usize = 64;
         let Self { table, row, column } = self;
         // All three are words of this program.
-        let all = AssertSqlSafe(format!("select {row}, {column} from {table} where {column} is not null"));
+        let some = format!(
+            "select {row}, {column} from {table} where {column} is not null and {row} > $1 order by {row} limit {AT_ONCE}"
+        );
         let change = format!("update {table} set {column} = $1 where {row} = $2");
-        let rows = sqlx::query(all).fetch_all(&mut **tx).await.map_err(StoreError::from)?;
-        for found in &rows {
-            let id: String = found.try_get(0).map_err(StoreError::from)?;
-            let sealed: Vec<u8> = found.try_get(1).map_err(StoreError::from)?;
-            let place = Place { table, row: &id, tenant: "" };
-            let again = new.reseal(old, &place, &sealed, &dice.for_wrap())?;
-            let changed = sqlx::query(AssertSqlSafe(change.clone())).bind(again).bind(&id).execute(&mut **tx).await;
-            changed.map_err(StoreError::from)?;
+        let (mut last, mut count) = (String::new(), 0);
+        loop {
+            let page = sqlx::query(AssertSqlSafe(some.clone())).bind(last.clone()).fetch_all(&mut **tx).await;
+            let page = page.map_err(StoreError::from)?;
+            for found in &page {
+                let id: String = found.try_get(0).map_err(StoreError::from)?;
+                let sealed: Vec<u8> = found.try_get(1).map_err(StoreError::from)?;
+                let place = Place { table, row: &id, tenant: "" };
+                let again = new.reseal(old, &place, &sealed, &dice.for_wrap())?;
+                let changed =
+                    sqlx::query(AssertSqlSafe(change.clone())).bind(again).bind(id.clone()).execute(&mut **tx);
+                changed.await.map_err(StoreError::from)?;
+                last = id;
+            }
+            count += page.len();
+            if page.len() < AT_ONCE {
+                return Ok(count);
+            }
         }
-        Ok(rows.len())
     }
 }
 

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
+use crate::captures::Taped;
 use crate::events::Feed;
 use crate::pipeline::deliver::{Relay, Through, Translate};
 use crate::pipeline::kept;
@@ -23,6 +24,8 @@ pub enum Body {
     Through(Box<Through>),
     /// What happens, as it happens.
     Feed(Box<Feed>),
+    /// Any of them, taken down as it leaves.
+    Taped(Box<Taped>),
 }
 
 impl Body {
@@ -30,6 +33,7 @@ impl Body {
     pub fn into_whole(self) -> Bytes {
         match self {
             Self::Full(bytes) => bytes,
+            Self::Taped(taped) => taped.into_body().into_whole(),
             Self::Relay(_) | Self::Translate(_) | Self::Through(_) | Self::Feed(_) => Bytes::new(),
         }
     }
@@ -59,17 +63,23 @@ impl http_body::Body for Body {
             Self::Translate(translate) => kept::poll(&mut **translate, cx),
             Self::Through(through) => kept::poll(&mut **through, cx),
             Self::Feed(feed) => feed.poll_chunk(cx).map(|chunk| chunk.map(Ok)),
+            Self::Taped(taped) => return taped.poll_frame(cx),
         };
         chunk.map(|chunk| chunk.map(|bytes| bytes.map(Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Full(bytes) if bytes.is_empty())
+        match self {
+            Self::Full(bytes) => bytes.is_empty(),
+            Self::Taped(taped) => taped.is_end_stream(),
+            Self::Relay(_) | Self::Translate(_) | Self::Through(_) | Self::Feed(_) => false,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Taped(taped) => taped.size_hint(),
             Self::Relay(_) | Self::Translate(_) | Self::Through(_) | Self::Feed(_) => SizeHint::default(),
         }
     }
@@ -80,6 +90,7 @@ impl LastWords for Body {
         match self.get_mut() {
             Self::Relay(relay) => Some(relay.cut_short()),
             Self::Translate(translate) => Some(translate.cut_short()),
+            Self::Taped(taped) => taped.last_words(),
             Self::Full(_) | Self::Through(_) | Self::Feed(_) => None,
         }
     }

@@ -6,6 +6,7 @@ pub(crate) mod answer;
 pub(crate) mod ask;
 mod audit;
 mod budgets;
+mod captures;
 mod catalog;
 mod fault;
 mod gateway;

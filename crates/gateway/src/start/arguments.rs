@@ -10,6 +10,7 @@ use crate::cli::admin::Call;
 use crate::cli::alerts::Alerts;
 use crate::cli::audit::Auditing;
 use crate::cli::budgets::Budgets;
+use crate::cli::captures::Captures;
 use crate::cli::channels::Channels;
 use crate::cli::credentials::Credentials;
 use crate::cli::credits::Credits;
@@ -162,6 +163,9 @@ pub(super) enum Command {
     /// Shows what a running gateway tells of budgets, credit, limits and cost.
     #[command(subcommand)]
     Alerts(Alerts),
+    /// Has the bodies of a key's requests kept for a while, and shows them.
+    #[command(subcommand)]
+    Captures(Captures),
     /// Makes any call of a running gateway's administration, for what has no command of its own.
     Admin(Call),
     /// Proves that the ledger is whole, or prints it.

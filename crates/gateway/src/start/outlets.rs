@@ -9,6 +9,7 @@ use waypost_store::Store;
 
 use super::StartError;
 use super::arguments::SaidOfLogs;
+use super::database::Opened;
 use crate::alerts::{Room, Webhook};
 use crate::app::App;
 use crate::clock::unix_millis;
@@ -88,10 +89,18 @@ pub(super) fn room(settings: &config::Alerts, store: &Store, app: &App, jobs: &J
 /// The way into the database's log, and the jobs at its end, unless it is switched off.
 pub(super) fn logbook(logging: &Logging, store: &Store, app: &App, jobs: &Jobs) -> Option<Logbook> {
     let (settings, counts) = (&logging.database, &app.telemetry.log_rows);
+    // What was kept before it was switched off is kept no longer for that.
+    let forgetting = retention::run(store.clone(), settings.days, Arc::clone(counts), jobs.clone(), unix_millis);
+    jobs.spawn("retention", forgetting);
     if !settings.enabled {
         return None;
     }
-    let forgetting = retention::run(store.clone(), settings.days, Arc::clone(counts), jobs.clone(), unix_millis);
-    jobs.spawn("retention", forgetting);
     Some(Logbook::start(store.clone(), Arc::clone(counts), jobs))
+}
+
+/// Keeps the bodies of keys that are captured, unless the log that they belong to is switched off.
+pub(super) fn captures(logging: &Logging, opened: &Opened, app: &App, jobs: &Jobs) -> Result<(), StartError> {
+    let started =
+        !logging.database.enabled || app.captures.start(opened.store.clone(), Arc::clone(&opened.vault), jobs);
+    if started { Ok(()) } else { Err(StartError::one("the operating system gives no random numbers")) }
 }

@@ -54,6 +54,7 @@ fn totals(app: &App, page: &mut Page) {
     }
     let spans = &telemetry.spans;
     let rows = &telemetry.log_rows;
+    let captured = &app.captures.counts;
     let totals = [
         ("waypost_panics", app.panics(), "Panics that were caught while handling requests."),
         ("waypost_records_dropped", app.records.dropped(), "Records lost because too many were waiting."),
@@ -69,6 +70,16 @@ fn totals(app: &App, page: &mut Page) {
             "Calls that are missing from the log in the database, because too many were waiting or it refused them.",
         ),
         ("waypost_log_rows_pruned", rows.pruned.load(Ordering::Relaxed), "Calls removed from the log by their age."),
+        (
+            "waypost_captured_requests_kept",
+            captured.kept.load(Ordering::Relaxed),
+            "Requests whose bodies were captured.",
+        ),
+        (
+            "waypost_captured_requests_lost",
+            captured.lost.load(Ordering::Relaxed),
+            "Requests that were to be captured, and whose bodies were lost because too much was waiting or they were refused.",
+        ),
         ("waypost_spans_exported", spans.exported.load(Ordering::Relaxed), "Spans that the collector took."),
         ("waypost_spans_dropped", spans.dropped.load(Ordering::Relaxed), "Spans that were lost on the way to it."),
     ];
@@ -89,6 +100,11 @@ fn now(app: &App, page: &mut Page) {
     let ready = app.is_ready() && view::can_serve(&app.live().snapshot, app.clock.now());
     let gauges = [
         ("waypost_queue_length", app.queues.waiting() as u64, "Requests that wait in line for a slot."),
+        (
+            "waypost_captured_keys",
+            app.captures.keys(app.unix_millis()) as u64,
+            "Keys whose bodies are captured, now or later.",
+        ),
         ("waypost_retry_budget_requests", requests, "Requests of the last ten seconds."),
         ("waypost_retry_budget_allowed", allowed, "Retries that ten seconds like the last may have."),
         ("waypost_retry_budget_spent", retries, "Retries of the last ten seconds that counted against the budget."),

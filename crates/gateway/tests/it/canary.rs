@@ -144,21 +144,31 @@ async fn gateway(folder: &Folder, upstream: &Upstream) -> Running {
 /// Asks for everything, in every way that fails.
 async fn pace(gateway: &Running, outputs: &mut Outputs) {
     let ways = ["stream", "400", "500", "cut", "503", "404", "429", "401", "403"];
+    // Everything that is said is captured, and the caller says its own key, too.
+    let order = Request::post("/admin/captures", r#"{"key":"caller","why":"a test","calls":1000}"#);
+    let ordered = order.bearer(secret("the administrator's token")).send(gateway.url()).await;
+    assert_eq!(ordered.status, 201, "{}", ordered.text());
+    outputs.add("/admin/captures", ordered.text());
+    let (key, mut captured) = (secret("a caller's key"), Vec::new());
     for (model, way) in ["m", "n", "k", "unknown"].iter().flat_map(|model| ways.iter().map(move |way| (model, way))) {
         for (path, body) in [
             (
                 "/v1/chat/completions",
                 format!(
-                    r#"{{"model":"{model}","stream":{},"messages":[{{"role":"user","content":"way-{way}"}}]}}"#,
+                    r#"{{"model":"{model}","stream":{},"user":"{key}","messages":[{{"role":"user","content":"way-{way}"}}]}}"#,
                     *way == "stream"
                 ),
             ),
             (
                 "/v1/messages",
-                format!(r#"{{"model":"{model}","max_tokens":9,"messages":[{{"role":"user","content":"way-{way}"}}]}}"#),
+                format!(
+                    r#"{{"model":"{model}","max_tokens":9,"metadata":{{"user_id":"{key}"}},"messages":[{{"role":"user","content":"way-{way}"}}]}}"#
+                ),
             ),
         ] {
-            let ask = Request::post(path, body).bearer(secret("a caller's key"));
+            let id = format!("req-{}", captured.len());
+            let ask = Request::post(path, body).bearer(key).header("x-request-id", &id);
+            captured.push(id);
             let answer = ask.header("x-waypost-debug", "true").send(gateway.url()).await;
             outputs.add(format!("{path} {model} {way}"), format!("{:?}\n{}", answer.headers, answer.text()));
         }
@@ -189,6 +199,10 @@ async fn pace(gateway: &Running, outputs: &mut Outputs) {
         let answer = Request::get(path).bearer(secret("the administrator's token")).send(gateway.url()).await;
         outputs.add(path, format!("{:?}\n{}", answer.headers, answer.text()));
     }
+    // Those that were refused before they were admitted are not among them.
+    let kept = bodies(gateway, &captured).await;
+    assert!(kept.iter().all(|text| text.contains("way-") && text.contains("[redacted]")), "{kept:?}");
+    kept.iter().for_each(|text| outputs.add("captured bodies", text));
     let reload = Request::post("/admin/reload", "").bearer(secret("the administrator's token"));
     outputs.add("/admin/reload", reload.send(gateway.url()).await.text());
     // A configuration that is wrong where the secrets stand.
@@ -277,6 +291,25 @@ async fn people(gateway: &Running, outputs: &mut Outputs) {
         ("an unused voucher's code", unused),
         ("an access token", token),
     ]);
+}
+
+/// What was captured of these requests, once that of ten is kept.
+async fn bodies(gateway: &Running, requests: &[String]) -> Vec<String> {
+    let asking = async {
+        loop {
+            let mut kept = Vec::new();
+            for id in requests {
+                let path = format!("/admin/logs/{id}/bodies");
+                let answer = Request::get(&path).bearer(secret("the administrator's token")).send(gateway.url()).await;
+                kept.extend((answer.status == 200).then(|| answer.text().to_owned()));
+            }
+            if kept.len() >= 10 {
+                return kept;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), asking).await.expect("they are captured")
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ mod caller_limits;
 mod canary;
 mod capabilities;
 mod capacity;
+mod captures;
 mod catalog;
 mod catalogue;
 mod checklist_001;

@@ -102,12 +102,7 @@ impl Store {
         // Taken first, so that those who change the catalog at the same time do so one after the other.
         let lock = "update catalog_version set version = version where id = 1";
         sqlx::query(lock).execute(&mut *tx).await.map_err(StoreError::from)?;
-        let row = sqlx::query("select master_key_id from vault where id = 1").fetch_one(&mut *tx).await;
-        let sealed_with: String = row.and_then(|row| row.try_get(0)).map_err(StoreError::from)?;
-        if sealed_with != vault.key_id().to_string() {
-            let text = "the master key was rotated since this gateway started; restart it with the new one";
-            return Err(StoreError::Refused(text.into()).into());
-        }
+        vault.check_current(&mut tx).await?;
         Ok(Changes { tx, vault, dice, now, count: 0 })
     }
 }

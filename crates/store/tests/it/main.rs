@@ -5,6 +5,7 @@
 
 mod alerts;
 mod audit;
+mod captures;
 mod catalog;
 mod changes;
 mod corrections;

@@ -174,7 +174,8 @@ impl<'a> Ask<'a> {
         tx.commit().await.map_err(|error| self.fault(error.into()))
     }
 
-    /// From now on requests see keys as a change of this row leaves them; `noun` is `key`, `user`, `team` or `plan`.
+    /// From now on requests see keys as a change of this row leaves them; `noun` is `key`, `user`, `team`,
+    /// `plan` or `capture`.
     pub(crate) async fn take_effect(&self, noun: &str, id: &str) -> Result<(), GatewayError> {
         self.app.callers.refresh(self.app, self.store()?, noun, id).await.map_err(|error| self.fault(error))
     }

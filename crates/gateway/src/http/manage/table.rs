@@ -2,8 +2,8 @@
 
 use super::route::Route;
 use super::{
-    alerts, audit, budgets, catalog, gateway, invites, keys, logs, money, openapi, plans, prices, rerate, sessions,
-    teams, usage, users,
+    alerts, audit, budgets, captures, catalog, gateway, invites, keys, logs, money, openapi, plans, prices, rerate,
+    sessions, teams, usage, users,
 };
 
 /// The lines, noun by noun.
@@ -26,6 +26,7 @@ static TABLE: &[&[Route]] = &[
     usage::ROUTES,
     logs::ROUTES,
     alerts::ROUTES,
+    captures::ROUTES,
 ];
 
 /// All routes.

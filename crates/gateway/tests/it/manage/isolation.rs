@@ -7,16 +7,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 use waypost_core::access::fingerprint;
 use waypost_core::role::Role;
+use waypost_core::secret::Secret;
 use waypost_gateway::identity::token::Tokens;
+use waypost_store::captures::{self, Body, Capture, CapturedCall, Direction};
 use waypost_store::invites::{self, Invite};
 use waypost_store::keys::{self, Limits, New, Owner, Scopes};
 use waypost_store::plans::{self, Billing, Terms};
+use waypost_store::seal::Dice;
 use waypost_store::sessions::{self, Refresh, Session};
 use waypost_store::users::{self, NewUser};
-use waypost_store::{Store, digest, id, teams};
+use waypost_store::{Store, Vault, digest, id, teams};
 use waypost_testkit::Request;
 
 use super::{JWT_SECRET, Stage, ask, text};
+use crate::captures::keeping;
 use crate::harness::NOW;
 
 const YEAR: i64 = 366 * 86_400_000;
@@ -62,12 +66,16 @@ struct Things {
     user: String,
     session: String,
     invite: String,
+    capture: String,
+    /// The id of a request that was captured.
+    request: String,
 }
 
-async fn things(store: &Store, team: &str) -> Things {
+async fn things(store: &Store, vault: &Vault, team: &str) -> Things {
     let (user, session, _) = person(store, Role::Member, Some(team)).await;
     let number = unique();
     let (key, invite) = (id::new("key", u128::from(number)), id::new("inv", u128::from(number)));
+    let (capture, request) = (id::new("cap", u128::from(number)), format!("req_of_{number}"));
     let mut tx = store.begin().await.unwrap();
     let new = New {
         id: key.clone(),
@@ -98,11 +106,38 @@ async fn things(store: &Store, team: &str) -> Things {
         used_by: None,
     };
     invites::create(&mut tx, &made, &digest::of(&invite)).await.unwrap();
+    let owner = Owner { user: Some(user.clone()), team: Some(team.to_owned()) };
+    let ordered = Capture {
+        id: capture.clone(),
+        created_at: NOW,
+        key: format!("another key, {number}"),
+        key_name: "theirs".to_owned(),
+        owner: owner.clone(),
+        from: NOW,
+        until: NOW + YEAR,
+        ordered_by: user.clone(),
+        why: "a test".to_owned(),
+        limits: captures::Limits { body_bytes: 1024, calls: 1 },
+        taken: 0,
+        lost: 0,
+    };
+    captures::order(&mut tx, &ordered).await.unwrap();
     tx.commit().await.unwrap();
-    Things { key, user, session, invite }
+    let body = Body { direction: Direction::Request, text: Secret::new(&request), bytes: 1, cut: false, redacted: 0 };
+    let call = CapturedCall {
+        id: format!("cpt_{number}"),
+        capture: capture.clone(),
+        request_id: request.clone(),
+        owner,
+        at: NOW,
+        bodies: vec![body],
+    };
+    let seed = digest::of(&request).as_bytes()[..32].try_into().unwrap();
+    assert!(captures::keep(store, vault, &mut Dice::seeded(seed), &call).await.unwrap());
+    Things { key, user, session, invite, capture, request }
 }
 
-fn body(operation: &str) -> Value {
+fn body(operation: &str, things: &Things) -> Value {
     let number = unique();
     match operation {
         "key.create" | "key.change" | "api_key.create" | "api_key.put" | "api_key.change" => json!({ "name": "other" }),
@@ -116,6 +151,7 @@ fn body(operation: &str) -> Value {
         "budget.change" => json!({ "amount": "2" }),
         "plan.change" => json!({ "rpm": 5 }),
         "price.create" => json!({ "price": { "model": "m", "input": 1 } }),
+        "capture.order" => json!({ "key": things.key, "why": "a test" }),
         _ => json!({}),
     }
 }
@@ -127,6 +163,8 @@ fn concrete(path: &str, things: &Things, team: &str, plan: &str) -> String {
         Some("users") => &things.user,
         Some("sessions") => &things.session,
         Some("invites") => &things.invite,
+        Some("captures") => &things.capture,
+        Some("logs") if path.ends_with("/bodies") => &things.request,
         Some("teams") => team,
         Some("plans") => plan,
         _ => "0123456789abcdef",
@@ -138,6 +176,8 @@ fn concrete(path: &str, things: &Things, team: &str, plan: &str) -> String {
 async fn every_route_answers_every_role_as_the_table_says_and_other_tenants_not_at_all_002_48() {
     let stage = Stage::start().await;
     let store = &stage.database.store;
+    let vault = keeping(&stage.gateway, store).await;
+    let vault = &vault;
     let mut tx = store.begin().await.unwrap();
     for (id, name) in [("team_a", "A"), ("team_b", "B")] {
         teams::create(&mut tx, id, name, None, NOW).await.unwrap();
@@ -162,7 +202,7 @@ async fn every_route_answers_every_role_as_the_table_says_and_other_tenants_not_
         }
     }
     let document = Request::get("/openapi.json").send(stage.gateway.url()).await.json();
-    let lasting = things(store, "team_a").await;
+    let lasting = things(store, vault, "team_a").await;
     let mut lines = Vec::new();
     for (path, operations) in document["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
@@ -173,17 +213,18 @@ async fn every_route_answers_every_role_as_the_table_says_and_other_tenants_not_
             }
             let (mut answers, mut foreign) = (Vec::new(), BTreeSet::new());
             for (who, token) in &actors {
-                let fresh = if method == "GET" { None } else { Some(things(store, "team_a").await) };
+                let fresh = if method == "GET" { None } else { Some(things(store, vault, "team_a").await) };
                 let target = fresh.as_ref().unwrap_or(&lasting);
                 let path = concrete(path, target, "team_a", "plan_free");
-                let content = if method == "GET" { Value::Null } else { body(name) };
+                let content = if method == "GET" { Value::Null } else { body(name, target) };
                 let answer = ask(&stage.gateway, token, (&method, &path), content, Some("*")).await;
                 answers.push(format!("{who} {}", answer.status));
                 if who == "nobody" || who == "stranger" {
                     assert!(answer.status == 401 || operation["security"] == json!([]), "{name}: {}", answer.status);
                 }
                 if who.starts_with("B's") {
-                    let ids = [&target.key, &target.user, &target.session, &target.invite];
+                    let Things { key, user, session, invite, capture, request } = target;
+                    let ids = [key, user, session, invite, capture, request];
                     if ids.iter().any(|id| answer.status < 300 && answer.text().contains(id.as_str())) {
                         foreign.insert(who.clone());
                     }
