@@ -65,7 +65,7 @@ pub use ledger::{Durability, Ledger, Unfinished};
 pub use limits::Limits;
 pub use mappings::ModelMappings;
 pub use prices::{
-    Ceiling, Currency, Day, PerMillion, PerUnit, PriceEntry, PriceTier, Pricing, ServiceTiers, UnknownPrice,
+    Ceiling, Currency, Day, PerMillion, PerUnit, PriceEntry, PriceTier, Pricing, ServiceTiers, SetPrice, UnknownPrice,
 };
 pub use probe::{Probe, ProbeKind};
 pub use retry::{Backoff, BackoffStrategy, Retry, RetryBudget};
@@ -123,7 +123,7 @@ pub struct Config {
     pub open_mode: bool,
     /// Prices that were set while the gateway ran: after those of files, before those that are built in.
     #[serde(skip)]
-    pub api_prices: Vec<PriceEntry>,
+    pub api_prices: Vec<SetPrice>,
     #[serde(skip)]
     origin: Origin,
 }

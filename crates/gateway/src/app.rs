@@ -33,6 +33,7 @@ use crate::identity::Identity;
 use crate::limits::Limits as CallerLimits;
 use crate::pipeline::meter::Chain;
 use crate::pipeline::queue::Queues;
+use crate::prices::PriceFeed;
 use crate::probe::Probes;
 use crate::records::Records;
 use crate::reload::{Orders, Report};
@@ -68,6 +69,8 @@ pub struct App {
     pub vault: OnceLock<Arc<Vault>>,
     /// What the database holds of the configuration, where that counts.
     pub catalog: OnceLock<Arc<Feed>>,
+    /// The prices that were set while gateways ran.
+    pub prices: OnceLock<Arc<PriceFeed>>,
     identity: OnceLock<Arc<Identity>>,
     /// What requests are charged by; absent where nothing is charged.
     pub money: Option<Money>,
@@ -164,6 +167,7 @@ impl App {
             store: parts.store,
             vault: OnceLock::new(),
             catalog: OnceLock::new(),
+            prices: OnceLock::new(),
             identity: OnceLock::new(),
             money: parts.money,
             traffic: Traffic::default(),
@@ -284,8 +288,7 @@ impl App {
         if let Some(id) = given.filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(plain)) {
             return id.into();
         }
-        let mut dice = self.dice();
-        format!("req_{:016x}{:016x}", dice.throw(), dice.throw()).into()
+        self.named("req_")
     }
 
     /// A number that this process alone gives to its `number`th thing.
@@ -301,8 +304,20 @@ impl App {
 
     /// The name of a request in the ledger, unique for ever: the caller's own name for it may come again.
     pub fn ledger_id(&self, request_id: &Arc<str>) -> Arc<str> {
+        let mut start = String::with_capacity(request_id.len() + 33);
+        start.extend([request_id, "~"]);
+        self.named(start)
+    }
+
+    /// A name with 128 random bits behind its beginning.
+    fn named(&self, start: impl Into<String>) -> Arc<str> {
         let mut dice = self.dice();
-        format!("{request_id}~{:016x}{:016x}", dice.throw(), dice.throw()).into()
+        let mut name = start.into();
+        for bits in [dice.throw(), dice.throw()] {
+            let digits = (0..16).rev().map(|place| (bits >> (place * 4)) as u32 & 15);
+            name.extend(digits.filter_map(|digit| char::from_digit(digit, 16)));
+        }
+        name.into()
     }
 
     /// Seconds since 1970.

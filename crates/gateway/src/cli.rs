@@ -12,6 +12,7 @@ pub mod keys;
 pub mod ledger;
 pub mod migrate;
 pub mod mock;
+pub mod prices;
 mod print;
 mod remote;
 pub mod secrets;

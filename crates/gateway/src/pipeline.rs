@@ -76,7 +76,7 @@ async fn walk_to_estimate(
 }
 
 async fn walk(app: &App, live: &Live, caller: &Caller, inbound: Inbound) -> Result<Response<Body>, GatewayError> {
-    let mut call = Call::read(app, inbound).await?;
+    let mut call = Box::new(Call::read(app, inbound).await?);
     call.charge = funds::charge(app, caller, &call);
     let mut dice = app.dice();
     let plan = route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut dice)?;
@@ -90,7 +90,7 @@ async fn walk_to_count(
     caller: &Caller,
     inbound: Inbound,
 ) -> Result<Response<Body>, GatewayError> {
-    let call = Call::read(app, inbound).await?;
+    let call = Box::new(Call::read(app, inbound).await?);
     let mut dice = app.dice();
     let plan = match route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut dice) {
         Ok(plan) => Some(plan),
@@ -114,7 +114,8 @@ async fn follow<'s>(
     live: &'s Live,
     caller: &Caller,
     mut plan: Plan<'s>,
-    mut call: Call,
+    // On the heap, because every hand it goes through would have room for it.
+    mut call: Box<Call>,
     admission: Admission,
     mut dice: Dice,
 ) -> Result<Response<Body>, GatewayError> {

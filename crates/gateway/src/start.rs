@@ -26,7 +26,9 @@ use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts, unix_millis};
 use crate::callers::Callers;
 use crate::cli::test::Testing;
-use crate::cli::{self, admin, alerts, audit, export, health, import, keys, migrate, mock, secrets, selftest, test};
+use crate::cli::{
+    self, admin, alerts, audit, export, health, import, keys, migrate, mock, prices, secrets, selftest, test,
+};
 use crate::config_cli::{Look, look};
 use crate::config_sources::{ConfigSource, Found};
 use crate::http;
@@ -78,6 +80,7 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
         Some(Command::Selftest(wanted)) => return Ok(selftest::run(wanted).await),
         Some(Command::Keys(wanted)) => keys::run(wanted).await.map_err(StartError::one)?,
         Some(Command::Alerts(wanted)) => alerts::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Prices(wanted)) => prices::run(wanted).await.map_err(StartError::one)?,
         Some(Command::Admin(call)) => admin::run(call).await.map_err(StartError::one)?,
         Some(Command::Mock(wanted)) => return mock::run(wanted).await.map_err(StartError::one),
         None => serve(&arguments).await?,

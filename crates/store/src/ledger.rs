@@ -4,6 +4,8 @@
 
 pub mod budgets;
 mod chain;
+pub mod charges;
+pub mod correct;
 pub mod export;
 mod fold;
 pub mod grants;

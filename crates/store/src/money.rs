@@ -2,6 +2,7 @@
 //! answered; everything else follows behind: the fold into the database, leases, and what a crash left. Knows no HTTP and
 //! no price. Tests: `tests/it/money.rs`, `tests/it/invariants.rs`, `tests/it/simulation.rs`.
 
+mod correct;
 mod desk;
 mod held;
 mod load;
@@ -22,6 +23,7 @@ use crate::ledger::{ChainKey, Fold, Folded, Trip, refill};
 use crate::{Kind, Store, StoreError};
 
 pub use crate::ledger::Alert;
+pub use crate::ledger::correct::{By, Corrected, Correction};
 pub use held::{Held, Progress, Settlement};
 pub use replay::{Replayed, Unknown};
 
@@ -203,8 +205,9 @@ impl Money {
             prices: ask.prices,
             parties: ask.parties,
         };
-        let ticket = shared.journal.append(Record::Hold(opened.clone()));
-        let mut held = Held::new(Self(Arc::clone(&self.0)), hold, &opened, ticket);
+        let about = (Arc::clone(&opened.request), ask.at, Arc::clone(&opened.prices));
+        let ticket = shared.journal.append(Record::Hold(opened));
+        let mut held = Held::new(self.clone(), hold, about, ticket);
         match held.written().await {
             Ok(()) => Ok(held),
             Err(why) => {
@@ -232,7 +235,8 @@ impl Money {
                 Why::Frozen => return Err(Refused::Frozen(short)),
                 Why::Lease => {}
             }
-            let more = tokio::time::timeout_at(deadline, self.refill(&short, ask.at));
+            // On the heap: it is rare, and every request would carry room for it.
+            let more = tokio::time::timeout_at(deadline, Box::pin(self.refill(&short, ask.at)));
             if !more.await.is_ok_and(|done| done.is_ok()) {
                 return Err(Refused::Unavailable("the database does not answer"));
             }
@@ -261,6 +265,7 @@ impl Money {
 
     /// Brings all of the journal into the database.
     pub async fn fold_all(&self, now: i64) -> Result<Folded, MoneyError> {
+        self.0.journal.synced().await;
         let mut all = Folded::default();
         loop {
             let step = self.fold(now).await?;

@@ -241,6 +241,19 @@ mod tests {
     }
 
     #[test]
+    fn what_was_spent_too_much_can_be_spent_again_in_its_window_only() {
+        let purse = hourly(10, Supply::Owned);
+        let take = |amount, now| Hold::take(&[Arc::clone(&purse)], usd(amount), now);
+        let _ = take(10, 0).unwrap().settle(usd(10));
+        purse.refund(0, usd(4));
+        assert!(take(5, 0).is_err());
+        let _ = take(4, 0).unwrap().settle(usd(4));
+        let _ = take(10, HOUR).unwrap().settle(usd(10));
+        purse.refund(0, usd(10));
+        assert!(take(1, HOUR).is_err(), "of a window that is over");
+    }
+
+    #[test]
     fn a_changed_budget_holds_at_once_and_takes_nothing_back() {
         let purse = hourly(10, Supply::Owned);
         let hold = Hold::take(&[Arc::clone(&purse)], usd(8), 0).unwrap();

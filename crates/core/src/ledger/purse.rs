@@ -191,6 +191,14 @@ impl Purse {
         same
     }
 
+    /// What was spent in the window that began at `start` was too much by this. Nothing happens if that window is over.
+    pub fn refund(&self, start: i64, by: NanoUsd) {
+        let mut state = self.lock();
+        if state.start == start {
+            state.spent = state.spent.saturating_sub(by.get().max(0));
+        }
+    }
+
     /// The supply may have more again: somebody topped up, or gave back.
     pub fn refresh(&self) {
         self.lock().dry = self.supply == Supply::Owned;

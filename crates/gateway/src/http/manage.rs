@@ -15,6 +15,8 @@ mod logs;
 mod money;
 mod openapi;
 mod plans;
+mod prices;
+mod rerate;
 pub(crate) mod route;
 mod sessions;
 pub(crate) mod table;

@@ -12,7 +12,7 @@ use waypost_core::access::Caller;
 use waypost_core::ledger::{Account, PurseId, Scope, Short, Supply};
 use waypost_core::money::NanoUsd;
 use waypost_core::operation::Operation;
-use waypost_core::pricing::{self, Cost, Factor, Priced, Pricing, ServiceTier, Terms, Version};
+use waypost_core::pricing::{self, Cost, Factor, Priced, Pricing, ServiceTier, Terms, Version, recorded};
 use waypost_core::route::{Charge, Plan};
 use waypost_core::snapshot::Deployment;
 use waypost_core::usage::Outcome;
@@ -51,11 +51,7 @@ struct Payer {
 
 impl Payer {
     fn of(caller: &Caller, model: Option<&Arc<str>>) -> Self {
-        let account = match (&caller.user, &caller.team) {
-            (Some(user), _) => Account::user(user),
-            (None, Some(team)) => Account::team(team),
-            (None, None) => Account::key(&caller.id),
-        };
+        let account = Account::payer(caller.user.as_deref(), caller.team.as_deref(), &caller.id);
         let mut scopes = vec![Scope::Global, Scope::Key(Arc::clone(&caller.id))];
         scopes.extend(caller.user.iter().cloned().map(Scope::User));
         scopes.extend(caller.team.iter().cloned().map(Scope::Team));
@@ -296,6 +292,9 @@ impl Funds {
             Ok(Priced::Unpriced) | Err(_) => None,
         };
         self.deployment = Some(Arc::clone(&deployment.label));
+        if let Some(held) = &mut self.held {
+            held.priced(self.version.as_ref().map_or_else(|| "".into(), |version| Arc::clone(&version.id)));
+        }
     }
 
     /// Is the journal to be told how much was delivered?
@@ -308,7 +307,12 @@ impl Funds {
         self.told = Some((output_bytes, Instant::now()));
         let cost = self.cost(usage, self.terms).map_or(NanoUsd::ZERO, |cost| cost.total);
         if let Some(held) = &mut self.held {
-            held.checkpoint(Progress { at, usage: counts(usage), cost, deployment: self.deployment.clone() });
+            held.checkpoint(Progress {
+                at,
+                usage: counts(usage, &self.terms),
+                cost,
+                deployment: self.deployment.clone(),
+            });
         }
     }
 
@@ -325,7 +329,7 @@ impl Funds {
         let Some(held) = self.held.take() else { return (cost, None) };
         let end = Settlement {
             at,
-            usage: counts(usage),
+            usage: counts(usage, &terms),
             // Nobody can owe what cannot be counted: then all that was held.
             cost: match (&cost, &self.version) {
                 (Some(cost), _) => cost.total,
@@ -336,7 +340,7 @@ impl Funds {
             deployment: self.deployment.clone(),
         };
         let (_, ticket) = held.settle(end);
-        (cost, Some(Written::of(ticket)))
+        (cost, Written::of(ticket))
     }
 
     fn cost(&self, usage: &Usage, terms: Terms) -> Option<Cost> {
@@ -344,16 +348,6 @@ impl Funds {
     }
 }
 
-fn counts(usage: &Usage) -> Counts {
-    let classes = [
-        ("input", usage.input),
-        ("output", usage.output),
-        ("cache_read", usage.cache_read),
-        ("cache_write", usage.cache_write),
-        ("cache_write_1h", usage.cache_write_1h),
-        ("reasoning", usage.reasoning),
-        ("audio_input", usage.audio_input),
-        ("audio_output", usage.audio_output),
-    ];
-    classes.into_iter().filter_map(|(class, count)| Some((Cow::Borrowed(class), count?))).collect()
+fn counts(usage: &Usage, terms: &Terms) -> Counts {
+    recorded::counts(usage, terms).into_iter().map(|(word, count)| (Cow::Borrowed(word), count)).collect()
 }

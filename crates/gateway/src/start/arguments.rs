@@ -16,6 +16,7 @@ use crate::cli::keys::Keys;
 use crate::cli::ledger::Ledger;
 use crate::cli::migrate::Migrate;
 use crate::cli::mock::Mock;
+use crate::cli::prices::Prices;
 use crate::cli::secrets::Sealing;
 use crate::cli::selftest::Selftest;
 use crate::cli::test::Testing;
@@ -102,6 +103,9 @@ pub(super) enum Command {
     /// Shows what a running gateway tells of budgets, credit, limits and cost.
     #[command(subcommand)]
     Alerts(Alerts),
+    /// Lists, shows, sets and withdraws prices of a running gateway, and prices the past anew.
+    #[command(subcommand)]
+    Prices(Prices),
     /// Makes any call of a running gateway's administration: users, teams, plans, credits, vouchers, budgets and the rest.
     Admin(Call),
     /// Proves that the ledger is whole, or prints it.

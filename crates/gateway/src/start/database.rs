@@ -14,6 +14,7 @@ use crate::catalog::{Feed, dice};
 use crate::config_sources::{ConfigSource, Mode, variables};
 use crate::jobs::Jobs;
 use crate::pipeline::meter::Chain;
+use crate::prices::PriceFeed;
 use crate::{ledger, master_key};
 
 /// An open database with its secrets and, if the mode asks for it, its catalog.
@@ -23,6 +24,7 @@ pub(super) struct Opened {
     pub vault: Arc<Vault>,
     origin: KeyOrigin,
     catalog: Option<Arc<Feed>>,
+    prices: Arc<PriceFeed>,
 }
 
 impl Opened {
@@ -33,9 +35,11 @@ impl Opened {
         }
     }
 
-    /// Gives the app what it opened, and has changes of the catalog taken into use.
+    /// Gives the app what it opened, and has changes of the catalog and of prices taken into use.
     pub(super) fn follow(&self, app: &App, jobs: &Jobs) {
         let _ = app.vault.set(Arc::clone(&self.vault));
+        let _ = app.prices.set(Arc::clone(&self.prices));
+        jobs.spawn("prices", Arc::clone(&self.prices).run(app.reloads.clone(), jobs.clone()));
         if let Some(feed) = &self.catalog {
             let _ = app.catalog.set(Arc::clone(feed));
             jobs.spawn("catalog", Arc::clone(feed).run(app.reloads.clone(), jobs.clone()));
@@ -85,6 +89,9 @@ pub(super) async fn prepare(source: &mut ConfigSource, now: i64) -> Result<Opene
         VaultError::Seal(error) => StartError::one(error.to_string()),
         VaultError::Store(error) => StartError::one(words(&config.database, error)),
     })?;
+    let prices = PriceFeed::open(store.clone()).await;
+    let prices = Arc::new(prices.map_err(|error| StartError::one(words(&config.database, &error)))?);
+    source.lay_prices(Arc::clone(&prices));
     let mut catalog = None;
     if mode.has_catalog() {
         let feed = Feed::open(store.clone(), Arc::clone(&vault)).await;
@@ -92,7 +99,7 @@ pub(super) async fn prepare(source: &mut ConfigSource, now: i64) -> Result<Opene
         source.lay_under(Arc::clone(&feed));
         catalog = Some(feed);
     }
-    Ok(Opened { store, vault, origin, catalog })
+    Ok(Opened { store, vault, origin, catalog, prices })
 }
 
 /// Opens it and brings its tables up to date.

@@ -43,6 +43,7 @@ mod mappings;
 mod metrics;
 mod money;
 mod outage;
+mod prices;
 mod probes;
 mod providers;
 mod relay;

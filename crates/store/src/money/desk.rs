@@ -16,7 +16,7 @@ use crate::{StoreError, ledger};
 const OVERLAP: i64 = 10_000;
 
 impl Money {
-    fn pen(&self) -> Pen<'_> {
+    pub(super) fn pen(&self) -> Pen<'_> {
         Pen { node: &self.0.settings.node, key: &self.0.settings.key }
     }
 
@@ -165,7 +165,7 @@ impl Money {
         Ok(())
     }
 
-    fn purse_of(&self, budget: &str) -> Option<Arc<Purse>> {
+    pub(super) fn purse_of(&self, budget: &str) -> Option<Arc<Purse>> {
         self.0.books.all().into_iter().find(|purse| matches!(purse.id(), PurseId::Budget(id) if **id == *budget))
     }
 

@@ -2,7 +2,8 @@
 
 use super::route::Route;
 use super::{
-    alerts, audit, budgets, catalog, gateway, invites, keys, logs, money, openapi, plans, sessions, teams, usage, users,
+    alerts, audit, budgets, catalog, gateway, invites, keys, logs, money, openapi, plans, prices, rerate, sessions,
+    teams, usage, users,
 };
 
 /// The lines, noun by noun.
@@ -16,6 +17,8 @@ static TABLE: &[&[Route]] = &[
     invites::ROUTES,
     teams::ROUTES,
     plans::ROUTES,
+    prices::ROUTES,
+    rerate::ROUTES,
     sessions::ROUTES,
     audit::ROUTES,
     money::ROUTES,

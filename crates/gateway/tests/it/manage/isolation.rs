@@ -114,6 +114,7 @@ fn body(operation: &str) -> Value {
         "voucher.redeem" => json!({ "code": "0000" }),
         "budget.create" => json!({ "scope": "team:team_a", "window": "day", "amount": "1" }),
         "plan.change" => json!({ "rpm": 5 }),
+        "price.create" => json!({ "price": { "model": "m", "input": 1 } }),
         _ => json!({}),
     }
 }
