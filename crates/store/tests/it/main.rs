@@ -6,6 +6,7 @@
 mod audit;
 mod catalog;
 mod changes;
+mod full;
 mod harness;
 mod invariants;
 mod journal;
