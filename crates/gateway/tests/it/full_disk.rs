@@ -96,8 +96,7 @@ async fn a_full_disk_under_everything_puts_requests_off_and_loses_nothing() {
 #[tokio::test]
 async fn a_full_disk_under_the_journal_of_a_gateway_with_postgres_loses_nothing() {
     let database = Database::create();
-    let settings =
-        format!("database: {{url: '{}'}}\nledger: {{journal: '{{folder}}/disk/journal'}}\n", database.url());
+    let settings = format!("database: {{url: '{}'}}\nledger: {{journal: '{{folder}}/disk/journal'}}\n", database.url());
     until_there_is_room(&Small::new("full-postgres", &settings).await).await;
 }
 
@@ -112,6 +111,9 @@ async fn a_gateway_that_is_killed_on_a_full_disk_loses_nothing() {
     // SIGKILL.
     drop(waypost);
     callers.join_all().await;
+    let refused = load.try_run(&[]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && said.contains("is full"), "a start that cannot keep books: {said}");
     disk.make_room();
     assert_eq!(load.start().await.stop().0, Some(0));
     load.check();

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Output};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -172,13 +172,18 @@ impl Load {
     }
 
     pub(crate) fn run(&self, arguments: &[&str]) -> String {
-        let config = self.folder.0.join("waypost.yaml");
-        let mut command = Command::new(&self.program);
-        command.args(arguments).arg("--config").arg(config).env_clear().current_dir(&self.folder.0);
-        let output = command.output().unwrap();
+        let output = self.try_run(arguments);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
         text
+    }
+
+    /// The program's end, whatever it is.
+    pub(crate) fn try_run(&self, arguments: &[&str]) -> Output {
+        let config = self.folder.0.join("waypost.yaml");
+        let mut command = Command::new(&self.program);
+        command.args(arguments).arg("--config").arg(config).env_clear().current_dir(&self.folder.0);
+        command.output().unwrap()
     }
 
     /// The books are whole; every answer that was delivered is in them once, and none that was refused. Gives what each
@@ -253,13 +258,7 @@ fn stream() -> Vec<String> {
     ]
 }
 
-async fn ask(
-    url: String,
-    key: &'static str,
-    next: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-    told: Arc<Mutex<Vec<Told>>>,
-) {
+async fn ask(url: String, key: &'static str, next: Arc<AtomicU64>, stop: Arc<AtomicBool>, told: Arc<Mutex<Vec<Told>>>) {
     let Ok(mut client) = Client::try_connect(&url).await else { return };
     while !stop.load(Ordering::Relaxed) {
         let request = format!("n{}", next.fetch_add(1, Ordering::Relaxed));
