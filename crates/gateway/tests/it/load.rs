@@ -23,7 +23,7 @@ pub(crate) const ADMIN: &str = "an-admin-token-0123456789";
 pub(crate) const COST: NanoUsd = NanoUsd(24_000);
 pub(crate) const CHAT: &str = "/v1/chat/completions";
 /// How long something may take that should take no time at all.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 const ASK: &str = r#"{"model": "m", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}"#;
 /// How many pieces of a stream are sent before its gate.
 const BEFORE_THE_GATE: usize = 2;

@@ -7,19 +7,19 @@ use sqlx::Row as _;
 use waypost_store::Store;
 use waypost_store::logbook::DAY_MS;
 
-pub const DAYS: i64 = 30;
-pub const FIRST_DAY: i64 = 20_700;
+pub(crate) const DAYS: i64 = 30;
+pub(crate) const FIRST_DAY: i64 = 20_700;
 /// How often each question is asked.
-pub const TURNS: i64 = 200;
+pub(crate) const TURNS: i64 = 200;
 
-pub async fn run(store: &Store, sql: String) {
+pub(crate) async fn run(store: &Store, sql: String) {
     let mut transaction = store.begin().await.expect("nobody else writes");
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *transaction).await.expect("the statement is right");
     transaction.commit().await.expect("it is committed");
 }
 
 /// Most keys are quiet and some are busy; each uses up to three of sixty models, at three deployments each.
-pub async fn fill(store: &Store, rows: i64) {
+pub(crate) async fn fill(store: &Store, rows: i64) {
     let indexes = "select sql from sqlite_master where type = 'index' and tbl_name = 'request_log' and sql is not null";
     let indexes = sqlx::query(indexes).fetch_all(store.reader()).await.expect("the indexes are told");
     let names = "select name from sqlite_master where type = 'index' and tbl_name = 'request_log' and sql is not null";
@@ -78,7 +78,7 @@ pub async fn fill(store: &Store, rows: i64) {
 }
 
 /// Asks many times, and tells how long most and nearly all of them took.
-pub async fn measured<F: Future>(name: &str, ask: impl Fn(i64) -> F) {
+pub(crate) async fn measured<F: Future>(name: &str, ask: impl Fn(i64) -> F) {
     let mut taken: Vec<Duration> = Vec::new();
     for turn in 0..TURNS {
         let began = Instant::now();
