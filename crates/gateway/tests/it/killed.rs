@@ -124,8 +124,8 @@ async fn without_postgres_a_limited_key_spends_its_lease_and_is_then_asked_to_wa
     let mut cluster = Cluster::start();
     let load = Load::new("lease", &format!("database: {{url: '{}/postgres'}}\n", cluster.url())).await;
     let waypost = load.start().await;
-    // For 416 answers; a lease is a sixteenth of what is left.
-    load.limit(&waypost, "0.01").await;
+    // For 166 answers; a lease is a sixteenth of what is left, or what the next request needs.
+    load.limit(&waypost, "0.004").await;
     let stop = Arc::new(AtomicBool::new(false));
     let callers = load.callers(&waypost, &stop, &CALLERS);
     load.more("the limited key is served before", 20, is_paid).await;
@@ -133,7 +133,7 @@ async fn without_postgres_a_limited_key_spends_its_lease_and_is_then_asked_to_wa
     let (served, paid) = (load.delivered(), load.count(is_paid));
     load.more("its lease runs dry", 4, |told| told.key == PAID && told.is_put_off()).await;
     let leased = load.count(is_paid) - paid;
-    assert!(leased <= 416 / 16 + CALLERS.len(), "{leased} answers from one lease");
+    assert!(leased <= 166 / 4, "{leased} answers from one lease");
     sleep(outage()).await;
     assert!(load.count(is_paid) - paid <= leased + CALLERS.len(), "a dry lease serves nobody");
     assert!(load.delivered() > served + leased + 20, "others go on");
@@ -142,14 +142,14 @@ async fn without_postgres_a_limited_key_spends_its_lease_and_is_then_asked_to_wa
     load.more("its budget comes to its end", 4, is_out_of_money).await;
     assert_eq!(load.count(|told| told.status != 200 && !told.is_put_off() && !is_out_of_money(told)), 0);
     end(&load, waypost, &stop, callers).await;
-    settle_up(&load, 10_000_000);
+    settle_up(&load, 4_000_000);
 }
 
 #[tokio::test]
 async fn with_sqlite_locked_a_limited_key_spends_all_of_its_budget_and_no_more() {
     let load = Load::new("owned", "").await;
     let waypost = load.start().await;
-    load.limit(&waypost, "0.03").await;
+    load.limit(&waypost, "0.01").await;
     let stop = Arc::new(AtomicBool::new(false));
     let callers = load.callers(&waypost, &stop, &CALLERS);
     load.more("the limited key is served before", 20, is_paid).await;
@@ -162,5 +162,5 @@ async fn with_sqlite_locked_a_limited_key_spends_all_of_its_budget_and_no_more()
     load.more("its budget comes to its end", 4, is_out_of_money).await;
     assert_eq!(load.count(|told| told.status != 200 && !is_out_of_money(told)), 0);
     end(&load, waypost, &stop, callers).await;
-    settle_up(&load, 30_000_000);
+    settle_up(&load, 10_000_000);
 }

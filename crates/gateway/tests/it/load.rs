@@ -70,7 +70,8 @@ pub(crate) struct Load {
     told: Arc<Mutex<Vec<Told>>>,
     /// Streams come to their end when it lets them.
     pub(crate) gate: Gate,
-    upstream: Upstream,
+    sent: Arc<AtomicU64>,
+    _upstream: Upstream,
 }
 
 impl Load {
@@ -79,9 +80,11 @@ impl Load {
         let gate = Gate::closed();
         let is_behind = gate.clone();
         let stream = move || Script::stream(stream()).gated_after(BEFORE_THE_GATE, &is_behind);
-        let choose = move |request: &waypost_testkit::Recorded| match request.text().contains("stream") {
-            true => stream(),
-            false => answer(),
+        let sent: Arc<AtomicU64> = Arc::default();
+        let seen = Arc::clone(&sent);
+        let choose = move |request: &waypost_testkit::Recorded| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            if request.text().contains("stream") { stream() } else { answer() }
         };
         let upstream = Upstream::forgetful(choose).await;
         let folder = Folder::new(name);
@@ -94,7 +97,7 @@ impl Load {
             upstream.url()
         );
         let (next, told) = (Arc::default(), Arc::default());
-        Self { folder, program: PROGRAM.into(), config, next, told, gate, upstream }
+        Self { folder, program: PROGRAM.into(), config, next, told, gate, sent, _upstream: upstream }
     }
 
     /// Runs the program through this script.
@@ -116,14 +119,14 @@ impl Load {
         callers
     }
 
-    /// How many requests the upstream has seen.
-    pub(crate) fn hits(&self) -> usize {
-        self.upstream.hits()
+    /// How many requests the upstream was sent.
+    pub(crate) fn sent(&self) -> usize {
+        usize::try_from(self.sent.load(Ordering::Relaxed)).unwrap()
     }
 
     /// A stream that has begun, and its request's id.
     pub(crate) async fn stream(&self, waypost: &Waypost) -> (waypost_testkit::client::Live, String) {
-        let request = format!("n{}", self.next.fetch_add(1, Ordering::Relaxed));
+        let request = request_id(&self.next);
         let body = ASK.replace("\"model\"", "\"stream\": true, \"model\"");
         let ask = Request::post(CHAT, body).bearer(KEY).header("x-request-id", &request);
         let mut live = ask.open(&waypost.url).await;
@@ -258,10 +261,14 @@ fn stream() -> Vec<String> {
     ]
 }
 
+fn request_id(next: &AtomicU64) -> String {
+    format!("n{}", next.fetch_add(1, Ordering::Relaxed))
+}
+
 async fn ask(url: String, key: &'static str, next: Arc<AtomicU64>, stop: Arc<AtomicBool>, told: Arc<Mutex<Vec<Told>>>) {
     let Ok(mut client) = Client::try_connect(&url).await else { return };
     while !stop.load(Ordering::Relaxed) {
-        let request = format!("n{}", next.fetch_add(1, Ordering::Relaxed));
+        let request = request_id(&next);
         let ask = Request::post(CHAT, ASK).bearer(key).header("x-request-id", &request);
         let Ok(answer) = client.try_send(&ask).await else { return };
         let code = match answer.status {
