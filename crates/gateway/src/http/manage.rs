@@ -1,6 +1,7 @@
 //! The administration over HTTP: finds the route in the table, finds out who asks, checks the role, and hands over. What is not in
 //! the table is not there; what a role does not reach is refused before anything is read. Tests: `it/manage/`.
 
+mod alerts;
 pub(crate) mod answer;
 pub(crate) mod ask;
 mod audit;
@@ -14,6 +15,8 @@ mod logs;
 mod money;
 mod openapi;
 mod plans;
+mod prices;
+mod rerate;
 pub(crate) mod route;
 mod sessions;
 pub(crate) mod table;

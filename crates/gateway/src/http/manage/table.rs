@@ -2,7 +2,8 @@
 
 use super::route::Route;
 use super::{
-    audit, budgets, catalog, gateway, invites, keys, logs, money, openapi, plans, sessions, teams, usage, users,
+    alerts, audit, budgets, catalog, gateway, invites, keys, logs, money, openapi, plans, prices, rerate, sessions,
+    teams, usage, users,
 };
 
 /// The lines, noun by noun.
@@ -16,12 +17,15 @@ static TABLE: &[&[Route]] = &[
     invites::ROUTES,
     teams::ROUTES,
     plans::ROUTES,
+    prices::ROUTES,
+    rerate::ROUTES,
     sessions::ROUTES,
     audit::ROUTES,
     money::ROUTES,
     budgets::ROUTES,
     usage::ROUTES,
     logs::ROUTES,
+    alerts::ROUTES,
 ];
 
 /// All routes.
@@ -41,10 +45,28 @@ pub(super) fn at(path: &str) -> Vec<(&'static Route, Vec<&str>)> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashSet;
+    use std::collections::{BTreeSet, HashSet};
+
+    use clap::CommandFactory as _;
 
     use super::*;
     use crate::http::manage::route::{Kind, Needs};
+    use crate::start::Arguments;
+
+    /// Nouns whose command is not their plural: the command, and what it does for them.
+    const OTHERWISE: &[(&str, &str)] = &[
+        // One's own keys, and one's own costs, are asked for by the same commands with one's own token.
+        ("api_key", "keys"),
+        ("billing", "usage"),
+        ("call", "logs"),
+        // The same in one document.
+        ("catalog", "export"),
+        ("endpoint", "channels"),
+    ];
+    /// Nouns that have no plural.
+    const UNCOUNTED: &[&str] = &["audit", "gateway", "security", "usage"];
+    /// What describes the others is for programs; `waypost admin` prints it.
+    const FOR_PROGRAMS: &[&str] = &["openapi"];
 
     #[test]
     fn names_and_addresses_are_unique() {
@@ -65,6 +87,25 @@ mod tests {
             assert_eq!(route.kind.reads(), route.method == "GET", "{}", route.name);
             let one = route.variables().count() > 0;
             assert!(route.kind != Kind::Change || one, "{}: what has a version has an id", route.name);
+        }
+    }
+
+    /// Everything can be done on the command line, too. Whoever adds a noun writes `cli/<noun>s.rs`.
+    #[test]
+    fn every_noun_has_a_command() {
+        let arguments = Arguments::command();
+        let commands: HashSet<&str> = arguments.get_subcommands().map(clap::Command::get_name).collect();
+        let nouns: BTreeSet<&str> = all().filter_map(|route| route.name.split('.').next()).collect();
+        let command_of = |noun: &str| match OTHERWISE.iter().find(|(known, _)| *known == noun) {
+            Some((_, command)) => (*command).to_owned(),
+            None if UNCOUNTED.contains(&noun) => noun.to_owned(),
+            None if FOR_PROGRAMS.contains(&noun) => "admin".to_owned(),
+            None => format!("{noun}s"),
+        };
+        let without: Vec<&str> = nouns.iter().filter(|noun| !commands.contains(&*command_of(noun))).copied().collect();
+        assert_eq!(without, [""; 0], "these nouns have no command");
+        for (noun, _) in OTHERWISE {
+            assert!(nouns.contains(noun), "{noun} is no noun of the table any more");
         }
     }
 }

@@ -113,7 +113,9 @@ fn body(operation: &str) -> Value {
         "voucher.create" => json!({ "label": "a test", "amount": "1" }),
         "voucher.redeem" => json!({ "code": "0000" }),
         "budget.create" => json!({ "scope": "team:team_a", "window": "day", "amount": "1" }),
+        "budget.change" => json!({ "amount": "2" }),
         "plan.change" => json!({ "rpm": 5 }),
+        "price.create" => json!({ "price": { "model": "m", "input": 1 } }),
         _ => json!({}),
     }
 }
