@@ -179,6 +179,9 @@ async fn pool(url: &str, connections: u32, settings: &'static [&'static str]) ->
     let pool = AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(PATIENCE)
+        // SQLite itself ends a transaction that a full disk refuses. The driver takes it for open ever after, and would begin
+        // no other one: such a connection is left for a new one.
+        .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
         .after_connect(move |connection, _| {
             Box::pin(async move {
                 for setting in settings {

@@ -20,6 +20,8 @@ pub mod provider;
 mod recorded;
 mod script;
 mod serve;
+#[cfg(target_os = "linux")]
+mod small_disk;
 pub mod sse;
 mod waypost;
 
@@ -29,4 +31,6 @@ pub use peer::Peer;
 pub use recorded::Recorded;
 pub use script::{Gate, Script};
 pub use serve::{Abandoned, ClosedPort, Upstream};
+#[cfg(target_os = "linux")]
+pub use small_disk::SmallDisk;
 pub use waypost::Waypost;

@@ -295,6 +295,46 @@ impl Rational {
     }
 }
 
+/// Pico-USD of so many tokens, one after the other: each is at the price of the dearest class that still has one, and at the
+/// price of the rest when no class has.
+fn token_by_token(whole: Option<u64>, rest: PicoUsd, classes: &[(Option<u64>, PicoUsd)]) -> u128 {
+    let mut tokens: Vec<u64> = Vec::new();
+    for (count, price) in classes {
+        tokens.extend((0..count.unwrap_or(0)).map(|_| price.get()));
+    }
+    tokens.sort_unstable();
+    (0..whole.unwrap_or(0)).map(|_| u128::from(tokens.pop().unwrap_or(rest.get()))).sum()
+}
+
+proptest! {
+    // Each case goes through tens of thousands of tokens.
+    #![proptest_config(ProptestConfig::with_cases(50))]
+
+    #[test]
+    fn a_cost_is_that_of_each_token_looked_up_alone(price in any_price(), usage in any_usage(), terms in any_terms()) {
+        let tier = price.tiers.iter().filter(|tier| usage.input > Some(tier.above)).max_by_key(|tier| tier.above);
+        let rates = tier.map_or(price.rates, |tier| tier.rates);
+        let long = usage.cache_write_1h.min(usage.cache_write).unwrap_or(0);
+        let input = token_by_token(usage.input, rates.input, &[
+            (usage.cache_read, rates.cache_read),
+            (usage.cache_write.map(|write| write - long), rates.cache_write),
+            (Some(long), rates.cache_write_1h),
+            (usage.audio_input, rates.audio_input),
+        ]);
+        let output = token_by_token(usage.output, rates.output, &[
+            (usage.reasoning, rates.reasoning),
+            (usage.audio_output, rates.audio_output),
+        ]);
+        let calls = u128::from(terms.calls) * u128::from(price.call.get());
+        let images = u128::from(terms.images) * u128::from(price.image.get());
+        let exact = Rational { over: input + output + calls + images, under: 1000 }
+            .times(u64::from(price.service.of(terms.service).millionths()), 1_000_000)
+            .times(u64::from(terms.factor.millionths()), 1_000_000);
+        let cost = version(price).cost(&usage, terms).unwrap();
+        prop_assert_eq!(cost.total.get() as u128, exact.ceiling());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 

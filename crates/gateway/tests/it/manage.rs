@@ -7,6 +7,7 @@ mod keys;
 mod money;
 mod openapi;
 mod others;
+mod own_keys;
 
 use serde_json::Value;
 use waypost_testkit::{Answer, Request, Script, Upstream, fixtures};

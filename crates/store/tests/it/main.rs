@@ -9,6 +9,7 @@ mod captures;
 mod catalog;
 mod changes;
 mod corrections;
+mod full;
 mod harness;
 mod history;
 mod invariants;

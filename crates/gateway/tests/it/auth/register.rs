@@ -20,6 +20,14 @@ async fn whoever_registers_can_sign_in_and_the_database_has_no_clear_password_00
     assert_eq!(text(&session["user"], "email"), "Someone@Example.org");
     let actions: Vec<_> = house.audit().await.into_iter().map(|(action, _)| action).collect();
     assert_eq!(actions, ["user.register", "session.begin"]);
+    house.database.store.close().await;
+    for file in std::fs::read_dir(&house.database.folder).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(
+            !bytes.windows(PASSWORD.len()).any(|window| window == PASSWORD.as_bytes()),
+            "the password is in a file"
+        );
+    }
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ fn unique() -> u64 {
 }
 
 /// A user with a session; gives both ids and the token.
-async fn person(store: &Store, role: Role, team: Option<&str>) -> (String, String, String) {
+pub(super) async fn person(store: &Store, role: Role, team: Option<&str>) -> (String, String, String) {
     let number = unique();
     let (user, session) = (id::new("usr", u128::from(number)), id::new("ses", u128::from(number)));
     let email = format!("user-{number}@example.com");
