@@ -67,7 +67,7 @@ impl From<NanoUsd> for i64 {
 /// In dollars, exactly and without idle zeros: `12.5`, `0.000000001`, `-3`.
 impl fmt::Display for NanoUsd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_decimal(f, self.0 < 0, u128::from(self.0.unsigned_abs()), 9)
+        write_decimal(f, self.0 < 0, self.0.unsigned_abs(), 9)
     }
 }
 
@@ -134,7 +134,7 @@ struct Decimal {
 
 impl fmt::Display for Decimal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_decimal(f, false, u128::from(self.whole), self.places)
+        write_decimal(f, false, self.whole, self.places)
     }
 }
 
@@ -180,15 +180,42 @@ fn read_decimal(text: &str, places: u32) -> Result<u128, NotMoney> {
     sum.ok_or(NotMoney::TooMuch)
 }
 
-fn write_decimal(f: &mut fmt::Formatter<'_>, negative: bool, magnitude: u128, places: u32) -> fmt::Result {
-    let one = 10_u128.saturating_pow(places);
-    let sign = if negative { "-" } else { "" };
-    let (whole, fraction) = (magnitude / one, magnitude % one);
-    if fraction == 0 {
-        return f.pad(&format!("{sign}{whole}"));
+/// Without `format!`: a record of a request has a dozen of these.
+fn write_decimal(f: &mut fmt::Formatter<'_>, negative: bool, magnitude: u64, places: u32) -> fmt::Result {
+    // Twenty digits, a point, a sign, and the zeros of a small fraction.
+    let mut text = [b'0'; 40];
+    let mut free = text.iter_mut().rev();
+    let mut length = 0;
+    let mut put = |byte: u8| {
+        if let Some(place) = free.next() {
+            *place = byte;
+            length += 1;
+        }
+    };
+    let (mut rest, mut in_tail) = (magnitude, true);
+    for _ in 0..places {
+        let digit = (rest % 10) as u8;
+        rest /= 10;
+        in_tail &= digit == 0;
+        if !in_tail {
+            put(b'0' + digit);
+        }
     }
-    let fraction = format!("{fraction:0width$}", width = places as usize);
-    f.pad(&format!("{sign}{whole}.{}", fraction.trim_end_matches('0')))
+    if !in_tail {
+        put(b'.');
+    }
+    loop {
+        put(b'0' + (rest % 10) as u8);
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if negative {
+        put(b'-');
+    }
+    let written = text.get(text.len() - length..).unwrap_or_default();
+    f.pad(std::str::from_utf8(written).map_err(|_| fmt::Error)?)
 }
 
 impl Serialize for NanoUsd {

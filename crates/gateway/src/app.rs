@@ -284,8 +284,7 @@ impl App {
         if let Some(id) = given.filter(|id| (1..=128).contains(&id.len()) && id.bytes().all(plain)) {
             return id.into();
         }
-        let mut dice = self.dice();
-        format!("req_{:016x}{:016x}", dice.throw(), dice.throw()).into()
+        self.named("req_")
     }
 
     /// A number that this process alone gives to its `number`th thing.
@@ -301,8 +300,20 @@ impl App {
 
     /// The name of a request in the ledger, unique for ever: the caller's own name for it may come again.
     pub fn ledger_id(&self, request_id: &Arc<str>) -> Arc<str> {
+        let mut start = String::with_capacity(request_id.len() + 33);
+        start.extend([request_id, "~"]);
+        self.named(start)
+    }
+
+    /// A name with 128 random bits behind its beginning.
+    fn named(&self, start: impl Into<String>) -> Arc<str> {
         let mut dice = self.dice();
-        format!("{request_id}~{:016x}{:016x}", dice.throw(), dice.throw()).into()
+        let mut name = start.into();
+        for bits in [dice.throw(), dice.throw()] {
+            let digits = (0..16).rev().map(|place| (bits >> (place * 4)) as u32 & 15);
+            name.extend(digits.filter_map(|digit| char::from_digit(digit, 16)));
+        }
+        name.into()
     }
 
     /// Seconds since 1970.

@@ -3,9 +3,12 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
+use pin_project_lite::pin_project;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
@@ -30,6 +33,24 @@ struct Live {
     tasks: HashMap<u64, (&'static str, AbortHandle)>,
 }
 
+pin_project! {
+    /// A job with its place in the set, which it leaves when it ends. An `async` block would keep the job twice: as what it
+    /// was given, and as what it waits for.
+    struct Entered<J> {
+        #[pin]
+        job: J,
+        entry: Entry,
+    }
+}
+
+impl<J: Future<Output = ()>> Future for Entered<J> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.project().job.poll(cx)
+    }
+}
+
 impl Jobs {
     /// An empty set.
     pub fn new() -> Self {
@@ -44,10 +65,7 @@ impl Jobs {
         live.next += 1;
         let entry = Entry { shared: Arc::clone(&self.shared), id, name };
         #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
-        let handle = tokio::spawn(async move {
-            let _entry = entry;
-            job.await;
-        });
+        let handle = tokio::spawn(Entered { job, entry });
         live.tasks.insert(id, (name, handle.abort_handle()));
     }
 

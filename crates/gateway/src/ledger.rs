@@ -21,6 +21,8 @@ pub(crate) const PURPOSE: &str = "ledger-chain";
 const ALONE: &str = "local";
 /// The file in the journal's folder that keeps this process's name in a database of many.
 const NODE: &str = "node";
+/// How long requests are gathered before they are brought into the database: a transaction costs as much as a dozen of them.
+const GATHERING: Duration = Duration::from_millis(200);
 /// How long the database is left alone after it failed.
 const PAUSE: Duration = Duration::from_millis(500);
 const REFRESH_EVERY: Duration = Duration::from_secs(1);
@@ -115,6 +117,7 @@ async fn fold(money: Money) {
                 if done.more {
                     continue;
                 }
+                sleep(GATHERING).await;
                 if end.changed().await.is_err() {
                     return;
                 }

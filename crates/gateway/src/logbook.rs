@@ -21,8 +21,8 @@ use crate::telemetry::Wall;
 const INBOX: usize = 32_768;
 /// How many are written in one transaction.
 const BATCH: usize = 512;
-/// How long rows are gathered before they are written.
-const GATHERING: Duration = Duration::from_millis(50);
+/// How long rows are gathered before they are written: a transaction costs as much as a dozen rows.
+const GATHERING: Duration = Duration::from_millis(250);
 /// How long the job waits before it tries again, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 

@@ -71,7 +71,7 @@ async fn walk_to_estimate(
 }
 
 async fn walk(app: &App, live: &Live, caller: &Caller, inbound: Inbound) -> Result<Response<Body>, GatewayError> {
-    let mut call = Call::read(app, inbound).await?;
+    let mut call = Box::new(Call::read(app, inbound).await?);
     call.charge = funds::charge(app, caller, &call);
     let mut dice = app.dice();
     let plan = route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut dice)?;
@@ -85,7 +85,7 @@ async fn walk_to_count(
     caller: &Caller,
     inbound: Inbound,
 ) -> Result<Response<Body>, GatewayError> {
-    let call = Call::read(app, inbound).await?;
+    let call = Box::new(Call::read(app, inbound).await?);
     let mut dice = app.dice();
     let plan = match route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut dice) {
         Ok(plan) => Some(plan),
@@ -109,7 +109,8 @@ async fn follow(
     live: &Live,
     caller: &Caller,
     mut plan: Plan<'_>,
-    call: Call,
+    // On the heap, because every hand it goes through would have room for it.
+    call: Box<Call>,
     admission: Admission,
     dice: Dice,
 ) -> Result<Response<Body>, GatewayError> {

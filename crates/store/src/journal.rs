@@ -96,12 +96,12 @@ impl Journal {
         let found = open::open(&*disk, after, options.repair)?;
         let sync_every = if options.durability == Durability::Power { Duration::ZERO } else { options.sync_every };
         let options = Options { sync_every, ..options };
-        let shared = Arc::new(Shared::new(disk, found.end, found.bytes, options));
-        let threads = Threads::start(&shared, found.next_segment).map_err(JournalError::Thread)?;
+        let shared = Arc::new(Shared::new(disk, &found, options));
+        let threads = Threads::start(&shared).map_err(JournalError::Thread)?;
         Ok((Self { shared, threads: Arc::new(threads) }, found))
     }
 
-    /// Queues a record. Holds, checkpoints and anchors are refused when the disk refuses them; settlements and releases
+    /// Writes a record, or queues it behind others. Holds, checkpoints and anchors are refused when the disk refuses them; settlements and releases
     /// are kept in memory until it takes them.
     pub fn append(&self, record: Record) -> Ticket {
         self.shared.append(record)
@@ -110,6 +110,11 @@ impl Journal {
     /// Told whenever the disk has more: up to where [`Journal::read`] reads.
     pub fn end(&self) -> watch::Receiver<Position> {
         self.shared.end.subscribe()
+    }
+
+    /// Waits until [`Journal::read`] reads all that was written before.
+    pub async fn synced(&self) {
+        self.shared.synced().await;
     }
 
     /// Bytes of all segments.

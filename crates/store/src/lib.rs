@@ -1,7 +1,7 @@
 //! Waypost's databases: SQLite, embedded, or Postgres, behind one set of queries.
 //!
 //! Decides how rows are kept; knows no HTTP and no policy. Times and dice are arguments. The same SQL text runs on both
-//! databases: parameters are `$1`, columns are integers, text and bytes, times are milliseconds since 1970.
+//! databases: parameters are `$1` (but see `rows`), columns are integers, text and bytes, times are milliseconds since 1970.
 //! Tests: `tests/it/`, every one on both databases.
 
 pub mod audit;
@@ -22,6 +22,7 @@ mod migrations;
 pub mod money;
 pub mod page;
 pub mod plans;
+mod rows;
 pub mod seal;
 pub mod security;
 pub mod sessions;

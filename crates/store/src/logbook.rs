@@ -14,6 +14,7 @@ pub use self::row::{LogRow, LoggedCall};
 pub use self::sums::Sums;
 
 use crate::Store;
+use crate::rows::Query;
 
 /// Milliseconds of a day.
 pub const DAY_MS: i64 = 86_400_000;
@@ -80,8 +81,6 @@ impl Conditions {
         self.and(condition, Value::Text(value.to_owned()));
     }
 }
-
-type Query = sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
 
 /// A question with its values, in their order. Its text is made here of constants and places, never of what a caller said.
 fn asked(sql: String, values: Vec<Value>) -> Query {

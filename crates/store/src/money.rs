@@ -200,8 +200,9 @@ impl Money {
             prices: ask.prices,
             parties: ask.parties,
         };
-        let ticket = shared.journal.append(Record::Hold(opened.clone()));
-        let mut held = Held::new(Self(Arc::clone(&self.0)), hold, &opened, ticket);
+        let request = Arc::clone(&opened.request);
+        let ticket = shared.journal.append(Record::Hold(opened));
+        let mut held = Held::new(self.clone(), hold, (request, ask.at), ticket);
         match held.written().await {
             Ok(()) => Ok(held),
             Err(why) => {
@@ -229,7 +230,8 @@ impl Money {
                 Why::Frozen => return Err(Refused::Frozen(short)),
                 Why::Lease => {}
             }
-            let more = tokio::time::timeout_at(deadline, self.refill(&short, ask.at));
+            // On the heap: it is rare, and every request would carry room for it.
+            let more = tokio::time::timeout_at(deadline, Box::pin(self.refill(&short, ask.at)));
             if !more.await.is_ok_and(|done| done.is_ok()) {
                 return Err(Refused::Unavailable("the database does not answer"));
             }
@@ -258,6 +260,7 @@ impl Money {
 
     /// Brings all of the journal into the database.
     pub async fn fold_all(&self, now: i64) -> Result<Folded, MoneyError> {
+        self.0.journal.synced().await;
         let mut all = Folded::default();
         loop {
             let step = self.fold(now).await?;

@@ -215,10 +215,15 @@ impl fmt::Display for Cost {
             f.write_str("(")?;
         }
         for (at, part) in self.parts.iter().enumerate() {
-            let plus = if at == 0 { "" } else { " + " };
-            write!(f, "{plus}{} {}", part.units, part.class.name())?;
+            f.write_str(if at == 0 { "" } else { " + " })?;
+            part.units.fmt(f)?;
+            f.write_str(" ")?;
+            f.write_str(part.class.name())?;
             match part.class.is_tokens() {
-                true => write!(f, " at {}", part.price.as_per_million())?,
+                true => {
+                    f.write_str(" at ")?;
+                    part.price.as_per_million().fmt(f)?;
+                }
                 false => write!(f, " at {} USD", part.price.as_per_unit())?,
             }
             if at + 1 == tokens {
@@ -234,7 +239,8 @@ impl fmt::Display for Cost {
         if self.factor != Factor::ONE {
             write!(f, " x {}", self.factor)?;
         }
-        let equals = if self.parts.is_empty() { "nothing used = " } else { " = " };
-        write!(f, "{equals}{} USD", self.total)
+        f.write_str(if self.parts.is_empty() { "nothing used = " } else { " = " })?;
+        self.total.fmt(f)?;
+        f.write_str(" USD")
     }
 }

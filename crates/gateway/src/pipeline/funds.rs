@@ -303,7 +303,7 @@ impl Funds {
             deployment: self.deployment.clone(),
         };
         let (_, ticket) = held.settle(end);
-        (cost, Some(Written::of(ticket)))
+        (cost, Written::of(ticket))
     }
 
     fn cost(&self, usage: &Usage, terms: Terms) -> Option<Cost> {

@@ -15,9 +15,9 @@ use crate::http::body::Broken;
 pub struct Written(Pin<Box<dyn Future<Output = Result<(), Unwritten>> + Send>>);
 
 impl Written {
-    /// Waits as long as the journal's durability asks for.
-    pub fn of(mut ticket: Ticket) -> Self {
-        Self(Box::pin(async move { ticket.durable().await }))
+    /// Waits as long as the journal's durability asks for. `None`: there is nothing to wait for.
+    pub fn of(mut ticket: Ticket) -> Option<Self> {
+        (!ticket.is_durable()).then(|| Self(Box::pin(async move { ticket.durable().await })))
     }
 }
 

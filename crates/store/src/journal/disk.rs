@@ -3,7 +3,7 @@
 
 use std::fmt::Debug;
 use std::fs;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -120,11 +120,17 @@ impl Disk for Folder {
 struct Plain(fs::File);
 
 impl File for Plain {
+    #[cfg(unix)]
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        // One thread writes, so the place in the file is its own.
+        std::os::unix::fs::FileExt::write_all_at(&self.0, bytes, offset)
+    }
+
+    #[cfg(not(unix))]
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        // One writes at a time, so the place in the file is its own.
         let mut file = &self.0;
         file.seek(SeekFrom::Start(offset))?;
-        file.write_all(bytes)
+        io::Write::write_all(&mut file, bytes)
     }
 
     fn sync(&self) -> io::Result<()> {

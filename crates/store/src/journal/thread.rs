@@ -1,9 +1,11 @@
-//! The two threads of a journal: one writes what is queued in groups, one asks the disk to keep what was written. They end
-//! with the journal. Tests: `tests/it/journal.rs`.
+//! Who writes to a journal. A caller does so itself while nobody else does and nothing stands in the way: a write to a file is
+//! quicker than waking a thread for it. Whatever may take longer is left to a thread: a group of those who came at the same
+//! time, a new segment, a disk that refuses. A second thread asks the disk to keep what was written. Both end with the
+//! journal. Tests: `tests/it/journal.rs`.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::{oneshot, watch};
@@ -13,7 +15,7 @@ use super::record::Record;
 use super::segment::{name_of, number_of};
 use super::ticket::{State, Synced, Ticket, Unwritten};
 use super::writer::{Outcome, Queued, Writer};
-use super::{JournalError, Options, Position};
+use super::{Found, JournalError, Options, Position};
 
 /// No more holds and checkpoints wait than this.
 const QUEUE: usize = 65_536;
@@ -25,6 +27,8 @@ const LAST_TRIES: u32 = 5;
 pub(super) struct Shared {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) options: Options,
+    /// Whoever has it writes. Taken before `queue` by whoever takes both.
+    writer: Mutex<Writer>,
     queue: Mutex<Queue>,
     wake: Condvar,
     unsynced: Mutex<Unsynced>,
@@ -38,6 +42,8 @@ pub(super) struct Shared {
     /// The disk did not keep what it took: go on in another file.
     distrusted: AtomicBool,
     segment: AtomicU64,
+    /// How many records were written.
+    written: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -59,8 +65,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(super) fn new(disk: Arc<dyn Disk>, end: Position, size: u64, options: Options) -> Self {
+    pub(super) fn new(disk: Arc<dyn Disk>, found: &Found, options: Options) -> Self {
+        let (end, size) = (found.end, found.bytes);
         Self {
+            writer: Mutex::new(Writer::new(Arc::clone(&disk), options.sizes, found.next_segment)),
             disk,
             options,
             queue: Mutex::default(),
@@ -74,10 +82,63 @@ impl Shared {
             failing: AtomicBool::new(false),
             distrusted: AtomicBool::new(false),
             segment: AtomicU64::new(end.segment),
+            written: AtomicU64::new(0),
         }
     }
 
     pub(super) fn append(&self, record: Record) -> Ticket {
+        let state = self.write_at_once(record).unwrap_or_else(|record| self.queue(record));
+        Ticket { state, synced: self.synced.subscribe(), durability: self.options.durability }
+    }
+
+    /// Writes what waits and this record behind it. Gives the record back if somebody else writes, or if it may take long.
+    #[expect(clippy::result_large_err, reason = "the record goes back to where it came from, once in many times")]
+    fn write_at_once(&self, record: Record) -> Result<State, Record> {
+        let mut writer = match self.writer.try_lock() {
+            Ok(writer) => writer,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return Err(record),
+        };
+        if self.failing.load(Ordering::Relaxed) || self.distrusted.load(Ordering::Acquire) || !writer.is_ready() {
+            return Err(record);
+        }
+        let mut group = {
+            let mut queue = lock(&self.queue);
+            if queue.closed {
+                return Err(record);
+            }
+            std::mem::take(&mut queue.records)
+        };
+        group.push(Queued { record, told: None });
+        match writer.write_at_once(group) {
+            Ok(outcome) => {
+                let (number, written) = (writer.count(), self.publish(outcome, &writer));
+                drop(writer);
+                written.tell();
+                Ok(State::Done(Ok(number)))
+            }
+            Err(mut group) => {
+                // What a disk that refuses is worth is the thread's business.
+                let (told, waiting) = oneshot::channel();
+                if let Some(own) = group.last_mut() {
+                    own.told = Some(told);
+                }
+                lock(&self.queue).records.splice(..0, group);
+                self.wake.notify_one();
+                Ok(State::Waiting(waiting))
+            }
+        }
+    }
+
+    /// Waits until the disk was asked to keep what was written before.
+    pub(super) async fn synced(&self) {
+        let written = self.written.load(Ordering::Acquire);
+        // Nobody is left to say so when the journal has ended, and nothing to wait for.
+        let _ = self.synced.subscribe().wait_for(|synced| synced.upto >= written).await;
+    }
+
+    /// Leaves the record to the thread.
+    fn queue(&self, record: Record) -> State {
         let (told, waiting) = oneshot::channel();
         let refused = {
             let mut queue = lock(&self.queue);
@@ -91,8 +152,7 @@ impl Shared {
             }
         };
         self.wake.notify_one();
-        let state = refused.map_or(State::Waiting(waiting), |why| State::Done(Err(why)));
-        Ticket { state, synced: self.synced.subscribe(), durability: self.options.durability }
+        refused.map_or(State::Waiting(waiting), |why| State::Done(Err(why)))
     }
 
     pub(super) fn forget_before(&self, segment: u64) -> Result<(), JournalError> {
@@ -112,32 +172,35 @@ impl Shared {
         Ok(())
     }
 
-    /// The next group, and whether it is the last. Waits for one unless something is kept that must be tried again.
-    fn next_group(&self, kept: &mut Vec<Queued>) -> (Vec<Queued>, bool) {
+    /// Waits for something to write; not for long if something is kept that must be tried again. Is the journal closed?
+    fn wait(&self, has_kept: bool) -> bool {
         let mut queue = lock(&self.queue);
-        if kept.is_empty() {
+        if has_kept {
+            if queue.records.is_empty() {
+                let pause = self.options.retry_every;
+                queue = self.wake.wait_timeout(queue, pause).unwrap_or_else(PoisonError::into_inner).0;
+            }
+        } else {
             while queue.records.is_empty() && !queue.closed {
                 queue = self.wake.wait(queue).unwrap_or_else(PoisonError::into_inner);
             }
-        } else if queue.records.is_empty() {
-            let (guard, _) =
-                self.wake.wait_timeout(queue, self.options.retry_every).unwrap_or_else(PoisonError::into_inner);
-            queue = guard;
         }
-        let mut group = std::mem::take(kept);
-        group.append(&mut queue.records);
-        (group, queue.closed)
+        queue.closed
     }
 
-    fn publish(&self, outcome: Outcome, end: Option<(Position, u64)>) -> Vec<Queued> {
+    /// Lets everybody see what was done. What is returned is to be told when the writer is free again.
+    fn publish(&self, outcome: Outcome, writer: &Writer) -> Written {
         self.size.fetch_add(outcome.grew, Ordering::Relaxed);
         self.waiting.store(outcome.kept.len(), Ordering::Relaxed);
         self.failing.store(outcome.failed, Ordering::Relaxed);
-        if let Some((position, _)) = end {
+        let end = writer.end();
+        if let Some((position, count)) = end {
             self.segment.store(position.segment, Ordering::Release);
+            self.written.store(count, Ordering::Release);
         }
         if !outcome.touched.is_empty() {
             let mut unsynced = lock(&self.unsynced);
+            let rests = unsynced.files.is_empty();
             for file in outcome.touched {
                 if !unsynced.files.iter().any(|other| Arc::ptr_eq(other, &file)) {
                     unsynced.files.push(file);
@@ -146,32 +209,40 @@ impl Shared {
             unsynced.is_new |= outcome.is_new;
             unsynced.end = end.or(unsynced.end);
             drop(unsynced);
-            self.wake_syncer.notify_one();
+            if rests {
+                self.wake_syncer.notify_one();
+            }
         }
-        outcome.told.into_iter().for_each(|(queued, how)| queued.tell(how));
-        outcome.kept
+        Written { told: outcome.told, kept: outcome.kept }
     }
 
-    fn write_all(&self, mut writer: Writer) {
+    fn write_all(&self) {
         let mut kept = Vec::new();
         let mut tries = 0;
         loop {
-            let (group, closed) = self.next_group(&mut kept);
+            let closed = self.wait(!kept.is_empty());
+            let mut writer = lock(&self.writer);
+            let mut group = std::mem::take(&mut kept);
+            group.append(&mut lock(&self.queue).records);
             if closed && (group.is_empty() || tries == LAST_TRIES) {
                 break;
             }
             if self.distrusted.swap(false, Ordering::AcqRel) {
                 writer.rotate();
             }
-            let outcome = writer.write(group);
-            let end = writer.end();
-            kept = self.publish(outcome, end);
+            // Callers may have written it while this thread woke.
+            if !group.is_empty() {
+                let outcome = writer.write(group);
+                let written = self.publish(outcome, &writer);
+                drop(writer);
+                kept = written.tell();
+            }
             tries += u32::from(closed);
         }
-        let last = writer.end();
+        let mut writer = lock(&self.writer);
         let touched = writer.seal().into_iter().collect();
-        let never = self.publish(Outcome { touched, kept, ..Outcome::default() }, last);
-        never.into_iter().for_each(|queued| queued.tell(Err(Unwritten::Closed)));
+        let outcome = Outcome { touched, ..Outcome::default() };
+        self.publish(outcome, &writer).tell();
     }
 
     fn sync_all(&self) {
@@ -218,6 +289,20 @@ impl Shared {
     }
 }
 
+/// What is to be told of a group, and what of it is still to be written.
+#[must_use]
+struct Written {
+    told: Vec<(Queued, Result<u64, Unwritten>)>,
+    kept: Vec<Queued>,
+}
+
+impl Written {
+    fn tell(self) -> Vec<Queued> {
+        self.told.into_iter().for_each(|(queued, how)| queued.tell(how));
+        self.kept
+    }
+}
+
 /// The threads, until they are stopped.
 #[derive(Debug)]
 pub(super) struct Threads {
@@ -227,10 +312,9 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    pub(super) fn start(shared: &Arc<Shared>, next_segment: u64) -> io::Result<Self> {
-        let writer = Writer::new(Arc::clone(&shared.disk), shared.options.sizes, next_segment);
+    pub(super) fn start(shared: &Arc<Shared>) -> io::Result<Self> {
         let (writing, syncing) = (Arc::clone(shared), Arc::clone(shared));
-        let writer = thread::Builder::new().name("journal".into()).spawn(move || writing.write_all(writer))?;
+        let writer = thread::Builder::new().name("journal".into()).spawn(move || writing.write_all())?;
         let syncer = thread::Builder::new().name("journal-sync".into()).spawn(move || syncing.sync_all());
         let threads = Self { writer: Mutex::new(Some(writer)), syncer: Mutex::default(), shared: Arc::clone(shared) };
         *lock(&threads.syncer) = Some(syncer?);

@@ -55,6 +55,11 @@ impl Ticket {
         if number > after && number <= upto { Err(Unwritten::Disk) } else { Ok(()) }
     }
 
+    /// Whether there is nothing to wait for: the record is as durable as the journal promises.
+    pub fn is_durable(&self) -> bool {
+        self.durability == Durability::Process && matches!(self.state, State::Done(Ok(_)))
+    }
+
     /// Waits as long as the journal's durability asks for.
     pub async fn durable(&mut self) -> Result<(), Unwritten> {
         match self.durability {

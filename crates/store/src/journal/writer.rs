@@ -75,6 +75,26 @@ impl Writer {
         Some((Position { segment: current.segment, offset: current.offset }, self.count))
     }
 
+    /// How many records were written so far.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Is there a segment to write to, without anything else to be done first?
+    pub(super) fn is_ready(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| !current.is_spare && current.offset < self.sizes.segment)
+    }
+
+    /// Writes the group to the present segment. If the disk refuses, nothing more is done and the group comes back.
+    pub(super) fn write_at_once(&mut self, group: Vec<Queued>) -> Result<Outcome, Vec<Queued>> {
+        let mut outcome = Outcome::default();
+        if self.put(&group, &mut outcome).is_err() {
+            return Err(group);
+        }
+        self.done(group, &mut outcome);
+        Ok(outcome)
+    }
+
     /// Writes the group in one go.
     pub(super) fn write(&mut self, group: Vec<Queued>) -> Outcome {
         let mut outcome = Outcome::default();
@@ -123,7 +143,7 @@ impl Writer {
 
     /// A segment that records of every kind may be written to.
     fn ready(&mut self, outcome: &mut Outcome) -> io::Result<()> {
-        if self.current.as_ref().is_some_and(|current| !current.is_spare && current.offset < self.sizes.segment) {
+        if self.is_ready() {
             return Ok(());
         }
         let segment = self.next_segment;
@@ -167,9 +187,12 @@ impl Writer {
         if self.has_spare {
             return;
         }
-        let zeros = vec![0; usize::try_from(self.sizes.spare).unwrap_or(0)];
+        const ZEROS: &[u8] = &[0; 16 << 10];
         let made = self.disk.create(SPARE_NAME).and_then(|file| {
-            file.write_at(0, &zeros)?;
+            for offset in (0..self.sizes.spare).step_by(ZEROS.len()) {
+                let length = usize::try_from(self.sizes.spare - offset).unwrap_or(usize::MAX).min(ZEROS.len());
+                file.write_at(offset, ZEROS.get(..length).unwrap_or(ZEROS))?;
+            }
             file.sync()
         });
         self.has_spare = made.is_ok();

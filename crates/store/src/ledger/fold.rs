@@ -12,9 +12,10 @@ use waypost_core::money::NanoUsd;
 
 use super::chain::ChainKey;
 use super::leases::{self, Limit};
-use super::post::{Draft, Head, Kind, lock_head, places, post};
+use super::post::{Draft, Head, Kind, lock_head, post};
 use crate::journal::{Anchor, Checkpoint, Counts, Journal, Opened, Position, Record};
 use crate::money::MoneyError;
+use crate::rows::{places, portions};
 use crate::{Store, StoreError};
 
 /// Brings what the journal says into the database.
@@ -316,8 +317,9 @@ pub(crate) fn place(head: &Head) -> Position {
 /// Which of the requests are in the ledger.
 async fn already(tx: &mut Transaction<'static, Any>, drafts: &[Draft]) -> Result<HashSet<String>, StoreError> {
     let mut there = HashSet::new();
-    for drafts in drafts.chunks(256) {
-        let sql = format!("select request from ledger_transactions where request in {}", places(1, drafts.len()));
+    for drafts in portions(drafts) {
+        let places = places(tx, 1, drafts.len());
+        let sql = format!("select request from ledger_transactions where request in {places}");
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for draft in drafts {
             query = query.bind(draft.request.clone());

@@ -2,12 +2,12 @@
 //! within one database transaction. Decides nothing about who may. Tests: `tests/it/ledger.rs`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
-use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
+use sqlx::{Any, Row as _, Transaction};
 
 use super::chain::ChainKey;
 use crate::StoreError;
+use crate::rows::insert_all;
 
 /// Why money moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -160,9 +160,7 @@ pub(crate) async fn post(
     head: &mut Head,
     drafts: &[Draft],
 ) -> Result<(), StoreError> {
-    for drafts in drafts.chunks(ROWS) {
-        insert(tx, node, key, head, drafts).await?;
-    }
+    insert(tx, node, key, head, drafts).await?;
     let mut moved: BTreeMap<&str, (i64, i64, i64)> = BTreeMap::new();
     for draft in drafts {
         for (account, amount) in &draft.entries {
@@ -190,9 +188,8 @@ pub(crate) fn too_much() -> StoreError {
     StoreError::Refused("the amount is larger than the books can hold".to_owned())
 }
 
-/// Rows of one statement.
-const ROWS: usize = 64;
-const COLUMNS: usize = 20;
+/// How many values a transaction and an entry have.
+const COLUMNS: (usize, usize) = (20, 5);
 
 async fn insert(
     tx: &mut Transaction<'static, Any>,
@@ -201,50 +198,27 @@ async fn insert(
     head: &mut Head,
     drafts: &[Draft],
 ) -> Result<(), StoreError> {
-    let sql = format!(
-        "insert into ledger_transactions (node, number, request, kind, outcome, actor, reason, prices, usage_counts, \
-         budgets, key_id, user_id, team_id, model, deployment, at, cost, charged, held, hash) values {}",
-        places(drafts.len(), COLUMNS)
-    );
-    let mut query = sqlx::query(AssertSqlSafe(sql));
-    let mut entries = Vec::new();
+    let (mut links, mut entries) = (Vec::with_capacity(drafts.len()), Vec::new());
     for draft in drafts {
         head.number += 1;
         head.hash = key.link(&head.hash, node, head.number, draft);
-        query = query.bind(node.to_owned()).bind(head.number);
-        for text in draft.texts() {
-            query = query.bind(text.to_owned());
-        }
-        for amount in draft.amounts() {
-            query = query.bind(amount);
-        }
-        query = query.bind(head.hash.clone());
+        links.push((head.number, head.hash.clone(), draft));
         let numbered = (0_i64..).zip(&draft.entries);
         entries.extend(numbered.map(|(place, (account, amount))| (head.number, place, account, *amount)));
     }
-    query.execute(&mut **tx).await?;
-    for entries in entries.chunks(ROWS * 4) {
-        let sql = "insert into ledger_entries (node, number, place, account, amount) values ";
-        let mut query = sqlx::query(AssertSqlSafe(format!("{sql}{}", places(entries.len(), 5))));
-        for (number, place, account, amount) in entries {
-            query = query.bind(node.to_owned()).bind(*number).bind(*place).bind((*account).clone()).bind(*amount);
-        }
-        query.execute(&mut **tx).await?;
-    }
+    let before = "insert into ledger_transactions (node, number, request, kind, outcome, actor, reason, prices, \
+                  usage_counts, budgets, key_id, user_id, team_id, model, deployment, at, cost, charged, held, hash) values";
+    insert_all(tx, (before, ""), COLUMNS.0, &links, |query, (number, hash, draft)| {
+        let query = query.bind(node.to_owned()).bind(*number);
+        let query = draft.texts().into_iter().fold(query, |query, text| query.bind(text.to_owned()));
+        let query = draft.amounts().into_iter().fold(query, |query, amount| query.bind(amount));
+        query.bind(hash.clone())
+    })
+    .await?;
+    let before = "insert into ledger_entries (node, number, place, account, amount) values";
+    insert_all(tx, (before, ""), COLUMNS.1, &entries, |query, (number, place, account, amount)| {
+        query.bind(node.to_owned()).bind(*number).bind(*place).bind((*account).clone()).bind(*amount)
+    })
+    .await?;
     Ok(())
-}
-
-/// `($1, $2), ($3, $4)`
-pub(super) fn places(rows: usize, columns: usize) -> String {
-    let mut sql = String::with_capacity(rows * columns * 6);
-    for row in 0..rows {
-        sql.push_str(if row == 0 { "(" } else { ", (" });
-        for column in 0..columns {
-            let comma = if column == 0 { "" } else { ", " };
-            // Writing to a string does not fail.
-            let _ = write!(sql, "{comma}${}", row * columns + column + 1);
-        }
-        sql.push(')');
-    }
-    sql
 }

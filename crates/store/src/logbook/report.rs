@@ -7,6 +7,7 @@ use super::row::Cells;
 use super::sums::{Sums, Table, summed};
 use super::{Conditions, Logbook, Scope, Value, asked};
 use crate::StoreError;
+use crate::rows::Query;
 
 /// What usage is told apart by. The order is that in which groups are sorted: what has the most values comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -250,7 +251,7 @@ impl<'r> Asking<'r> {
     }
 
     /// The groups of the page and one more.
-    fn groups(&self) -> super::Query {
+    fn groups(&self) -> Query {
         let columns: Vec<&str> = self.report.group_by.dimensions().map(Dimension::column).collect();
         let columns = columns.join(", ");
         let mut conditions = Conditions::default();
@@ -293,7 +294,7 @@ impl<'r> Asking<'r> {
         conditions.and_bare(&format!("({}) > ({})", columns.join(", "), places.join(", ")));
     }
 
-    fn total(&self) -> super::Query {
+    fn total(&self) -> Query {
         let mut conditions = Conditions::default();
         self.fixed_into(&mut conditions);
         self.days_into(&mut conditions, !self.has_index());

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use sqlx::Row as _;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row as _};
 
-use super::Query;
+use crate::rows::Query;
 
 /// One call. Times are milliseconds where they say `_ms`, else microseconds since the request's head arrived.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -199,43 +199,4 @@ impl<'r> Cells<'r> {
     pub(super) fn text(&mut self) -> Result<Arc<str>, sqlx::Error> {
         self.row.try_get::<String, _>(self.step()).map(Arc::from)
     }
-}
-
-/// `($1, $2), ($3, $4)`: places for so many rows of so many values.
-pub(super) fn places(rows: usize, width: usize) -> String {
-    let mut text = String::with_capacity(rows * (width * 6 + 4));
-    for row in 0..rows {
-        text.push_str(if row == 0 { "(" } else { ", (" });
-        for place in 1..=width {
-            let _ = std::fmt::Write::write_fmt(
-                &mut text,
-                format_args!("{}${}", if place == 1 { "" } else { ", " }, row * width + place),
-            );
-        }
-        text.push(')');
-    }
-    text
-}
-
-/// Writes rows in statements of a few sizes, so that each is prepared once.
-pub(super) async fn insert_all<T>(
-    connection: &mut AnyConnection,
-    (before, after): (&str, &str),
-    width: usize,
-    rows: &[T],
-    bind: impl Fn(Query, &T) -> Query,
-) -> Result<(), sqlx::Error> {
-    /// How many rows a statement has; the largest stays below the number of values that either database takes.
-    const SIZES: [usize; 4] = [128, 32, 8, 1];
-    let mut rest = rows;
-    for size in SIZES {
-        let sql: Arc<str> = format!("{before} {} {after}", places(size, width)).into();
-        while rest.len() >= size {
-            let (now, later) = rest.split_at(size);
-            let query = sqlx::query(sqlx::AssertSqlSafe(Arc::clone(&sql)));
-            now.iter().fold(query, &bind).execute(&mut *connection).await?;
-            rest = later;
-        }
-    }
-    Ok(())
 }

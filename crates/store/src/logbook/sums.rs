@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use sqlx::AnyConnection;
 
-use super::row::{Cells, LogRow, insert_all, storable};
-use super::{DAY_MS, Query};
+use super::DAY_MS;
+use super::row::{Cells, LogRow, storable};
+use crate::rows::{Query, insert_all};
 
 /// Sums over calls. Tokens that nobody told count as none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

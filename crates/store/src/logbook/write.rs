@@ -1,8 +1,9 @@
 //! Writing calls down: many rows in a transaction, with the sums they change. Tests: `it/logbook.rs`.
 
-use super::row::{COLUMNS, LogRow, WIDTH, bind, insert_all};
+use super::row::{COLUMNS, LogRow, WIDTH, bind};
 use super::{Logbook, sums};
 use crate::StoreError;
+use crate::rows::insert_all;
 
 impl Logbook<'_> {
     /// Writes these calls and adds them to the sums: all of it, or nothing.

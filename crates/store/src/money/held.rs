@@ -8,7 +8,7 @@ use waypost_core::ledger::{Hold, Settled};
 use waypost_core::money::NanoUsd;
 
 use super::Money;
-use crate::journal::{Checkpoint, Counts, Opened, Record, Release, Settle, Ticket, Unwritten};
+use crate::journal::{Checkpoint, Counts, Record, Release, Settle, Ticket, Unwritten};
 
 /// Money held for a request. Dropped without an end it is charged by its last checkpoint, or costs nothing if there was
 /// none.
@@ -48,10 +48,10 @@ pub struct Settlement {
 }
 
 impl Held {
-    pub(super) fn new(money: Money, hold: Hold, opened: &Opened, ticket: Ticket) -> Self {
+    /// For the request of this name, which began at this time.
+    pub(super) fn new(money: Money, hold: Hold, (request, at): (Arc<str>, i64), ticket: Ticket) -> Self {
         money.0.open.fetch_add(1, Ordering::Relaxed);
-        let request = Arc::clone(&opened.request);
-        Self { money, request, at: opened.at, hold: Some(hold), ticket, last: None }
+        Self { money, request, at, hold: Some(hold), ticket, last: None }
     }
 
     pub fn amount(&self) -> NanoUsd {

@@ -1,13 +1,15 @@
 //! The journal on disks that do not do their part: nothing that was acknowledged is lost, nothing torn is taken for whole.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use waypost_core::ledger::{Account, Use};
 use waypost_core::money::NanoUsd;
 use waypost_store::journal::{
-    Disk, Durability, Fault, Folder, Journal, JournalError, MemoryDisk, Opened, Options, Parties, Position, Record,
-    Release, Repair, Settle, Sizes, Unwritten,
+    Disk, Durability, Fault, File, Folder, Journal, JournalError, MemoryDisk, Opened, Options, Parties, Position,
+    Record, Release, Repair, Settle, Sizes, Unwritten,
 };
 
 fn options() -> Options {
@@ -284,26 +286,94 @@ async fn segments_that_are_not_needed_go_oldest_first_and_the_present_one_stays(
     assert_eq!(reopened(&disk.after_crash(true)).last(), Some(&hold("last")));
 }
 
-#[tokio::test]
-async fn many_writers_at_once_are_written_in_groups() {
-    let disk = MemoryDisk::default();
-    let journal = open(&disk, options()).unwrap();
-    let tasks = (0..64).map(|task| {
-        let journal = journal.clone();
-        tokio::spawn(async move {
-            let mut tickets = Vec::new();
-            for number in 0..50 {
-                tickets.push(journal.append(hold(&format!("{task}-{number}"))));
-            }
-            for mut ticket in tickets {
-                ticket.written().await.unwrap();
-            }
-        })
-    });
-    for task in tasks.collect::<Vec<_>>() {
-        task.await.unwrap();
+/// A disk on which one write hangs until it is let go.
+#[derive(Debug)]
+struct Hanging {
+    disk: MemoryDisk,
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug, Default)]
+struct Gate {
+    /// The next write waits here, and says so.
+    next: Mutex<Option<(Sender<()>, Receiver<()>)>>,
+    writes: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct HangingFile(Arc<dyn File>, Arc<Gate>);
+
+impl Hanging {
+    fn file(&self, file: std::io::Result<Arc<dyn File>>) -> std::io::Result<Arc<dyn File>> {
+        Ok(Arc::new(HangingFile(file?, Arc::clone(&self.gate))))
     }
+}
+
+impl Disk for Hanging {
+    fn list(&self) -> std::io::Result<Vec<String>> {
+        self.disk.list()
+    }
+    fn read_at(&self, name: &str, offset: u64, most: usize) -> std::io::Result<Vec<u8>> {
+        self.disk.read_at(name, offset, most)
+    }
+    fn create(&self, name: &str) -> std::io::Result<Arc<dyn File>> {
+        self.file(self.disk.create(name))
+    }
+    fn open(&self, name: &str) -> std::io::Result<Arc<dyn File>> {
+        self.file(self.disk.open(name))
+    }
+    fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> std::io::Result<()> {
+        self.disk.remove(name)
+    }
+    fn sync(&self) -> std::io::Result<()> {
+        Disk::sync(&self.disk)
+    }
+}
+
+impl File for HangingFile {
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
+        self.1.writes.fetch_add(1, Ordering::Relaxed);
+        let hangs = self.1.next.lock().unwrap().take();
+        if let Some((hanging, let_go)) = hangs {
+            hanging.send(()).unwrap();
+            let_go.recv().unwrap();
+        }
+        self.0.write_at(offset, bytes)
+    }
+    fn sync(&self) -> std::io::Result<()> {
+        self.0.sync()
+    }
+    fn truncate(&self, length: u64) -> std::io::Result<()> {
+        self.0.truncate(length)
+    }
+}
+
+#[tokio::test]
+async fn while_one_writes_others_wait_without_a_thread_and_are_written_together() {
+    let (disk, gate) = (MemoryDisk::default(), Arc::new(Gate::default()));
+    let hanging = Hanging { disk: disk.clone(), gate: Arc::clone(&gate) };
+    let (journal, _) = Journal::open(Arc::new(hanging), Position::default(), options()).unwrap();
+    journal.append(hold("first")).written().await.unwrap();
+
+    let ((hangs, hanging), (go, let_go)) = (channel(), channel());
+    *gate.next.lock().unwrap() = Some((hangs, let_go));
+    let slow = {
+        let journal = journal.clone();
+        std::thread::spawn(move || journal.append(hold("slow")).is_durable())
+    };
+    hanging.recv().unwrap();
+    let before = gate.writes.load(Ordering::Relaxed);
+    let mut tickets: Vec<_> = (0..1000).map(|number| journal.append(hold(&format!("r{number}")))).collect();
+    assert!(tickets.iter().all(|ticket| !ticket.is_durable()), "nobody was kept waiting, and nothing was promised");
+    go.send(()).unwrap();
+    for ticket in &mut tickets {
+        ticket.written().await.unwrap();
+    }
+    assert!(slow.join().unwrap(), "who writes needs nobody else");
+    assert_eq!(gate.writes.load(Ordering::Relaxed) - before, 1, "all of them in one write");
     journal.close();
-    assert_eq!(reopened(&disk.after_crash(false)).len(), 64 * 50);
-    assert!(disk.calls() < 64 * 50, "{} calls", disk.calls());
+    assert_eq!(reopened(&disk.after_crash(false)).len(), 1002);
 }

@@ -107,7 +107,8 @@ impl Run {
             }
             all.push(expected);
             if dice.below(2) == 0 {
-                // What fails here is tried again.
+                // A fold reads what the disk was asked to keep. What fails here is tried again.
+                money.journal().synced().await;
                 let _ = money.fold(NOW).await;
             }
         }
