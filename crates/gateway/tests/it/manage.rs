@@ -41,14 +41,15 @@ impl Stage {
         Self::gateway(&self.upstream, &self.database).await
     }
 
-    /// The same with money.
+    /// The same with money, behind a proxy that names nobody: whoever shows many keys that are none is not slowed down.
     pub(crate) async fn with_money() -> Self {
         let upstream = Upstream::always(Script::reply(200, fixtures::openai_chat::PLAIN)).await;
         let database = Database::sqlite().await;
         let folder = Money::folder_of(&database.store).expect("it is embedded");
         let settings = Settings::new("node", ChainKey::new(b"a key of the chain"));
         let (money, _) = Money::open(database.store.clone(), &folder, settings, NOW).await.expect("money opens");
-        let gateway = Gateway::with_money(&Self::yaml(&upstream), database.store.clone(), money).await;
+        let yaml = format!("server: {{trusted_proxies: [127.0.0.1]}}\n{}", Self::yaml(&upstream));
+        let gateway = Gateway::with_money(&yaml, database.store.clone(), money).await;
         Self { gateway, database, upstream }
     }
 

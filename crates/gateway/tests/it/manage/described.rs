@@ -1,6 +1,8 @@
 //! The description as a judge of answers: whatever is answered must be what the description says of it, to the last field. Knows
 //! the part of JSON Schema that the description is written in, and fails at any other.
 
+#![expect(clippy::panic, reason = "an answer that is not as described must fail the test, and say where")]
+
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};

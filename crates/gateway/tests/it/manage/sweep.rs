@@ -1,12 +1,14 @@
 //! What holds of every route alike, found by the description and not by a list: versions on what can be changed, pages on every
 //! list, one shape of errors.
 
+#![expect(clippy::panic, reason = "a route without what all have must fail the test, and say which")]
+
 use serde_json::{Value, json};
 
 use super::described::{Described, Operation};
 use super::{Stage, TOKEN, ask, text};
 
-/// What a list or a thing of this path can be asked with by a user of no team, who has one of everything.
+/// A user of no team with the role of an owner, who may ask everything.
 struct Owner {
     stage: Stage,
     described: Described,
@@ -14,7 +16,7 @@ struct Owner {
 }
 
 impl Owner {
-    /// A user with the role of an owner, who signed in.
+    /// Made by the admin token, with a password of their own, and signed in.
     async fn open() -> Self {
         let stage = Stage::with_money().await;
         let described = Described::by(&stage.gateway).await;
