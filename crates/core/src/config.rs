@@ -3,6 +3,7 @@
 //! texts and a lookup function come in. Tests are below and beside the parts.
 
 mod admin;
+mod alerts;
 mod capabilities;
 mod catalog;
 mod channels;
@@ -44,6 +45,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use admin::{Admin, MetricsAccess};
+pub use alerts::Alerts;
 pub use capabilities::{Capability, CapabilityPolicy, Missing, OverLimit, Unstreamed};
 pub use catalog::{Catalog, ChannelRow, CredentialRow, ModelRow, SECTIONS, SettingRow};
 pub use channels::{Channel, ChatDialect, Credential, Model, ModelEntry, Timeouts};
@@ -63,7 +65,7 @@ pub use ledger::{Durability, Ledger, Unfinished};
 pub use limits::Limits;
 pub use mappings::ModelMappings;
 pub use prices::{
-    Ceiling, Currency, Day, PerMillion, PerUnit, PriceEntry, PriceTier, Pricing, ServiceTiers, UnknownPrice,
+    Ceiling, Currency, Day, PerMillion, PerUnit, PriceEntry, PriceTier, Pricing, ServiceTiers, SetPrice, UnknownPrice,
 };
 pub use probe::{Probe, ProbeKind};
 pub use retry::{Backoff, BackoffStrategy, Retry, RetryBudget};
@@ -114,12 +116,14 @@ pub struct Config {
     pub defaults: Defaults,
     pub telemetry: Telemetry,
     pub logging: Logging,
+    /// What people are to be told, and where.
+    pub alerts: Alerts,
     pub security: Security,
     /// Serve callers without a key. Only possible while the gateway listens on a loopback address.
     pub open_mode: bool,
     /// Prices that were set while the gateway ran: after those of files, before those that are built in.
     #[serde(skip)]
-    pub api_prices: Vec<PriceEntry>,
+    pub api_prices: Vec<SetPrice>,
     #[serde(skip)]
     origin: Origin,
 }

@@ -49,6 +49,11 @@ impl Directory {
         }
     }
 
+    /// All callers there are, in no order. One with several keys is there several times.
+    pub fn all(&self) -> Vec<Arc<Caller>> {
+        self.shards.iter().flat_map(|shard| shard.read().values().cloned().collect::<Vec<_>>()).collect()
+    }
+
     /// How many keys there are.
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().len()).sum()

@@ -11,5 +11,5 @@ mod window;
 pub use account::{Account, BadName, Scope};
 pub use books::Books;
 pub use hold::{Hold, Settled, Use};
-pub use purse::{Budget, Purse, PurseId, Short, Standing, Supply, Why};
+pub use purse::{Budget, Purse, PurseId, Short, Standing, Supply, WhenSpent, Why};
 pub use window::Window;

@@ -11,5 +11,5 @@ mod ring;
 pub use admission::{Admission, Ask};
 pub use gate::{Entry, Full, Gate};
 pub use learned::{Learned, Said};
-pub use level::{CallerLimits, Denied, Dimension, Free, Left, Level, LevelGate, LevelKind, Levels, Standing};
+pub use level::{CallerLimits, Denied, Dimension, Free, Left, Level, LevelGate, LevelKind, Levels, Peak, Standing};
 pub use ring::{Ring, Slot};

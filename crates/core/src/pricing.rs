@@ -33,6 +33,7 @@ mod cost;
 mod factor;
 mod policy;
 mod price;
+pub mod recorded;
 pub mod rerate;
 mod service;
 

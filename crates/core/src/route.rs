@@ -75,6 +75,8 @@ pub struct Plan<'s> {
     unpriced: bool,
     /// What the first deployment lacks that was passed over for it.
     lack: Option<Lack>,
+    /// Deployments that are too dear for what is left, by tier and place.
+    too_dear: Vec<(usize, usize)>,
 }
 
 /// One deployment that can serve the request.
@@ -112,6 +114,7 @@ pub fn plan<'s>(
         pricing: &snapshot.pricing,
         unpriced: false,
         lack: None,
+        too_dear: Vec::new(),
         route,
     };
     let able = plan.fill(query, places, now, dice);
@@ -168,6 +171,9 @@ impl<'s> Plan<'s> {
         for (number, tier) in self.route.tiers.iter().enumerate() {
             let begin = self.candidates.len();
             for (place, deployment) in tier.deployments.iter().enumerate() {
+                if self.too_dear.contains(&(number, place)) {
+                    continue;
+                }
                 let Some(endpoint) = deployment.channel.endpoint(query.operation, query.dialect) else { continue };
                 let capabilities = &deployment.capabilities;
                 if let Fit::Lacks(lack) = capabilities.fit(&query.needs, query.operation, self.policy) {
@@ -203,6 +209,34 @@ impl<'s> Plan<'s> {
 
     fn has_price(&self, deployment: &Deployment, charge: Charge) -> bool {
         self.pricing.decide(&deployment.prices, charge.at, charge.limited).is_ok()
+    }
+
+    /// Keeps to the deployments that can be afforded, now and whenever it begins anew. Says whether that leaves some out and
+    /// leaves some that can be asked now; else the plan is as it was.
+    pub fn keep_to(&mut self, affordable: impl Fn(&Deployment) -> bool) -> bool {
+        let places = self.route.tiers.iter().enumerate().flat_map(|(number, tier)| {
+            tier.deployments.iter().enumerate().map(move |(place, deployment)| (number, place, deployment))
+        });
+        let too_dear: Vec<(usize, usize)> =
+            places.filter(|(.., it)| !affordable(it)).map(|(number, place, _)| (number, place)).collect();
+        let stays = |candidate: &Candidate| !too_dear.contains(&(candidate.tier, candidate.place));
+        if too_dear.len() <= self.too_dear.len() || !self.candidates.iter().any(stays) {
+            return false;
+        }
+        self.candidates.retain(stays);
+        self.too_dear = too_dear;
+        true
+    }
+
+    /// Every deployment that may ever be asked for this request, whether or not it can be now.
+    pub fn considered(&self) -> impl Iterator<Item = &Arc<Deployment>> {
+        let tiers = self.route.tiers.iter().enumerate();
+        tiers.flat_map(move |(number, tier)| {
+            let places = tier.deployments.iter().enumerate();
+            places
+                .filter(move |(place, _)| !self.too_dear.contains(&(number, *place)))
+                .map(|(_, deployment)| deployment)
+        })
     }
 
     /// Takes the next attempt that can be made now, or says what stands in the way of all that are left.

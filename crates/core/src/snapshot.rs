@@ -191,6 +191,8 @@ pub struct Route {
     pub hedge: Hedge,
     /// How soon its answers begin; kept only where hedging asks for it.
     pub pulse: Option<Arc<Pulse>>,
+    /// What answers in its place when a budget that degrades has not enough left for it, in order.
+    pub degrade_to: Vec<Arc<str>>,
 }
 
 /// How requests are tried again.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use waypost_wire::chat::Usage;
 
 use crate::error::Kind;
+use crate::limit::Peak;
 use crate::moment::Moment;
 use crate::verdict::Class;
 
@@ -78,6 +79,8 @@ pub struct UsageRecord {
     pub attempts: u32,
     /// Each of them, in order of their start.
     pub trail: Vec<AttemptRecord>,
+    /// What it fell to before that, if a budget had not enough for what was asked.
+    pub degraded: Option<Arc<Degraded>>,
     pub stages: Stages,
     pub outcome: Outcome,
     /// The status the caller saw.
@@ -96,10 +99,26 @@ pub struct UsageRecord {
     pub latency_ms: u64,
     /// Until the first meaningful event or the whole answer; absent if none came.
     pub first_token_ms: Option<u64>,
+    /// How far its caller's limits were used when it ended.
+    pub peaks: Vec<Peak>,
     /// When the request's head arrived.
     pub began: Moment,
     /// The trace it is part of, if the caller said so.
     pub trace: Option<TraceContext>,
+}
+
+/// What a request fell to because a budget had not enough for what was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Degraded {
+    /// The budget that had not enough first.
+    pub budget: Arc<str>,
+    /// The model that was asked for; absent where the endpoint has none.
+    pub asked: Option<Arc<str>>,
+    /// The model that is asked in its place; the same where cheaper deployments of it are.
+    pub given: Option<Arc<str>>,
+    /// The most that the request could have cost, in nano-USD, and what was left.
+    pub needed: i64,
+    pub left: i64,
 }
 
 /// Whose call it was.

@@ -33,7 +33,14 @@ fn measure(what: &str, everything: bool) {
     // Nobody empties the way, so that what is beyond it is dropped; that is what a collector that is gone costs.
     let (tracer, _samples) = Tracer::new(Share(10_000), Dice::seeded(1), Arc::clone(&telemetry.spans));
     let tracer = everything.then_some(tracer);
-    let mut outlets = Outlets { telemetry, clock: Clock::default(), log, tracer, logbook: None };
+    let mut outlets = Outlets {
+        telemetry,
+        clock: Clock::default(),
+        log,
+        tracer,
+        logbook: None,
+        alerts: waypost_core::config::Alerts::default(),
+    };
     let mut batches: Vec<Vec<UsageRecord>> = (0..BATCHES).map(|_| (0..BATCH).map(record).collect()).collect();
     let start = Instant::now();
     batches.iter_mut().for_each(|batch| outlets.take(batch));
@@ -65,6 +72,7 @@ fn record(number: usize) -> UsageRecord {
         deployment: Some(Arc::clone(&attempt.deployment)),
         attempts: 1,
         trail: vec![attempt],
+        degraded: None,
         stages: Stages {
             read_us: Some(200),
             planned_us: Some(300),
@@ -83,6 +91,7 @@ fn record(number: usize) -> UsageRecord {
         cost: None,
         latency_ms: 2000,
         first_token_ms: Some(500),
+        peaks: Vec::new(),
         began: Moment::seconds(1),
         trace: None,
     }

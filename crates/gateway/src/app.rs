@@ -33,6 +33,7 @@ use crate::identity::Identity;
 use crate::limits::Limits as CallerLimits;
 use crate::pipeline::meter::Chain;
 use crate::pipeline::queue::Queues;
+use crate::prices::PriceFeed;
 use crate::probe::Probes;
 use crate::records::Records;
 use crate::reload::{Orders, Report};
@@ -68,6 +69,8 @@ pub struct App {
     pub vault: OnceLock<Arc<Vault>>,
     /// What the database holds of the configuration, where that counts.
     pub catalog: OnceLock<Arc<Feed>>,
+    /// The prices that were set while gateways ran.
+    pub prices: OnceLock<Arc<PriceFeed>>,
     identity: OnceLock<Arc<Identity>>,
     /// What requests are charged by; absent where nothing is charged.
     pub money: Option<Money>,
@@ -164,6 +167,7 @@ impl App {
             store: parts.store,
             vault: OnceLock::new(),
             catalog: OnceLock::new(),
+            prices: OnceLock::new(),
             identity: OnceLock::new(),
             money: parts.money,
             traffic: Traffic::default(),

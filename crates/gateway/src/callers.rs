@@ -15,7 +15,7 @@ use waypost_core::health::States;
 use waypost_store::changes::Since;
 use waypost_store::keys::{self, Holder, Text};
 use waypost_store::plans::{self, SubscriptionPlan};
-use waypost_store::{Store, StoreError};
+use waypost_store::{Store, StoreError, users};
 
 use crate::app::App;
 use crate::jobs::Jobs;
@@ -28,6 +28,11 @@ const BATCH: i64 = 5000;
 const MOST_CHANGES: i64 = 1000;
 /// How many changes are kept for processes that fell behind.
 const KEPT_CHANGES: i64 = 10_000;
+
+/// Does the database hold a key that may call, or an owner who can make one? Then a start needs to make none.
+pub async fn are_there_any(store: &Store, now: i64) -> Result<bool, StoreError> {
+    Ok(keys::is_any_usable(store, now).await? || users::is_any_owner(store).await?)
+}
 
 /// Keeps a directory as the database has it.
 pub struct Callers {

@@ -17,6 +17,7 @@ use waypost_core::snapshot::compile;
 pub use self::last_good::LastGood;
 pub use self::place::{Mode, Place};
 use crate::catalog::Feed;
+use crate::prices::PriceFeed;
 use crate::reload::{Source, Watch};
 use crate::simulator;
 
@@ -50,8 +51,12 @@ pub struct ConfigSource {
     watch: Watch,
     /// What a database says, under all that.
     catalog: Option<Arc<Feed>>,
+    /// The prices that were set while gateways ran.
+    prices: Option<Arc<PriceFeed>>,
     /// The rows that could not be used at the first look. Only these may be left out: a row that worked once is not taken away.
     left_out: Option<BTreeSet<String>>,
+    /// Somebody can call or make keys without a key of the file: none is made.
+    callers_elsewhere: bool,
 }
 
 /// A configuration as it was found.
@@ -71,7 +76,17 @@ pub type Mistakes = Vec<String>;
 impl ConfigSource {
     /// `dice` must be unpredictable: they become a caller's key where none is given.
     pub fn new(wanted: Wanted, dice: [u8; 24]) -> Self {
-        Self { wanted, dice, place: None, texts: Vec::new(), watch: Watch::default(), catalog: None, left_out: None }
+        Self {
+            wanted,
+            dice,
+            place: None,
+            texts: Vec::new(),
+            watch: Watch::default(),
+            catalog: None,
+            prices: None,
+            left_out: None,
+            callers_elsewhere: false,
+        }
     }
 
     /// What holds the configuration, as arguments and variables say.
@@ -83,6 +98,16 @@ impl ConfigSource {
     pub fn lay_under(&mut self, catalog: Arc<Feed>) {
         self.catalog = Some(catalog);
         self.left_out = None;
+    }
+
+    /// Puts the prices that were set while gateways ran after those of files, from now on.
+    pub fn lay_prices(&mut self, prices: Arc<PriceFeed>) {
+        self.prices = Some(prices);
+    }
+
+    /// From now on no key is made where none is given: callers' keys, or somebody who makes them, are in the database.
+    pub fn callers_are_elsewhere(&mut self) {
+        self.callers_elsewhere = true;
     }
 
     /// Finds and reads it as it is now.
@@ -170,13 +195,17 @@ impl ConfigSource {
         let read = |catalog: Option<&Catalog>| {
             let simulated: Vec<&str> = simulator::listing().iter().map(|listed| listed.name).collect();
             let (arguments, dice) = (self.wanted.settings.as_slice(), self.dice);
-            load(&Inputs { texts, variables, arguments, catalog, dice, simulated: &simulated })
+            let callers_elsewhere = self.callers_elsewhere;
+            load(&Inputs { texts, variables, arguments, catalog, dice, callers_elsewhere, simulated: &simulated })
         };
         let (mut loaded, left_out) = match &self.catalog {
             None => (read(None).map_err(|errors| lines(&errors))?, BTreeSet::new()),
             Some(feed) => self.over_catalog(&feed.catalog(), &read)?,
         };
         let lookup = |name: &str| variables.get(name).map(str::to_owned);
+        if let Some(prices) = &self.prices {
+            loaded.config.api_prices = prices.prices();
+        }
         loaded.config.telemetry.obey_environment(&lookup).map_err(|error| vec![error.to_string()])?;
         Ok((loaded, left_out))
     }

@@ -15,6 +15,7 @@ use waypost_core::health::{Phase, Transition};
 use waypost_core::snapshot::Deployment;
 
 pub use self::feed::{Feed, Filter};
+use crate::telemetry::trace_header::Fell;
 
 /// How many may listen at once.
 const MOST_LISTENERS: usize = 16;
@@ -38,6 +39,8 @@ pub enum Event<'e> {
         about: About<'e>,
         strategy: &'static str,
         deployments: Vec<&'e str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        degraded: Option<Fell<'e>>,
     },
     /// An upstream call begins.
     AttemptStart {

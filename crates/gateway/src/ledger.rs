@@ -47,6 +47,7 @@ pub async fn open(
         Durability::Process => journal::Durability::Process,
         Durability::Power => journal::Durability::Power,
     };
+    settings.idle_lease = config.ledger.idle_lease.0;
     if config.ledger.salvage {
         settings.journal.repair = journal::Repair::Salvage;
     }
@@ -94,6 +95,7 @@ pub fn run(money: &Money, jobs: &Jobs) {
     };
     jobs.spawn("ledger fold", until_stopped(Box::pin(fold(money.clone()))));
     jobs.spawn("ledger leases", until_stopped(Box::pin(refresh(money.clone()))));
+    jobs.spawn("ledger journal", until_stopped(Box::pin(watch(money.clone()))));
     jobs.spawn("ledger proof", until_stopped(Box::pin(verify(money.clone()))));
 }
 
@@ -111,9 +113,6 @@ async fn fold(money: Money) {
     loop {
         match money.fold(unix_millis()).await {
             Ok(done) => {
-                for alert in &done.alerts {
-                    tracing::warn!(?alert, "a budget has come to one of its marks");
-                }
                 if done.more {
                     continue;
                 }
@@ -139,6 +138,30 @@ async fn refresh(money: Money) {
         if let Err(error) = money.refresh(unix_millis()).await {
             tracing::debug!(error = %Chain(&error), "changes of other processes cannot be seen");
         }
+    }
+}
+
+/// Notices when the journal was deleted under the process, or when its disk refuses it, and when that is over.
+async fn watch(money: Money) {
+    let mut beat = interval(REFRESH_EVERY);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut was_well = true;
+    loop {
+        beat.tick().await;
+        let there = money.journal().is_there();
+        let well = !money.journal().is_failing();
+        match (was_well, well) {
+            (true, false) if there => {
+                tracing::error!("the disk does not take the journal; nothing is admitted until it does")
+            }
+            (true, false) => tracing::error!(
+                "the journal was deleted while it was in use; nothing is admitted until its folder is back, and what was \
+                 not in the database yet is lost"
+            ),
+            (false, true) => tracing::warn!("the journal is written again"),
+            (true, true) | (false, false) => {}
+        }
+        was_well = well;
     }
 }
 

@@ -1,6 +1,7 @@
 //! HTTP in and out: the edge, the corridor, the upstreams. Decisions are core's, formats are wire's.
 //! The map is in ARCHITECTURE.md; tests are under `tests/it`, in one binary.
 
+pub mod alerts;
 pub mod app;
 pub mod callers;
 pub mod catalog;
@@ -19,9 +20,11 @@ pub mod limits;
 pub mod logbook;
 pub mod master_key;
 pub mod pipeline;
+pub mod prices;
 pub mod probe;
 pub mod records;
 pub mod reload;
+pub mod rerate;
 pub mod seals;
 pub mod security;
 pub mod serve;

@@ -1,6 +1,8 @@
 //! Where the limits of callers are counted. One call takes all dimensions of all levels, so that a counter shared by several
 //! instances can be put in the place of memory. Decides nothing: core does. Tests: `it/caller_limits.rs`.
 
+pub mod today;
+
 use waypost_core::limit::{Admission, Ask, Denied, Levels};
 use waypost_core::moment::Moment;
 

@@ -5,6 +5,7 @@
 pub mod admit;
 pub mod attempt;
 pub mod call;
+pub mod degrade;
 pub mod deliver;
 pub mod frames;
 pub mod funds;
@@ -13,16 +14,20 @@ pub mod meter;
 pub mod queue;
 pub mod simulate;
 
-use http::{HeaderName, Response};
+use http::{HeaderName, HeaderValue, Response};
 use waypost_core::access::Caller;
 use waypost_core::dice::Dice;
 use waypost_core::error::{GatewayError, Kind};
 use waypost_core::limit::Admission;
 use waypost_core::operation::Operation;
 use waypost_core::route::{self, Plan};
+use waypost_core::snapshot::Deployment;
+use waypost_core::usage::Degraded;
 
 use self::admit::{Knock, Told};
 use self::call::{Call, Inbound};
+use self::degrade::Descent;
+use self::funds::NoFunds;
 use self::meter::Meter;
 use crate::app::{App, Live};
 use crate::http::api::{count_tokens, estimate};
@@ -104,21 +109,34 @@ async fn walk_to_count(
     }
 }
 
-async fn follow(
+async fn follow<'s>(
     app: &App,
-    live: &Live,
+    live: &'s Live,
     caller: &Caller,
-    mut plan: Plan<'_>,
+    mut plan: Plan<'s>,
     // On the heap, because every hand it goes through would have room for it.
-    call: Box<Call>,
+    mut call: Box<Call>,
     admission: Admission,
-    dice: Dice,
+    mut dice: Dice,
 ) -> Result<Response<Body>, GatewayError> {
-    let funds = funds::hold(app, live, caller, &call, &plan).await?;
+    let mut descent = Descent::of(&call, &plan);
+    let funds = loop {
+        let short = match funds::hold(app, live, caller, &call, &plan).await {
+            Ok(funds) => break funds,
+            Err(NoFunds::Short(short)) => short,
+            Err(NoFunds::Refused(error)) => return Err(error),
+        };
+        let bound = |call: &Call, deployment: &Deployment| funds::most_at(live, caller, call, deployment);
+        if !descent.down((app, live, caller), &mut call, &mut plan, &mut dice, &short, bound) {
+            return Err(funds::refusal_of(&short));
+        }
+    };
     let mut meter = Meter::start(call.opened(caller), admission, funds, app);
+    meter.fell(descent.fell());
     meter.planned(&plan);
     let answer = attempt::first_success(app, live, &mut plan, &call, &mut meter, dice).await;
-    let trace = wants_trace(live, &call).then(|| meter.way()).and_then(|(stages, trail)| trace_header(stages, trail));
+    let trace = wants_trace(live, &call).then(|| trace_header(&meter.way()));
+    let degraded = degraded_header(meter.degraded());
     let mut response = match answer {
         Ok(answer) => {
             let (response, written) = deliver::reply(app, live, &call, answer, meter);
@@ -135,7 +153,10 @@ async fn follow(
             reply::error(&error, call.face, &call.request_id)
         }
     };
-    if let Some(trace) = trace {
+    if let Some(degraded) = degraded {
+        response.headers_mut().insert(DEGRADED, degraded);
+    }
+    if let Some(trace) = trace.flatten() {
         response.headers_mut().insert(TRACE, trace);
     }
     Ok(response)
@@ -144,6 +165,12 @@ async fn follow(
 /// The header by which callers ask how they were answered, and the one that says it.
 const DEBUG: HeaderName = HeaderName::from_static("x-waypost-debug");
 const TRACE: HeaderName = HeaderName::from_static("x-waypost-trace");
+/// Says which budget had not enough for what was asked, so that something cheaper answers.
+const DEGRADED: HeaderName = HeaderName::from_static("x-waypost-degraded");
+
+fn degraded_header(degraded: Option<&Degraded>) -> Option<HeaderValue> {
+    HeaderValue::from_str(&degraded?.budget).ok()
+}
 
 fn wants_trace(live: &Live, call: &Call) -> bool {
     live.snapshot.admin.debug_header && call.headers.get(DEBUG).is_some_and(|asked| asked == "true")

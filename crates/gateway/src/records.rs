@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use waypost_core::config;
 use waypost_core::usage::UsageRecord;
 
 use crate::clock::Clock;
@@ -66,6 +67,8 @@ pub struct Outlets {
     pub tracer: Option<Tracer>,
     /// The way into the database's log, if there is one.
     pub logbook: Option<Logbook>,
+    /// At which marks people are told.
+    pub alerts: config::Alerts,
 }
 
 /// Works on records until every [`Records`] is gone. Those that come within a few milliseconds are worked on together, so
@@ -99,6 +102,10 @@ impl Outlets {
             let mut text = Vec::with_capacity(batch.len() * 512);
             batch.iter().for_each(|record| lines.append(&mut text, record, &wall));
             writer.write(text, batch.len() as u64);
+        }
+        for record in &*batch {
+            let at = i64::try_from(wall.unix_us(record.began) / 1000).unwrap_or(i64::MAX);
+            self.telemetry.sight.see(&self.alerts, record, at);
         }
         if let Some(logbook) = &self.logbook {
             logbook.file(batch, &wall);

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval};
-use waypost_core::config::{Config, Database, Identity, Logging, Secrets, Server, Telemetry};
+use waypost_core::config::{Alerts, Config, Database, Identity, Ledger, Logging, Secrets, Server, Telemetry};
 use waypost_core::snapshot::compile;
 
 use crate::app::{App, Live};
@@ -180,6 +180,8 @@ pub struct Fixed {
     telemetry: Telemetry,
     logging: Logging,
     identity: Identity,
+    ledger: Ledger,
+    alerts: Alerts,
 }
 
 impl Fixed {
@@ -192,6 +194,8 @@ impl Fixed {
             telemetry: config.telemetry.clone(),
             logging: config.logging.clone(),
             identity: config.identity.clone(),
+            ledger: config.ledger.clone(),
+            alerts: config.alerts.clone(),
         }
     }
 
@@ -213,6 +217,8 @@ impl Fixed {
             ("telemetry", self.telemetry != now.telemetry),
             ("logging", self.logging != now.logging),
             ("identity", self.identity != now.identity),
+            ("ledger", self.ledger != now.ledger),
+            ("alerts", self.alerts != now.alerts),
         ];
         changes.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
     }

@@ -21,17 +21,22 @@ use waypost_core::health::States;
 use self::arguments::Command;
 use self::boot::{Booted, boot, tell};
 use self::end::{Patience, end};
-use self::outlets::{access_log, log_level, log_style, log_to_stderr, logbook, tracer};
+use self::outlets::{access_log, log_level, log_style, log_to_stderr, logbook, room, tracer};
 use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts, unix_millis};
 use crate::callers::Callers;
 use crate::cli::test::Testing;
-use crate::cli::{self, admin, audit, export, health, import, keys, migrate, mock, secrets, selftest, test};
+use crate::cli::{
+    self, admin, alerts, audit, budgets, channels, credentials, credits, deployments, export, gateway, health, import,
+    invites, keys, logs, migrate, mock, plans, prices, secrets, security, selftest, sessions, teams, test, usage,
+    users, vouchers,
+};
 use crate::config_cli::{Look, look};
 use crate::config_sources::{ConfigSource, Found};
 use crate::http;
 use crate::jobs::Jobs;
 use crate::ledger;
+use crate::limits::today;
 use crate::probe;
 use crate::records::{self, Outlets, Records};
 use crate::reload::{self, Fixed, Report};
@@ -60,9 +65,9 @@ impl std::fmt::Display for StartError {
 /// Does what the arguments say, until a signal ends it.
 pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
     match &arguments.command {
-        Some(Command::Config { look }) => print(look, &arguments)?,
-        Some(Command::Check { file }) => print(&Look::Check { file: file.clone() }, &arguments)?,
-        Some(Command::Schema) => print(&Look::Schema, &arguments)?,
+        Some(Command::Config { look }) => print(look, &arguments).await?,
+        Some(Command::Check(wanted)) => print(&Look::Check(wanted.clone()), &arguments).await?,
+        Some(Command::Schema) => print(&Look::Schema, &arguments).await?,
         Some(Command::Test(Testing::Channels(wanted))) => {
             let found = ConfigSource::new(arguments.wanted(), random()?).find().map_err(StartError)?;
             return test::run(&found.loaded.config, wanted).await.map_err(StartError);
@@ -76,6 +81,23 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
         Some(Command::Health(wanted)) => return health::run(wanted).await.map_err(StartError::one),
         Some(Command::Selftest(wanted)) => return Ok(selftest::run(wanted).await),
         Some(Command::Keys(wanted)) => keys::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Prices(wanted)) => prices::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Users(wanted)) => users::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Invites(wanted)) => invites::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Teams(wanted)) => teams::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Plans(wanted)) => plans::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Credits(wanted)) => credits::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Vouchers(wanted)) => vouchers::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Budgets(wanted)) => budgets::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Usage(wanted)) => usage::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Logs(wanted)) => logs::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Sessions(wanted)) => sessions::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Channels(wanted)) => channels::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Credentials(wanted)) => credentials::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Deployments(wanted)) => deployments::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Security(wanted)) => security::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Gateway(wanted)) => gateway::run(wanted).await.map_err(StartError::one)?,
+        Some(Command::Alerts(wanted)) => alerts::run(wanted).await.map_err(StartError::one)?,
         Some(Command::Admin(call)) => admin::run(call).await.map_err(StartError::one)?,
         Some(Command::Mock(wanted)) => return mock::run(wanted).await.map_err(StartError::one),
         None => serve(&arguments).await?,
@@ -83,8 +105,8 @@ pub async fn run(arguments: Arguments) -> Result<ExitCode, StartError> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(what: &Look, arguments: &Arguments) -> Result<(), StartError> {
-    say(&look(what, arguments.wanted(), random()?).map_err(StartError)?);
+async fn print(what: &Look, arguments: &Arguments) -> Result<(), StartError> {
+    say(&look(what, arguments.wanted(), random()?).await.map_err(StartError)?);
     Ok(())
 }
 
@@ -131,6 +153,8 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let keys = app.callers.load(&app.states, &store).await;
     let keys = keys.map_err(|error| StartError::one(format!("the keys in the database cannot be read: {error}")))?;
     tracing::debug!(keys, "keys of the database are known");
+    let remembered = today::remember(&app, &store).await;
+    remembered.map_err(|error| StartError::one(format!("the log of today's calls cannot be read: {error}")))?;
     jobs.spawn("keys of the database", Callers::follow(Arc::clone(&app), store.clone(), jobs.clone()));
     let setup_token = people::let_in(&app, &opened, &found.loaded.config.identity, &jobs).await?;
     let outlets = Outlets {
@@ -139,8 +163,11 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
         log: access_log(logging, style, &app.telemetry)?,
         tracer: tracer(&found.loaded.config, &app, &jobs)?,
         logbook: logbook(logging, &store, &app, &jobs),
+        alerts: found.loaded.config.alerts.clone(),
     };
     jobs.spawn("records", records::work(inbox, outlets));
+    let room = room(&found.loaded.config.alerts, &store, &app, &jobs)?;
+    jobs.spawn("alerts", room.run(jobs.clone()));
 
     opened.follow(&app, &jobs);
     let refused = u64::from(!mistakes.is_empty());

@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use waypost_core::error::{KINDS, Kind};
 
+use crate::alerts;
 use crate::logbook::RowCounts;
 
 pub use metrics::Metrics;
@@ -35,6 +36,10 @@ pub struct Telemetry {
     pub log_rows: Arc<RowCounts>,
     /// Lines of the access log that were lost to a pipe nobody reads.
     pub log_lines_dropped: Arc<AtomicU64>,
+    /// Alerts that were told.
+    pub alerts: Arc<alerts::Counts>,
+    /// What may be worth an alert.
+    pub sight: Arc<alerts::Sight>,
     refusals: [AtomicU64; KINDS.len()],
 }
 
@@ -52,6 +57,8 @@ impl Default for Telemetry {
             spans: Arc::default(),
             log_rows: Arc::default(),
             log_lines_dropped: Arc::default(),
+            alerts: Arc::default(),
+            sight: Arc::default(),
             refusals: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }

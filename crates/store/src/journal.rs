@@ -127,7 +127,13 @@ impl Journal {
         self.shared.waiting.load(Ordering::Relaxed)
     }
 
-    /// Whether the last write failed.
+    /// Looks whether its folder and its present file are still there. Where they are not, nothing is admitted until the
+    /// folder can be written to again. For a job, every second.
+    pub fn is_there(&self) -> bool {
+        self.shared.is_there()
+    }
+
+    /// Whether the last write failed, or the folder was found to be gone.
     pub fn is_failing(&self) -> bool {
         self.shared.failing.load(Ordering::Relaxed)
     }

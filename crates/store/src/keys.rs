@@ -6,7 +6,7 @@ mod list;
 mod row;
 mod write;
 
-pub use list::{Filter, get, holders, holders_of, page, texts, texts_between};
+pub use list::{Filter, get, holders, holders_of, is_any_usable, page, texts, texts_between};
 pub use write::{New, change, create, follow_user, note_uses, revoke, rotate};
 
 /// A virtual key as it is kept.

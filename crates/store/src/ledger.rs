@@ -4,9 +4,12 @@
 
 pub mod budgets;
 mod chain;
+pub mod charges;
+pub mod correct;
 pub mod export;
 mod fold;
 pub mod grants;
+pub mod history;
 mod leases;
 mod post;
 pub mod verify;
@@ -15,6 +18,7 @@ pub mod vouchers;
 pub use chain::ChainKey;
 pub use fold::{Alert, Fold, Folded, Trip};
 pub(crate) use fold::{Running, place};
+pub use leases::{Lease, Node};
 pub(crate) use leases::{give_back, heartbeat, refill};
 pub use post::Kind;
 pub(crate) use post::lock_head;

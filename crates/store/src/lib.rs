@@ -4,6 +4,7 @@
 //! databases: parameters are `$1` (but see `rows`), columns are integers, text and bytes, times are milliseconds since 1970.
 //! Tests: `tests/it/`, every one on both databases.
 
+pub mod alerts;
 pub mod audit;
 pub mod catalog;
 pub mod changes;
@@ -22,6 +23,7 @@ mod migrations;
 pub mod money;
 pub mod page;
 pub mod plans;
+pub mod prices;
 mod rows;
 pub mod seal;
 pub mod security;

@@ -48,7 +48,7 @@ impl Store {
         }
         sqlx::query(HISTORY).execute(&mut *tx).await?;
         let from = newest(&mut tx).await?;
-        let known = ALL.last().map_or(0, |step| step.number);
+        let known = Self::newest_version();
         if from > known {
             return Err(StoreError::Version(format!(
                 "the database is of version {from}, this program knows versions up to {known}; use a newer program, or restore \
@@ -73,6 +73,11 @@ impl Store {
         }
         tx.commit().await?;
         Ok(done)
+    }
+
+    /// The number of the last step that this program knows.
+    pub fn newest_version() -> i64 {
+        ALL.last().map_or(0, |step| step.number)
     }
 
     /// The number of the last step taken; `None` if the database is new.

@@ -28,4 +28,5 @@ pub(crate) const ALL: &[Migration] = &[
     migration!(5, "logbook", "0005_logbook"),
     migration!(6, "catalog", "0006_catalog"),
     migration!(7, "security", "0007_security"),
+    migration!(9, "alerts", "0009_alerts"),
 ];

@@ -2,6 +2,7 @@
 //! answered; everything else follows behind: the fold into the database, leases, and what a crash left. Knows no HTTP and
 //! no price. Tests: `tests/it/money.rs`, `tests/it/invariants.rs`, `tests/it/simulation.rs`.
 
+mod correct;
 mod desk;
 mod held;
 mod load;
@@ -22,6 +23,7 @@ use crate::ledger::{ChainKey, Fold, Folded, Trip, refill};
 use crate::{Kind, Store, StoreError};
 
 pub use crate::ledger::Alert;
+pub use crate::ledger::correct::{By, Corrected, Correction};
 pub use held::{Held, Progress, Settlement};
 pub use replay::{Replayed, Unknown};
 
@@ -41,6 +43,8 @@ pub struct Settings {
     pub most_open: usize,
     /// How long a request waits for the database when the lease of its account is short.
     pub patience: Duration,
+    /// Leases of which nothing was held for so long go back to all nodes.
+    pub idle_lease: Duration,
     /// Lets the database break off; for tests.
     pub trip: Option<Arc<dyn Trip>>,
 }
@@ -55,6 +59,7 @@ impl Settings {
             most_journal: 1 << 30,
             most_open: 65_536,
             patience: Duration::from_secs(2),
+            idle_lease: Duration::from_secs(60),
             trip: None,
         }
     }
@@ -200,9 +205,9 @@ impl Money {
             prices: ask.prices,
             parties: ask.parties,
         };
-        let request = Arc::clone(&opened.request);
+        let about = (Arc::clone(&opened.request), ask.at, Arc::clone(&opened.prices));
         let ticket = shared.journal.append(Record::Hold(opened));
-        let mut held = Held::new(self.clone(), hold, (request, ask.at), ticket);
+        let mut held = Held::new(self.clone(), hold, about, ticket);
         match held.written().await {
             Ok(()) => Ok(held),
             Err(why) => {

@@ -293,6 +293,12 @@ pub async fn is_empty(store: &Store) -> Result<bool, StoreError> {
     Ok(sqlx::query("select id from users limit 1").fetch_optional(store.reader()).await?.is_none())
 }
 
+/// Is there an owner of the instance who may sign in?
+pub async fn is_any_owner(store: &Store) -> Result<bool, StoreError> {
+    let sql = "select id from users where role = 'owner' and team is null and enabled = 1 limit 1";
+    Ok(sqlx::query(sql).fetch_optional(store.reader()).await?.is_some())
+}
+
 fn listing(scope: &Scope) -> Listing {
     Listing::of(SELECT).within(scope, "team = $", "id = $")
 }

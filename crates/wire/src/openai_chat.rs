@@ -9,6 +9,7 @@ mod decode_request;
 mod encode_request;
 mod encode_response;
 mod error;
+mod glance;
 mod peek;
 mod reasoning;
 mod response;

@@ -64,28 +64,28 @@ impl Samples {
         self.0.entry((gateway, kind.to_owned())).or_default().push(measured);
     }
 
-    /// The rows of requests and streams, with their targets for a gateway that only relays.
+    /// The rows of requests and streams, with their targets for a gateway with everything on.
     pub(super) fn fill(&self, table: &mut Table) {
         let cpu = |kind: &'static str| self.all(kind, |one| one.cpu_per_request);
-        table.push(Row::new("CPU µs per 2 KB chat, 32 connections", cpu("chat")).ratio_at_most(1.4));
-        table.push(Row::new("CPU µs per 100 KB chat, 32 connections", cpu("large")).ratio_at_most(0.9));
+        table.push(Row::new("CPU µs per 2 KB chat, 32 connections", cpu("chat")).ratio_at_most(1.6));
+        table.push(Row::new("CPU µs per 100 KB chat, 32 connections", cpu("large")).ratio_at_most(1.0));
         let mut translated = cpu("chat");
         translated.waypost = self.median(Gateway::Waypost, "translated", |one| one.cpu_per_request);
-        table.push(Row::new("CPU µs per translated 2 KB chat (to Anthropic)", translated).ratio_at_most(2.5));
+        table.push(Row::new("CPU µs per translated 2 KB chat (to Anthropic)", translated).ratio_at_most(2.7));
         let chunks = self.all("stream", |one| one.cpu_per_chunk);
-        table.push(Row::new("CPU µs per relayed stream event, 100 streams", chunks).ratio_at_most(1.2));
+        table.push(Row::new("CPU µs per relayed stream event, 100 streams", chunks).ratio_at_most(1.3));
         table.push(Row::new("requests per second, 32 connections", self.all("chat", |one| one.per_second)));
-        table.push(Row::new("requests per second per core of the gateway", self.per_core()).ratio_at_least(0.7));
-        table.push(Row::new("p50 µs at 500/s", self.all("rate", |one| one.p50)).above_nginx_at_most(30.0));
-        table.push(Row::new("p99 µs at 500/s", self.all("rate", |one| one.p99)).above_nginx_at_most(150.0));
+        table.push(Row::new("requests per second per core of the gateway", self.per_core()).ratio_at_least(0.65));
+        table.push(Row::new("p50 µs at 500/s", self.all("rate", |one| one.p50)).above_nginx_at_most(60.0));
+        table.push(Row::new("p99 µs at 500/s", self.all("rate", |one| one.p99)).above_nginx_at_most(250.0));
     }
 
     /// The rows of timed chunks. The target is what is added to the upstream's own delay.
     pub(super) fn fill_chunks(&self, table: &mut Table) {
         table
-            .push(Row::new("p50 µs of a stream's chunk", self.all("chunks", |one| one.p50)).above_direct_at_most(15.0));
+            .push(Row::new("p50 µs of a stream's chunk", self.all("chunks", |one| one.p50)).above_direct_at_most(20.0));
         table.push(
-            Row::new("p99 µs of a stream's chunk", self.all("chunks", |one| one.p99)).above_direct_at_most(100.0),
+            Row::new("p99 µs of a stream's chunk", self.all("chunks", |one| one.p99)).above_direct_at_most(150.0),
         );
     }
 

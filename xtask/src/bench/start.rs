@@ -26,10 +26,10 @@ pub(super) fn measure(pace: Pace, table: &mut Table) -> Outcome {
         times.push(started.elapsed().as_secs_f64() * 1000.0);
         resident.push(resident_kb(&[waypost.pid()])? as f64 / 1024.0);
     }
-    table.push(Row::of_waypost("start: ms to the first answer", median(times)).at_most(30.0));
+    table.push(Row::of_waypost("start: ms to the first answer", median(times)).at_most(100.0));
     table.push(many(pace)?);
-    table.push(Row::of_waypost("idle: resident MB", median(resident)).at_most(15.0));
-    table.push(Row::of_waypost("binary MB", size as f64 / 1024.0 / 1024.0).at_most(20.0));
+    table.push(Row::of_waypost("idle: resident MB", median(resident)).at_most(40.0));
+    table.push(Row::of_waypost("binary MB", size as f64 / 1024.0 / 1024.0).at_most(40.0));
     Ok(())
 }
 

@@ -106,7 +106,7 @@ impl Table {
     /// The rows of so many open streams; both gateways are put side by side.
     pub(super) fn held(&mut self, gateway: Gateway, streams: u64, held: Held) {
         let rows = [
-            (format!("KB per open stream, {streams} streams"), held.kb_per_stream, Some(Target::AtMost(30.0))),
+            (format!("KB per open stream, {streams} streams"), held.kb_per_stream, Some(Target::AtMost(40.0))),
             (format!("resident MB at {streams} streams"), held.resident_mb, None),
             (format!("CPU µs per event, {streams} streams at 1 event/s"), held.micros_per_chunk, None),
             (format!("streams that opened, of {streams}"), held.held as f64, Some(Target::AtLeast(streams as f64))),

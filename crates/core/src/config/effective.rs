@@ -226,6 +226,7 @@ mod tests {
             arguments: &[argument],
             catalog: None,
             dice: [0; 24],
+            callers_elsewhere: false,
             simulated: &[],
         };
         let config = load(&inputs).unwrap().config;

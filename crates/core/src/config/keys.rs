@@ -74,7 +74,7 @@ pub struct KeyLimits {
     #[serde(alias = "max_concurrency", deserialize_with = "bounded_option::<_, _, 1, 1_000_000>")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub concurrency: Option<u32>,
-    /// Tokens from midnight to midnight (UTC). Counted since Waypost was started.
+    /// Tokens from midnight to midnight (UTC). A start reads from the log of calls what was used before it.
     #[serde(alias = "daily_tokens", deserialize_with = "bounded_option::<_, _, 1, 1_000_000_000_000_000>")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_000_u64))]
     pub tokens_per_day: Option<u64>,

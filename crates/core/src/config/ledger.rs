@@ -3,8 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::values::Span;
+
 /// How the books are kept. Changing it needs a restart.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ledger {
     /// What an answer waits for before its last byte leaves.
@@ -17,6 +19,21 @@ pub struct Ledger {
     /// Start though records of the journal are missing, with those that can be read. Only for once, after Waypost has said
     /// which are damaged.
     pub salvage: bool,
+    /// With Postgres: money that a gateway has taken to itself and that no request has wanted for so long goes back, so that
+    /// another one can spend it.
+    pub idle_lease: Span,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self {
+            durability: Durability::default(),
+            journal: None,
+            unfinished: Unfinished::default(),
+            salvage: false,
+            idle_lease: Span::seconds(60),
+        }
+    }
 }
 
 /// What an answer waits for.

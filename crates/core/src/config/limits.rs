@@ -21,7 +21,8 @@ pub struct Limits {
     #[serde(alias = "max_tpm", deserialize_with = "bounded_option::<_, _, 1, 1_000_000_000>")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub tpm: Option<u32>,
-    /// Requests in a day, from midnight to midnight (UTC). Counted since Waypost was started.
+    /// Requests in a day, from midnight to midnight (UTC). A start reads from the log of calls what was asked of an account or
+    /// a model before it; what was asked with each key of several is not known then.
     #[serde(alias = "max_rpd", alias = "daily_limit", deserialize_with = "bounded_option::<_, _, 1, 1_000_000_000>")]
     #[schemars(range(min = 1, max = 1_000_000_000))]
     pub rpd: Option<u32>,

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Deserialize;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
 use super::error::ConfigError;
 use super::json;
@@ -16,7 +17,7 @@ use crate::pricing::Factor;
 
 /// What models cost, in USD. Comes before the price book that is built in. Of several that fit, the one for a channel comes
 /// before the one for a provider and the longer pattern before the shorter; of the same, the latest in force holds.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PriceEntry {
     /// The model's name at the provider or for callers; `*` stands for any run of characters. Left out in a channel's model.
@@ -63,11 +64,43 @@ impl PriceEntry {
     pub fn parse(text: &str) -> Result<Self, Vec<ConfigError>> {
         read(json::parse(text).map_err(|error| vec![error])?)
     }
+
+    /// As [`PriceEntry::parse`] reads it again, without what is left out; decimals are text.
+    pub fn written(&self) -> Value {
+        let mut value = serde_json::to_value(self).unwrap_or_default();
+        strip(&mut value);
+        value
+    }
+}
+
+/// Takes away what says nothing.
+fn strip(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.values_mut().for_each(strip);
+            fields.retain(|_, value| match value {
+                Value::Null => false,
+                Value::Array(items) => !items.is_empty(),
+                Value::Object(fields) => !fields.is_empty(),
+                Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+            });
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// A price that was set while the gateway ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetPrice {
+    pub entry: PriceEntry,
+    /// The moment from which on it holds, in milliseconds since 1970; counts instead of the entry's day.
+    pub effective_at: i64,
 }
 
 /// Prices for prompts of more than so many tokens, which hold for the whole request. What is left out is as `input` or
 /// `output` here, and never less than below.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PriceTier {
     /// Tokens of the prompt.
@@ -101,22 +134,22 @@ impl PriceTier {
 }
 
 /// What the provider's service tiers multiply a price by.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ServiceTiers {
-    #[serde(deserialize_with = "factor")]
+    #[serde(serialize_with = "shown", deserialize_with = "factor")]
     #[schemars(with = "Option<Decimal>")]
     pub flex: Option<Factor>,
-    #[serde(deserialize_with = "factor")]
+    #[serde(serialize_with = "shown", deserialize_with = "factor")]
     #[schemars(with = "Option<Decimal>")]
     pub batch: Option<Factor>,
-    #[serde(deserialize_with = "factor")]
+    #[serde(serialize_with = "shown", deserialize_with = "factor")]
     #[schemars(with = "Option<Decimal>")]
     pub priority: Option<Factor>,
 }
 
 /// What prices are in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Currency {
     #[serde(alias = "USD")]
@@ -269,6 +302,25 @@ impl<'de> Deserialize<'de> for Day {
     }
 }
 
+macro_rules! written_as_shown {
+    ($($type:ty),*) => {$(
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(&format_args!("{self:?}"))
+            }
+        }
+    )*};
+}
+
+written_as_shown!(PerMillion, PerUnit, Day);
+
+fn shown<S: Serializer>(factor: &Option<Factor>, serializer: S) -> Result<S::Ok, S::Error> {
+    match factor {
+        Some(factor) => serializer.collect_str(factor),
+        None => serializer.serialize_none(),
+    }
+}
+
 fn factor<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Factor>, D::Error> {
     let expected = "a factor such as 0.5, up to 1000, with at most six digits after the point";
     deserializer.deserialize_str(Read(|text| text.parse().ok(), expected)).map(Some)
@@ -323,6 +375,20 @@ impl JsonSchema for Day {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_price_is_read_as_it_was_written_to_the_last_digit() {
+        let text = r#"{"model":"m*","provider":"openai","channel":"c","effective_from":"2026-01-31","currency":"USD",
+            "input":0.000001,"output":"999999.999999","cached_input":0.10,"cache_write":2,"cache_write_1h":3,"reasoning":4,
+            "audio_input":5,"audio_output":6,"call":0.000000001,"image":999.99,"source":"https://example.com",
+            "tiers":[{"above":200000,"input":1,"output":2,"reasoning":3}],"service_tiers":{"flex":0.5,"priority":2}}"#;
+        let entry = PriceEntry::parse(text).unwrap();
+        let written = entry.written();
+        assert_eq!(PriceEntry::parse(&written.to_string()), Ok(entry));
+        assert_eq!((&written["input"], &written["cache_read"]), (&"0.000001".into(), &"0.1".into()));
+        let least = PriceEntry::parse(r#"{"model":"m","input":1}"#).unwrap().written();
+        assert_eq!(least.to_string(), r#"{"model":"m","input":"1"}"#);
+    }
 
     #[test]
     fn days_are_those_of_the_calendar() {

@@ -33,6 +33,9 @@ pub struct ModelRouting {
     pub strategy: Option<Strategy>,
     /// Ask a second deployment when the first is slow to begin.
     pub hedge: Option<Hedge>,
+    /// Models that answer in this one's place when a budget that degrades has not enough left for it: the first that the
+    /// money is enough for.
+    pub degrade_to: Vec<String>,
 }
 
 /// How the deployments of one tier share the requests. Hyphens may stand for underscores.

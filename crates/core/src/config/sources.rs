@@ -52,6 +52,8 @@ pub struct Inputs<'a> {
     pub catalog: Option<&'a Catalog>,
     /// Must be unpredictable: they become the caller's key if there is an account to protect and nothing names one.
     pub dice: [u8; 24],
+    /// Callers have keys elsewhere, or somebody is there who makes some: none is made.
+    pub callers_elsewhere: bool,
     /// The names that set-up lists.
     pub simulated: &'a [&'a str],
 }
@@ -107,7 +109,7 @@ pub fn load(inputs: &Inputs<'_>) -> Result<Loaded, Vec<ConfigError>> {
         let models = inputs.simulated.iter().copied().chain(["sim/*"]).map(ModelEntry::named).collect();
         config.channels.push(Channel { models: Some(models), ..Channel::new("simulator", "simulator") });
     }
-    let made_key = add_caller(&mut config, setup, inputs.dice);
+    let made_key = add_caller(&mut config, setup, inputs);
     let mut warnings = twice(&config);
     warnings.extend(shadowed);
     Ok(Loaded { config, notes, warnings, unread, made_key, setup })
@@ -126,11 +128,11 @@ pub(super) fn parse(text: &Text, lookup: Lookup<'_>) -> Result<Config, Vec<Confi
 }
 
 /// Somebody must be able to call: makes a key if nothing says who.
-fn add_caller(config: &mut Config, setup: bool, dice: [u8; 24]) -> Option<Secret> {
-    if !config.keys.is_empty() || config.open_mode {
+fn add_caller(config: &mut Config, setup: bool, inputs: &Inputs<'_>) -> Option<Secret> {
+    if !config.keys.is_empty() || config.open_mode || inputs.callers_elsewhere {
         return None;
     }
-    let key = if setup { Secret::new(SETUP_KEY) } else { make_key(dice) };
+    let key = if setup { Secret::new(SETUP_KEY) } else { make_key(inputs.dice) };
     config.keys.push(Key::named("default", key.clone()));
     Some(key)
 }

@@ -34,7 +34,8 @@ pub struct DeploymentState {
     requests: AtomicU64,
     failures: AtomicU64,
     opened: AtomicU64,
-    pub(crate) gate: Gate,
+    /// What was taken of its limits.
+    pub gate: Gate,
     inner: Mutex<Inner>,
 }
 

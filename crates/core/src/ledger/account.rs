@@ -44,6 +44,15 @@ impl Account {
         Self(format!("key:{id}").into())
     }
 
+    /// Who pays for a request of these: the user, else the team, else the key itself.
+    pub fn payer(user: Option<&str>, team: Option<&str>, key: &str) -> Self {
+        match (user, team) {
+            (Some(user), _) => Self::user(user),
+            (None, Some(team)) => Self::team(team),
+            (None, None) => Self::key(key),
+        }
+    }
+
     /// Where charges go.
     pub fn revenue() -> Self {
         Self("revenue".into())
@@ -135,6 +144,9 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written_and_others_refused() {
+        assert_eq!(Account::payer(Some("u"), Some("t"), "k"), Account::user("u"));
+        assert_eq!(Account::payer(None, Some("t"), "k"), Account::team("t"));
+        assert_eq!(Account::payer(None, None, "k"), Account::key("k"));
         for account in [Account::user("usr_1"), Account::team("t"), Account::key("ci:1"), Account::overrun()] {
             assert_eq!(Account::parse(account.as_str()), Ok(account));
         }

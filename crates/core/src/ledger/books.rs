@@ -130,14 +130,22 @@ impl Books {
 
 #[cfg(test)]
 mod tests {
-    use super::super::purse::{Budget, Supply};
+    use super::super::purse::{Budget, Supply, WhenSpent};
     use super::super::window::Window;
     use super::*;
 
     fn budget(id: &str, scope: &str) -> Arc<Purse> {
         let amount = NanoUsd(5);
         let scope = Scope::parse(scope).unwrap();
-        let budget = Budget { id: id.into(), scope, window: Window::Total, amount, hard: true, alerts: vec![] };
+        let budget = Budget {
+            id: id.into(),
+            scope,
+            window: Window::Total,
+            amount,
+            hard: true,
+            alerts: vec![],
+            when_spent: WhenSpent::Refuse,
+        };
         Arc::new(Purse::budget(Arc::new(budget), Supply::Owned, 0, amount, NanoUsd(0)))
     }
 

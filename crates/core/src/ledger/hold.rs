@@ -53,7 +53,7 @@ impl Hold {
         }
         let bounded = open.iter().any(|(_, state)| state.is_hard());
         let taken = open.into_iter().map(|(purse, mut state)| {
-            state.hold(amount);
+            state.hold(amount, now);
             (Arc::clone(purse), state.start)
         });
         Ok(Self { taken: taken.collect(), amount, bounded })
@@ -130,7 +130,7 @@ mod tests {
     use std::sync::atomic::{AtomicI64, Ordering};
 
     use super::super::account::{Account, Scope};
-    use super::super::purse::{Budget, Supply, Why};
+    use super::super::purse::{Budget, Supply, WhenSpent, Why};
     use super::super::window::Window;
     use super::*;
 
@@ -146,7 +146,15 @@ mod tests {
 
     fn definition(amount: i64, window: Window, hard: bool) -> Arc<Budget> {
         let id = "bud_1".into();
-        Arc::new(Budget { id, scope: Scope::Global, window, amount: usd(amount), hard, alerts: vec![80] })
+        Arc::new(Budget {
+            id,
+            scope: Scope::Global,
+            window,
+            amount: usd(amount),
+            hard,
+            alerts: vec![80],
+            when_spent: WhenSpent::Refuse,
+        })
     }
 
     fn hourly(amount: i64, supply: Supply) -> Arc<Purse> {
@@ -230,6 +238,19 @@ mod tests {
         let budget = hourly(10, Supply::Leased);
         assert!(Hold::take(&[Arc::clone(&budget)], usd(1), HOUR).is_err_and(|short| short.why == Why::Lease));
         assert!(!budget.grow(0, usd(1), false), "of a window that is over");
+    }
+
+    #[test]
+    fn what_was_spent_too_much_can_be_spent_again_in_its_window_only() {
+        let purse = hourly(10, Supply::Owned);
+        let take = |amount, now| Hold::take(&[Arc::clone(&purse)], usd(amount), now);
+        let _ = take(10, 0).unwrap().settle(usd(10));
+        purse.refund(0, usd(4));
+        assert!(take(5, 0).is_err());
+        let _ = take(4, 0).unwrap().settle(usd(4));
+        let _ = take(10, HOUR).unwrap().settle(usd(10));
+        purse.refund(0, usd(10));
+        assert!(take(1, HOUR).is_err(), "of a window that is over");
     }
 
     #[test]

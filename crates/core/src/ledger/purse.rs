@@ -26,6 +26,31 @@ pub struct Budget {
     pub hard: bool,
     /// Tell at these per cents of the amount, each once a window.
     pub alerts: Vec<u16>,
+    pub when_spent: WhenSpent,
+}
+
+/// What becomes of requests for which a hard budget has not enough left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenSpent {
+    /// They are refused.
+    #[default]
+    Refuse,
+    /// They fall to what is cheaper and still affordable; only if there is nothing such they are refused.
+    Degrade,
+}
+
+impl WhenSpent {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Refuse => "refuse",
+            Self::Degrade => "degrade",
+        }
+    }
+
+    /// Reads a name as [`WhenSpent::name`] says it.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Refuse, Self::Degrade].into_iter().find(|word| word.name() == name)
+    }
 }
 
 /// Where a purse gets money from.
@@ -55,6 +80,8 @@ pub(super) struct State {
     allotted: i64,
     spent: i64,
     held: i64,
+    /// When something was held the last time.
+    used: i64,
     /// The supply was asked and had no more.
     dry: bool,
     frozen: bool,
@@ -103,6 +130,7 @@ impl Purse {
             allotted: allotted.get(),
             spent: 0,
             held: 0,
+            used: 0,
             dry: supply == Supply::Owned,
             frozen: false,
         };
@@ -118,6 +146,7 @@ impl Purse {
             allotted: allotted.get(),
             spent: spent.get(),
             held: 0,
+            used: 0,
             dry: supply == Supply::Owned,
             frozen: false,
         };
@@ -162,9 +191,23 @@ impl Purse {
         same
     }
 
+    /// What was spent in the window that began at `start` was too much by this. Nothing happens if that window is over.
+    pub fn refund(&self, start: i64, by: NanoUsd) {
+        let mut state = self.lock();
+        if state.start == start {
+            state.spent = state.spent.saturating_sub(by.get().max(0));
+        }
+    }
+
     /// The supply may have more again: somebody topped up, or gave back.
     pub fn refresh(&self) {
         self.lock().dry = self.supply == Supply::Owned;
+    }
+
+    /// Is there something in it that nobody has held anything of for so many milliseconds?
+    pub fn is_idle(&self, now: i64, millis: i64) -> bool {
+        let state = self.open(now);
+        state.held == 0 && state.left() > 0 && now.saturating_sub(state.used) >= millis
     }
 
     /// Takes up to `most` of what is neither held nor spent, and says from which window.
@@ -231,8 +274,9 @@ impl State {
         self.budget.as_ref().is_none_or(|budget| budget.hard)
     }
 
-    pub(super) fn hold(&mut self, amount: i64) {
+    pub(super) fn hold(&mut self, amount: i64, now: i64) {
         self.held = self.held.saturating_add(amount);
+        self.used = self.used.max(now);
     }
 
     /// What was held in this window is spent, in part or in full.

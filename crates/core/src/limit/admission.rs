@@ -1,7 +1,7 @@
 //! A request's way through the limits of all its levels at once: everything is taken everywhere, or nothing anywhere.
 //! Knows no clock and no caller. Tests are in `admission/tests.rs`.
 
-use super::level::{Denied, Free, Level, Levels, Share};
+use super::level::{Denied, Free, Level, Levels, Peak, Share};
 use crate::moment::Moment;
 
 /// What a request asks for, in tokens: nothing where it uses none.
@@ -61,6 +61,13 @@ impl Admission {
         for (level, share) in self.levels.iter().zip(self.shares.drain(..)) {
             level.gate.lock().correct(share, tokens);
         }
+    }
+}
+
+impl Admission {
+    /// How far the limits are used that it counts against.
+    pub fn peaks(&self, now: Moment) -> Vec<Peak> {
+        self.levels.peaks(now)
     }
 }
 

@@ -76,6 +76,13 @@ impl Gate {
         }
     }
 
+    /// So many requests were made today before this process began.
+    pub fn remember(&self, requests: u32, now: Moment) {
+        let mut taken = self.lock();
+        let today = taken.today(now);
+        (taken.day, taken.today) = (now.day(), today.saturating_add(requests.into()));
+    }
+
     fn lock(&self) -> MutexGuard<'_, Taken> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -82,6 +82,24 @@ impl Levels {
     }
 }
 
+impl Levels {
+    /// How far each limit is used, at every level.
+    pub fn peaks(&self, now: Moment) -> Vec<Peak> {
+        let mut peaks = Vec::new();
+        for level in self.0.iter() {
+            let used = level.gate.lock().peaks(&level.limits, now);
+            peaks.extend(used.into_iter().flatten().map(|(dimension, used, limit)| Peak {
+                level: level.kind,
+                name: Arc::clone(&level.name),
+                dimension,
+                used,
+                limit,
+            }));
+        }
+        peaks
+    }
+}
+
 impl Deref for Levels {
     type Target = [Level];
 
@@ -104,6 +122,12 @@ impl LevelGate {
         let Taken { requests, tokens, running, .. } = &mut *taken;
         let rings = [requests, tokens].into_iter().flatten().any(|ring| ring.used(now) > 0);
         rings || *running > 0 || taken.today(now) > 0
+    }
+
+    /// So many tokens were used today before this process began.
+    pub fn remember(&self, tokens: u64, now: Moment) {
+        let mut taken = self.lock();
+        (taken.day, taken.today) = (now.day(), taken.today(now).saturating_add(tokens));
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Taken> {
@@ -150,6 +174,17 @@ pub struct Denied {
     pub dimension: Dimension,
     pub limit: u64,
     pub free: Free,
+}
+
+/// How far one limit is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peak {
+    pub level: LevelKind,
+    /// As the level's owner calls it.
+    pub name: Arc<str>,
+    pub dimension: Dimension,
+    pub used: u64,
+    pub limit: u64,
 }
 
 /// What is left of the tightest limits; `None` where there is none.
@@ -262,6 +297,17 @@ impl Taken {
         if let Some(slot) = share.request {
             ring(&mut self.requests).correct(slot, 1, 0);
         }
+    }
+
+    /// How far the limits are used.
+    fn peaks(&mut self, limits: &CallerLimits, now: Moment) -> [Option<(Dimension, u64, u64)>; 4] {
+        let running = u64::from(self.running);
+        [
+            limits.rpm.map(|limit| (Dimension::Requests, ring(&mut self.requests).used(now), limit.into())),
+            limits.tpm.map(|limit| (Dimension::Tokens, ring(&mut self.tokens).used(now), limit)),
+            limits.concurrency.map(|limit| (Dimension::Concurrency, running, limit.into())),
+            limits.tokens_per_day.map(|limit| (Dimension::TokensPerDay, self.today(now), limit)),
+        ]
     }
 
     /// What is left, or what was tighter before.

@@ -13,7 +13,7 @@ use waypost_wire::chat::Usage;
 
 use super::cost::{Cost, Terms};
 use super::price::{Price, Rates};
-use crate::config::{Config, ConfigError, PriceEntry};
+use crate::config::{Config, ConfigError, PriceEntry, SetPrice};
 use crate::pattern::Pattern;
 use crate::provider::{self, Provider};
 
@@ -160,15 +160,13 @@ impl Book {
     /// The prices of a configuration and those that are built in. What is wrong with the former is told to `problem`.
     pub fn of(config: &Config, mut problem: impl FnMut(ConfigError)) -> Self {
         let mut rules = Vec::new();
-        for (origin, key, entries) in
-            [(Origin::File, "prices", &config.prices), (Origin::Api, "api_prices", &config.api_prices)]
-        {
-            for (position, entry) in entries.iter().enumerate() {
-                let path = format!("{key}[{position}]");
-                match rule(origin, entry, &path, config) {
-                    Ok(rule) => rules.push(rule),
-                    Err(error) => problem(error),
-                }
+        let filed = config.prices.iter().map(|entry| (Origin::File, entry, since(entry)));
+        let set = config.api_prices.iter().map(|set| (Origin::Api, &set.entry, set.effective_at));
+        for (position, (origin, entry, from)) in filed.enumerate().chain(set.enumerate()) {
+            let key = if origin == Origin::File { "prices" } else { "api_prices" };
+            match rule((origin, from), entry, &format!("{key}[{position}]"), config) {
+                Ok(rule) => rules.push(rule),
+                Err(error) => problem(error),
             }
         }
         for (channel, settings) in config.channels.iter().enumerate() {
@@ -185,10 +183,10 @@ impl Book {
         Self(rules)
     }
 
-    /// The version that an entry is once it is set while the gateway runs; `path` is where errors say that it stands. Channels
+    /// The version that a price is which is set while the gateway runs; `path` is where errors say that it stands. Channels
     /// are not looked up: one may be added later.
-    pub fn check(entry: &PriceEntry, path: &str) -> Result<Arc<Version>, ConfigError> {
-        rule(Origin::Api, entry, path, &Config::default()).map(|rule| rule.version)
+    pub fn check(set: &SetPrice, path: &str) -> Result<Arc<Version>, ConfigError> {
+        rule((Origin::Api, set.effective_at), &set.entry, path, &Config::default()).map(|rule| rule.version)
     }
 
     /// What of it can hold for a channel of this name at this provider.
@@ -214,7 +212,7 @@ impl ChannelPrices {
     }
 }
 
-fn rule(origin: Origin, entry: &PriceEntry, path: &str, config: &Config) -> Result<Rule, ConfigError> {
+fn rule((origin, from): (Origin, i64), entry: &PriceEntry, path: &str, config: &Config) -> Result<Rule, ConfigError> {
     let Some(model) = entry.model.as_deref().filter(|model| !model.is_empty()) else {
         return Err(ConfigError::at(path, "it does not say which model it is for").fix("set `model`, if only to \"*\""));
     };
@@ -244,7 +242,7 @@ fn rule(origin: Origin, entry: &PriceEntry, path: &str, config: &Config) -> Resu
         channel: channel.map(Arc::from),
         provider: provider.map(|provider| provider.kind),
         names: Names::Fitting(Pattern::new(model)),
-        version: Arc::new(version(origin, entry, &name, path)?),
+        version: Arc::new(version((origin, from), entry, &name, path)?),
     })
 }
 
@@ -259,12 +257,16 @@ fn own_rule(entry: &PriceEntry, channel: &str, model: &str, path: &str) -> Resul
         channel: Some(channel.into()),
         provider: None,
         names: Names::Fitting(Pattern::new(model)),
-        version: Arc::new(version(Origin::Channel, entry, &format!("{channel}/{model}"), path)?),
+        version: Arc::new(version((Origin::Channel, since(entry)), entry, &format!("{channel}/{model}"), path)?),
     })
 }
 
-fn version(origin: Origin, entry: &PriceEntry, name: &str, path: &str) -> Result<Version, ConfigError> {
-    let from = entry.effective_from.map_or(0, |day| day.unix_ms());
+/// The moment from which on an entry says that it holds.
+fn since(entry: &PriceEntry) -> i64 {
+    entry.effective_from.map_or(0, |day| day.unix_ms())
+}
+
+fn version((origin, from): (Origin, i64), entry: &PriceEntry, name: &str, path: &str) -> Result<Version, ConfigError> {
     let source = entry.source.as_deref().map(Arc::from);
     Ok(Version { source, ..Version::new(origin, name, from, entry::price(entry, path)?) })
 }

@@ -19,6 +19,11 @@ impl Factor {
         permille.checked_mul(1000).filter(|millionths| *millionths <= Self::MOST).map(Self)
     }
 
+    /// So many millionths; `None` beyond a thousandfold.
+    pub fn of_millionths(millionths: u32) -> Option<Self> {
+        (millionths <= Self::MOST).then_some(Self(millionths))
+    }
+
     /// The number of millionths.
     pub const fn millionths(self) -> u32 {
         self.0
@@ -66,6 +71,8 @@ mod tests {
         assert_eq!("1000.1".parse::<Factor>(), Err(NotMoney::TooMuch));
         assert_eq!("-1".parse::<Factor>(), Err(NotMoney::Malformed));
         assert_eq!(Factor::permille(1_000_001), None);
+        assert_eq!(Factor::of_millionths(1_250_000), Factor::permille(1250));
+        assert_eq!(Factor::of_millionths(1_000_000_001), None);
         assert_eq!(Factor::default(), Factor::ONE);
     }
 }

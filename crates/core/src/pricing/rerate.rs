@@ -32,8 +32,12 @@ pub struct Correction {
 }
 
 /// What has to be booked so that a recorded cost is as if it had been charged at `version`; `None` if it is so already, or
-/// if the amounts do not fit. Doing it again after the correction was booked changes nothing.
+/// if the amounts do not fit. Doing it again after the correction was booked changes nothing: what was charged at a version is
+/// never touched for the sake of that version.
 pub fn rerate(billed: &Billed, version: &Version) -> Option<Correction> {
+    if billed.version.as_ref() == Some(&version.id) {
+        return None;
+    }
     let cost = version.cost(&billed.usage, billed.terms)?;
     let amount = cost.total.checked_sub(billed.amount)?;
     (!amount.is_zero()).then(|| Correction { amount, from: billed.version.clone(), cost })
@@ -63,7 +67,8 @@ mod tests {
         assert_eq!((up.amount.to_string().as_str(), up.cost.total.to_string().as_str()), ("0.0005", "0.0025"));
         assert_eq!((up.from.clone(), &up.cost.version), (Some(old.id.clone()), &new.id));
 
-        let corrected = Billed { amount: billed.amount.checked_add(up.amount).unwrap(), ..billed };
+        let amount = billed.amount.checked_add(up.amount).unwrap();
+        let corrected = Billed { amount, version: Some(Arc::clone(&new.id)), ..billed };
         assert_eq!(rerate(&corrected, &new), None);
         assert_eq!(rerate(&corrected, &old).unwrap().amount, NanoUsd(-500_000));
     }

@@ -3,6 +3,7 @@
 //! Tests are in `compile/tests.rs`.
 
 mod admin;
+mod alerts;
 mod base_url;
 mod channel;
 mod cors;
@@ -60,6 +61,7 @@ pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigE
     let trusted_proxies = keys::networks(&config.server.trusted_proxies, "server.trusted_proxies", &mut problems);
     let admin = admin::compile(config, &mut problems);
     identity::check(config, &mut problems);
+    alerts::check(config, &mut problems);
     check_rules(config, &mut problems);
     for list in [&mut problems.errors, &mut problems.warnings] {
         config.locate(list);
@@ -69,6 +71,7 @@ pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigE
         return Err(problems.errors);
     }
     let routes = routes::compile(config, &channels, fallback.as_ref(), states);
+    warn_of_nowhere(config, &routes, &mut problems);
     Ok(Snapshot {
         keys,
         anybody,
@@ -88,6 +91,25 @@ pub fn compile(config: &Config, states: &States) -> Result<Snapshot, Vec<ConfigE
         models: routes.listed,
         warnings: problems.warnings,
     })
+}
+
+/// What requests are to fall to may be found out only later, so that it is no mistake where nobody serves it yet.
+fn warn_of_nowhere(config: &Config, routes: &routes::Routes, problems: &mut Problems) {
+    for (model, own) in &config.routing.models {
+        for (place, name) in own.degrade_to.iter().enumerate() {
+            let served = routes.names.contains_key(name.as_str())
+                || routes.families.iter().any(|family| family.pattern.matches(name));
+            let why = match () {
+                () if name == model => "a model cannot take its own place",
+                () if served => continue,
+                () => "no channel serves this model",
+            };
+            let warning = ConfigError::at(format!("routing.models.{model}.degrade_to[{place}]"), why);
+            problems.warn(warning.fix("name a cheaper model that a channel lists"));
+        }
+    }
+    config.locate(&mut problems.warnings);
+    problems.warnings.sort_by_key(|warning| warning.mark);
 }
 
 fn retry(config: &Config) -> Retry {

@@ -9,10 +9,11 @@ use std::str::FromStr;
 use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 use waypost_store::audit::{self, Head, Row, Verified, Walk};
-use waypost_store::{Place, Store, StoreError};
+use waypost_store::{Store, StoreError};
 
+use super::database::Which;
 use super::print::say;
-use crate::config_sources::{ConfigSource, Mistakes, Wanted};
+use crate::config_sources::{Mistakes, Wanted};
 use crate::pipeline::meter::Chain;
 
 /// What to do with the log.
@@ -24,11 +25,16 @@ pub enum Auditing {
         #[arg(long, value_name = "NUMBER:HASH")]
         head: Option<Kept>,
         /// Verify an export instead of the database.
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", conflicts_with = "database")]
         file: Option<PathBuf>,
+        #[command(flatten)]
+        which: Which,
     },
     /// Prints every row as a line of JSON, and the end of the chain as the last one.
-    Export,
+    Export {
+        #[command(flatten)]
+        which: Which,
+    },
 }
 
 /// A head as it is written on the command line.
@@ -59,17 +65,17 @@ const BATCH: i64 = 1000;
 /// Does it, and tells what came of it.
 pub async fn run(wanted: &Auditing, config: Wanted) -> Result<ExitCode, Mistakes> {
     match wanted {
-        Auditing::Verify { head, file: Some(file) } => {
+        Auditing::Verify { head, file: Some(file), .. } => {
             of_file(file, head.as_ref().map(|kept| &kept.0)).map(|verified| tell(&verified))
         }
-        Auditing::Verify { head, file: None } => {
-            let store = connect(config).await?;
+        Auditing::Verify { head, file: None, which } => {
+            let store = which.existing(config).await?.store;
             let verified = audit::verify(&store, head.as_ref().map(|kept| &kept.0)).await;
             store.close().await;
             verified.map(|verified| tell(&verified)).map_err(failed)
         }
-        Auditing::Export => {
-            let store = connect(config).await?;
+        Auditing::Export { which } => {
+            let store = which.existing(config).await?.store;
             let exported = export(&store).await;
             store.close().await;
             exported.map(|()| ExitCode::SUCCESS).map_err(failed)
@@ -125,19 +131,6 @@ fn of_file(file: &Path, kept: Option<&Head>) -> Result<Verified, Mistakes> {
         }
     }
     Err(vec![format!("{name}: it ends before the last line of an export, which names the end of the chain")])
-}
-
-/// The database of the configuration, as it is.
-async fn connect(config: Wanted) -> Result<Store, Mistakes> {
-    let database = ConfigSource::new(config, [0; 24]).find()?.loaded.config.database;
-    let place = match database.url {
-        Some(url) => Place::Postgres { url, connections: database.connections },
-        None if !Path::new(&database.path).is_file() => {
-            return Err(vec![format!("database.path: there is no {}; name the file with DB_PATH", database.path)]);
-        }
-        None => Place::Sqlite(database.path.into()),
-    };
-    Store::connect(&place).await.map_err(failed)
 }
 
 fn failed(error: StoreError) -> Mistakes {

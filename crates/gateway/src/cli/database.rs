@@ -2,7 +2,7 @@
 //! Tests: `it/transfer.rs`, against the built binary.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -18,7 +18,7 @@ use crate::pipeline::meter::Chain;
 
 /// Which database.
 #[derive(Args, Clone, Debug)]
-pub(super) struct Which {
+pub struct Which {
     /// The database: a file, or a postgres:// address [default: as the configuration says].
     #[arg(long, value_name = "URL")]
     database: Option<String>,
@@ -33,12 +33,30 @@ pub(super) struct Connected {
 }
 
 impl Which {
+    /// Was one named?
+    pub(crate) fn is_named(&self) -> bool {
+        self.database.is_some()
+    }
+
+    /// The one that was named, or the one of the configuration.
+    pub(crate) fn over(&self, config: &Database) -> Database {
+        self.database.as_deref().map_or_else(|| config.clone(), |text| named(text, config))
+    }
+
+    /// Opens it, and makes none where there is none.
+    pub(super) async fn existing(&self, wanted: Wanted) -> Result<Connected, Mistakes> {
+        let config = ConfigSource::new(wanted.clone(), [0; 24]).find()?.loaded.config;
+        let Database { url, path, .. } = self.over(&config.database);
+        if url.is_none() && !Path::new(&path).is_file() {
+            return Err(vec![format!("database.path: there is no {path}; name the file with DB_PATH or --database")]);
+        }
+        self.connect(wanted).await
+    }
+
     /// Opens it, and changes nothing.
     pub(super) async fn connect(&self, wanted: Wanted) -> Result<Connected, Mistakes> {
         let mut config = ConfigSource::new(wanted, [0; 24]).find()?.loaded.config;
-        if let Some(text) = &self.database {
-            config.database = named(text, &config.database);
-        }
+        config.database = self.over(&config.database);
         let (place, name) = match &config.database.url {
             Some(url) => {
                 let connections = config.database.connections;
@@ -84,6 +102,6 @@ pub(super) fn now() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-pub(super) fn no_dice() -> Mistakes {
+pub(crate) fn no_dice() -> Mistakes {
     vec!["the operating system gives no random numbers".to_owned()]
 }

@@ -4,8 +4,9 @@
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use super::asking::{Asking, Id, One, PAGE, address};
 use super::print::{say, table};
-use super::remote::{Remote, text};
+use super::remote::text;
 
 /// What can be done with keys.
 #[derive(Subcommand, Clone, Debug)]
@@ -18,23 +19,19 @@ pub enum Keys {
         #[arg(long)]
         revoked: bool,
         #[command(flatten)]
-        remote: Remote,
+        asking: Asking,
     },
     /// Gives a key another text and prints it; the old one works for a while.
     Rotate {
-        id: String,
+        id: Id,
         /// For how many seconds the old text works.
         #[arg(long, default_value_t = 86_400)]
         overlap: i64,
         #[command(flatten)]
-        remote: Remote,
+        asking: Asking,
     },
     /// Ends a key at once and for good.
-    Revoke {
-        id: String,
-        #[command(flatten)]
-        remote: Remote,
-    },
+    Revoke(One),
 }
 
 /// A key to be made.
@@ -58,34 +55,36 @@ pub struct Create {
     #[arg(long)]
     tpm: Option<i64>,
     #[command(flatten)]
-    remote: Remote,
+    asking: Asking,
 }
 
 /// Does it, and prints what came of it.
 pub async fn run(wanted: &Keys) -> Result<(), String> {
     match wanted {
-        Keys::Create(create) => {
-            let made = create.remote.ask("POST", "/admin/keys", Some(create.body())).await?;
-            say(text(&made, "key"));
+        Keys::Create(create) => shown_once(&create.asking, "/admin/keys", create.body()).await,
+        Keys::List { revoked, asking } => {
+            let revoked = revoked.to_string();
+            let asked = [("limit", Some(PAGE)), ("revoked", Some(revoked.as_str()))];
+            let whole = asking.remote.all("data", &address("/admin/keys", &asked)).await?;
+            let head = ["ID", "NAME", "KEY", "OWNER", "STATE"].map(str::to_owned).to_vec();
+            let all = whole["data"].as_array().map(Vec::as_slice).unwrap_or_default();
+            let rows: Vec<Vec<String>> = std::iter::once(head).chain(all.iter().map(row)).collect();
+            say(&if asking.json { whole.to_string() } else { table(&rows) });
+            Ok(())
         }
-        Keys::List { revoked, remote } => {
-            let mut rows = vec![["ID", "NAME", "KEY", "OWNER", "STATE"].map(str::to_owned).to_vec()];
-            let path = format!("/admin/keys?limit=500&revoked={revoked}");
-            for key in remote.all(&path).await? {
-                rows.push(row(&key));
-            }
-            say(&table(&rows));
+        Keys::Rotate { id, overlap, asking } => {
+            shown_once(asking, &format!("/admin/keys/{id}/rotate"), json!({ "overlap_seconds": overlap })).await
         }
-        Keys::Rotate { id, overlap, remote } => {
-            let body = json!({ "overlap_seconds": overlap });
-            let made = remote.ask("POST", &format!("/admin/keys/{id}/rotate"), Some(body)).await?;
-            say(text(&made, "key"));
-        }
-        Keys::Revoke { id, remote } => {
-            remote.ask("DELETE", &format!("/admin/keys/{id}"), None).await?;
-            say(&format!("{id} is revoked"));
+        Keys::Revoke(One { id, asking }) => {
+            asking.act("DELETE", &format!("/admin/keys/{id}"), None, &format!("{id} is revoked")).await
         }
     }
+}
+
+/// Makes a text, and prints it and nothing else.
+async fn shown_once(asking: &Asking, path: &str, body: Value) -> Result<(), String> {
+    let made = asking.remote.ask("POST", path, Some(body)).await?;
+    say(&if asking.json { made.to_string() } else { text(&made, "key").to_owned() });
     Ok(())
 }
 

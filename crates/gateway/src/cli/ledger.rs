@@ -1,5 +1,8 @@
-//! `waypost ledger`: proves that the books are whole, or prints them. Changes nothing, and may run beside gateways that serve.
-//! Exit code 0 if all is as it was written, 1 if not. Tests: `it/ledger_cli.rs`, against the built binary.
+//! `waypost ledger`: proves that the books are whole, prints them, or writes off what a node holds that does not come back. May run
+//! beside gateways that serve. Exit code 0 if all is as it was written, 1 if not. Tests: `it/ledger_cli.rs`, against the built
+//! binary.
+
+mod nodes;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -26,6 +29,10 @@ pub enum Ledger {
     Verify(Verify),
     /// Prints every transaction of a time, oldest first.
     Export(Exporting),
+    /// Lists the nodes that ever wrote into the ledger, and when each was last seen.
+    Nodes(nodes::Nodes),
+    /// Gives all nodes back what one has taken to itself that does not come back. Says what it would do; does it with --yes.
+    WriteOff(nodes::WriteOff),
 }
 
 /// What to prove, and how that is told.
@@ -71,6 +78,8 @@ pub async fn run(wanted: &Ledger, config: Wanted) -> Result<ExitCode, Mistakes> 
     match wanted {
         Ledger::Verify(wanted) => verify(wanted, config).await,
         Ledger::Export(wanted) => write(wanted, config).await,
+        Ledger::Nodes(wanted) => nodes::list(wanted, config).await,
+        Ledger::WriteOff(wanted) => nodes::write_off(wanted, config).await,
     }
 }
 

@@ -21,7 +21,7 @@ const MOST_PAGES: usize = 10_000;
 
 /// Where a gateway is, and what opens it.
 #[derive(Args, Clone, Debug)]
-pub struct Remote {
+pub(super) struct Remote {
     /// Where the gateway listens [default: http://127.0.0.1 and the port].
     #[arg(long, env = "WAYPOST_URL")]
     url: Option<String>,
@@ -38,7 +38,7 @@ pub struct Remote {
 
 impl Remote {
     /// One call; gives the answer's body. A change is made whatever the version is.
-    pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value, String> {
+    pub(super) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Result<Value, String> {
         let url = self.url.clone().unwrap_or_else(|| format!("http://127.0.0.1:{}", self.port));
         let origin = health::origin(&url, self.insecure)?;
         let target = Target::at(origin, path).map_err(|_| format!("`{path}` is no path"))?;
@@ -60,18 +60,18 @@ impl Remote {
         Err(format!("{} {}: {why}", status.as_u16(), path))
     }
 
-    /// All of a list, page after page. The path has a question mark.
-    pub async fn all(&self, path: &str) -> Result<Vec<Value>, String> {
-        let (mut all, mut after) = (Vec::new(), String::new());
-        for _ in 0..MOST_PAGES {
-            let page = self.ask("GET", &format!("{path}{after}"), None).await?;
-            all.extend(page["data"].as_array().cloned().unwrap_or_default());
-            match page["next"].as_str() {
-                Some(next) => after = format!("&after={next}"),
-                None => break,
+    /// All of a list as one page: the first, with what the others have under this name. The path has a question mark.
+    pub(super) async fn all(&self, name: &str, path: &str) -> Result<Value, String> {
+        let mut whole = self.ask("GET", path, None).await?;
+        for _ in 1..MOST_PAGES {
+            let Some(next) = whole["next"].as_str() else { break };
+            let mut page = self.ask("GET", &format!("{path}&after={next}"), None).await?;
+            if let (Some(all), Some(more)) = (whole[name].as_array_mut(), page[name].as_array_mut()) {
+                all.append(more);
             }
+            whole["next"] = page["next"].take();
         }
-        Ok(all)
+        Ok(whole)
     }
 
     fn headers(&self) -> Result<HeaderMap, String> {

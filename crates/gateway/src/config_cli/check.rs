@@ -3,10 +3,13 @@
 use waypost_core::health::States;
 use waypost_core::snapshot::compile;
 
+use super::database::{Looked, look_into};
+use crate::cli::database::Which;
 use crate::config_sources::{ConfigSource, Mistakes, lines};
 use crate::serve::{TlsCerts, TlsFiles};
 
-pub(super) fn check(mut source: ConfigSource) -> Result<String, Mistakes> {
+pub(super) async fn check(mut source: ConfigSource, which: &Which) -> Result<String, Mistakes> {
+    let looked = look_into(&mut source, which).await?;
     let found = source.find()?;
     let loaded = &found.loaded;
     let snapshot = compile(&loaded.config, &States::default()).map_err(|errors| lines(&errors))?;
@@ -24,6 +27,13 @@ pub(super) fn check(mut source: ConfigSource) -> Result<String, Mistakes> {
                 .into(),
         );
     }
-    out.push(format!("{}: ok, {} channels, {} models", found.name, snapshot.channels.len(), snapshot.models.len()));
+    let names = match looked {
+        Looked::Into(database) => format!("{} and {database}", found.name),
+        Looked::Past(why) => {
+            out.push(format!("the database was not looked at: {why}"));
+            found.name
+        }
+    };
+    out.push(format!("{names}: ok, {} channels, {} models", snapshot.channels.len(), snapshot.models.len()));
     Ok(out.join("\n"))
 }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
-use waypost_core::config::{Format, Text};
+use waypost_core::config::{Database, Format, Text};
 
 use super::Mistakes;
 
@@ -33,6 +33,20 @@ impl Mode {
         match self {
             Self::Sqlite | Self::Postgres | Self::Auto => true,
             Self::Yaml | Self::Json => false,
+        }
+    }
+
+    /// Fails if this is not the database that the mode asks for.
+    pub fn check(self, database: &Database) -> Result<(), Mistakes> {
+        match (self, &database.url) {
+            (Self::Sqlite, Some(_)) => Err(vec![
+                "--mode sqlite: DATABASE_URL or database.url names a Postgres server; leave it out, or use --mode postgres"
+                    .to_owned(),
+            ]),
+            (Self::Postgres, None) => Err(vec![
+                "--mode postgres: no server is named; give its address in DATABASE_URL or database.url".to_owned(),
+            ]),
+            (Self::Sqlite | Self::Postgres | Self::Auto | Self::Yaml | Self::Json, _) => Ok(()),
         }
     }
 

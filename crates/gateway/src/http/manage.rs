@@ -2,6 +2,7 @@
 //! over. What is not in the table is not there; what a role does not reach is refused before anything is read. Tests: `it/manage/`,
 //! `it/auth/`.
 
+mod alerts;
 pub(crate) mod answer;
 pub(crate) mod ask;
 mod audit;
@@ -15,6 +16,8 @@ mod logs;
 mod money;
 mod openapi;
 mod plans;
+mod prices;
+mod rerate;
 pub(crate) mod route;
 mod sessions;
 pub(crate) mod table;

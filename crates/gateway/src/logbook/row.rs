@@ -6,7 +6,7 @@ use waypost_core::usage::{AttemptOutcome, AttemptRecord, UsageRecord};
 use waypost_store::logbook::LogRow;
 
 use crate::telemetry::Wall;
-use crate::telemetry::trace_header::Told;
+use crate::telemetry::trace_header::{Fell, Told};
 
 /// How many upstream calls of one request are told.
 const MOST_ATTEMPTS: usize = 16;
@@ -27,7 +27,7 @@ pub(super) fn of(record: &UsageRecord, wall: &Wall) -> LogRow {
         deployment: named(&record.deployment),
         channel: last(record).map_or_else(Arc::default, |attempt| Arc::clone(&attempt.channel)),
         attempts: i64::from(record.attempts),
-        trail: trail(&record.trail),
+        trail: trail(record),
         input: usage.input.map(number),
         output: usage.output.map(number),
         cache_read: usage.cache_read.map(number),
@@ -60,8 +60,18 @@ fn last(record: &UsageRecord) -> Option<&AttemptRecord> {
     answered.or(record.trail.last())
 }
 
-fn trail(trail: &[AttemptRecord]) -> Arc<str> {
-    let told: Vec<Told<'_>> = trail.iter().take(MOST_ATTEMPTS).map(Told::of).collect();
+/// A step of a request's way, in order: what it fell to, then the upstream calls.
+#[derive(serde::Serialize)]
+#[serde(untagged)]
+enum Step<'a> {
+    Degraded { degraded: Fell<'a> },
+    Attempt(Told<'a>),
+}
+
+fn trail(record: &UsageRecord) -> Arc<str> {
+    let fell = record.degraded.as_deref().map(|degraded| Step::Degraded { degraded: Fell::of(degraded) });
+    let attempts = record.trail.iter().take(MOST_ATTEMPTS).map(|attempt| Step::Attempt(Told::of(attempt)));
+    let told: Vec<Step<'_>> = fell.into_iter().chain(attempts).collect();
     // Writing to memory cannot fail, and the type has no maps with odd keys.
     serde_json::to_string(&told).unwrap_or_default().into()
 }

@@ -12,7 +12,7 @@ use waypost_core::access::Caller;
 use waypost_core::ledger::{Account, PurseId, Scope, Short, Supply};
 use waypost_core::money::NanoUsd;
 use waypost_core::operation::Operation;
-use waypost_core::pricing::{self, Cost, Factor, Priced, Pricing, ServiceTier, Terms, Version};
+use waypost_core::pricing::{self, Cost, Factor, Priced, Pricing, ServiceTier, Terms, Version, recorded};
 use waypost_core::route::{Charge, Plan};
 use waypost_core::snapshot::Deployment;
 use waypost_core::usage::Outcome;
@@ -51,11 +51,7 @@ struct Payer {
 
 impl Payer {
     fn of(caller: &Caller, model: Option<&Arc<str>>) -> Self {
-        let account = match (&caller.user, &caller.team) {
-            (Some(user), _) => Account::user(user),
-            (None, Some(team)) => Account::team(team),
-            (None, None) => Account::key(&caller.id),
-        };
+        let account = Account::payer(caller.user.as_deref(), caller.team.as_deref(), &caller.id);
         let mut scopes = vec![Scope::Global, Scope::Key(Arc::clone(&caller.id))];
         scopes.extend(caller.user.iter().cloned().map(Scope::User));
         scopes.extend(caller.team.iter().cloned().map(Scope::Team));
@@ -118,6 +114,20 @@ fn is_charged(call: &Call) -> bool {
     }
 }
 
+/// Why there is no money for a request.
+pub enum NoFunds {
+    /// A purse has not enough.
+    Short(Box<Short>),
+    /// Whatever else it is, nothing cheaper would help.
+    Refused(GatewayError),
+}
+
+impl From<GatewayError> for NoFunds {
+    fn from(error: GatewayError) -> Self {
+        Self::Refused(error)
+    }
+}
+
 /// Holds the most that the request can cost. When this answers, the hold is in the journal and the request may be sent.
 pub async fn hold(
     app: &App,
@@ -125,15 +135,10 @@ pub async fn hold(
     caller: &Caller,
     call: &Call,
     plan: &Plan<'_>,
-) -> Result<Option<Funds>, GatewayError> {
+) -> Result<Option<Funds>, NoFunds> {
     let (Some(money), Some(charge)) = (&app.money, call.charge) else { return Ok(None) };
     let pricing = &live.snapshot.pricing;
-    let terms = Terms {
-        service: ServiceTier::of(call.peek.service_tier.as_deref()),
-        factor: Factor::permille(caller.price_factor_permille).unwrap_or(Factor::ONE),
-        calls: 1,
-        images: images(call),
-    };
+    let terms = terms(caller, call);
     let Dearest { amount, version } = dearest(pricing, call, plan, charge, &terms)?;
     let Payer { account, scopes } = Payer::of(caller, call.model.as_ref());
     let ask = money::Ask {
@@ -151,7 +156,7 @@ pub async fn hold(
         },
         at: charge.at,
     };
-    let held = money.hold(ask).await.map_err(|refused| refusal(&call.request_id, &refused))?;
+    let held = money.hold(ask).await.map_err(|refused| refusal(&call.request_id, refused))?;
     Ok(Some(Funds {
         held: Some(held),
         charge,
@@ -161,6 +166,25 @@ pub async fn hold(
         deployment: None,
         told: None,
     }))
+}
+
+fn terms(caller: &Caller, call: &Call) -> Terms {
+    Terms {
+        service: ServiceTier::of(call.peek.service_tier.as_deref()),
+        factor: Factor::permille(caller.price_factor_permille).unwrap_or(Factor::ONE),
+        calls: 1,
+        images: images(call),
+    }
+}
+
+/// The most that the request can cost at this deployment; nothing if nobody can say.
+pub fn most_at(live: &Live, caller: &Caller, call: &Call, deployment: &Deployment) -> Option<NanoUsd> {
+    let pricing = &live.snapshot.pricing;
+    let charge = call.charge?;
+    match pricing.decide(&deployment.prices, charge.at, charge.limited).ok()? {
+        Priced::At(version) => version.price.bound(&most(pricing, call, deployment, &terms(caller, call))),
+        Priced::Unpriced => None,
+    }
 }
 
 /// How many pictures are asked for.
@@ -177,7 +201,7 @@ fn images(call: &Call) -> u32 {
     }
 }
 
-/// The most that a request can cost at any deployment of its route.
+/// The most that a request can cost at any deployment that it may go to.
 struct Dearest {
     amount: NanoUsd,
     version: Option<Arc<Version>>,
@@ -191,7 +215,7 @@ fn dearest(
     terms: &Terms,
 ) -> Result<Dearest, GatewayError> {
     let mut dearest = Dearest { amount: NanoUsd::ZERO, version: None };
-    for deployment in plan.route().tiers.iter().flat_map(|tier| &tier.deployments) {
+    for deployment in plan.considered() {
         let Ok(Priced::At(version)) = pricing.decide(&deployment.prices, charge.at, charge.limited) else { continue };
         let bound = version.price.bound(&most(pricing, call, deployment, terms)).ok_or_else(GatewayError::unpriced)?;
         if dearest.version.is_none() || bound > dearest.amount {
@@ -220,14 +244,19 @@ fn most(pricing: &Pricing, call: &Call, deployment: &Deployment, terms: &Terms) 
     pricing::Ask { factor: terms.factor, images: terms.images, calls: terms.calls, ..ask }
 }
 
-fn refusal(request_id: &str, refused: &Refused) -> GatewayError {
+fn refusal(request_id: &str, refused: Refused) -> NoFunds {
     match refused {
-        Refused::Short(short) => GatewayError::budget_exceeded(words(short)),
+        Refused::Short(short) => NoFunds::Short(Box::new(short)),
         Refused::Frozen(_) | Refused::Unavailable(_) => {
             tracing::error!(request.id = request_id, error = %refused, "no money can be held");
-            GatewayError::database_away()
+            NoFunds::Refused(GatewayError::database_away())
         }
     }
+}
+
+/// What a caller is told whose purse has not enough.
+pub fn refusal_of(short: &Short) -> GatewayError {
+    GatewayError::budget_exceeded(words(short))
 }
 
 fn words(short: &Short) -> String {
@@ -263,6 +292,9 @@ impl Funds {
             Ok(Priced::Unpriced) | Err(_) => None,
         };
         self.deployment = Some(Arc::clone(&deployment.label));
+        if let Some(held) = &mut self.held {
+            held.priced(self.version.as_ref().map_or_else(|| "".into(), |version| Arc::clone(&version.id)));
+        }
     }
 
     /// Is the journal to be told how much was delivered?
@@ -275,7 +307,12 @@ impl Funds {
         self.told = Some((output_bytes, Instant::now()));
         let cost = self.cost(usage, self.terms).map_or(NanoUsd::ZERO, |cost| cost.total);
         if let Some(held) = &mut self.held {
-            held.checkpoint(Progress { at, usage: counts(usage), cost, deployment: self.deployment.clone() });
+            held.checkpoint(Progress {
+                at,
+                usage: counts(usage, &self.terms),
+                cost,
+                deployment: self.deployment.clone(),
+            });
         }
     }
 
@@ -292,7 +329,7 @@ impl Funds {
         let Some(held) = self.held.take() else { return (cost, None) };
         let end = Settlement {
             at,
-            usage: counts(usage),
+            usage: counts(usage, &terms),
             // Nobody can owe what cannot be counted: then all that was held.
             cost: match (&cost, &self.version) {
                 (Some(cost), _) => cost.total,
@@ -311,16 +348,6 @@ impl Funds {
     }
 }
 
-fn counts(usage: &Usage) -> Counts {
-    let classes = [
-        ("input", usage.input),
-        ("output", usage.output),
-        ("cache_read", usage.cache_read),
-        ("cache_write", usage.cache_write),
-        ("cache_write_1h", usage.cache_write_1h),
-        ("reasoning", usage.reasoning),
-        ("audio_input", usage.audio_input),
-        ("audio_output", usage.audio_output),
-    ];
-    classes.into_iter().filter_map(|(class, count)| Some((Cow::Borrowed(class), count?))).collect()
+fn counts(usage: &Usage, terms: &Terms) -> Counts {
+    recorded::counts(usage, terms).into_iter().map(|(word, count)| (Cow::Borrowed(word), count)).collect()
 }

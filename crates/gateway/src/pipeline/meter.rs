@@ -16,8 +16,8 @@ use waypost_core::limit::Admission;
 use waypost_core::route::Claim;
 use waypost_core::snapshot::Deployment;
 use waypost_core::usage::{
-    AttemptOutcome, AttemptRecord, Basis, CostRecord, Outcome, Stages, TraceContext, UsageRecord, Whose, clamp,
-    estimate,
+    AttemptOutcome, AttemptRecord, Basis, CostRecord, Degraded, Outcome, Stages, TraceContext, UsageRecord, Whose,
+    clamp, estimate,
 };
 use waypost_core::verdict::Class;
 use waypost_wire::chat::Usage;
@@ -32,6 +32,7 @@ use crate::app::{App, unix_millis};
 use crate::clock::Clock;
 use crate::events::Events;
 use crate::records::Records;
+use crate::telemetry::trace_header::Way;
 
 /// What is known of a request when it is admitted.
 pub struct Opened {
@@ -69,6 +70,7 @@ pub struct Meter {
     /// The attempt that answers, and its place in the trail.
     claim: Option<(Claim, usize)>,
     trail: Vec<AttemptRecord>,
+    degraded: Option<Arc<Degraded>>,
     stages: Stages,
     usage: Usage,
     basis: Option<Basis>,
@@ -116,6 +118,7 @@ impl Meter {
             written: None,
             claim: None,
             trail: Vec::new(),
+            degraded: None,
             stages,
             usage: Usage::default(),
             basis: None,
@@ -199,9 +202,19 @@ impl Meter {
         self.claim = Some((claim, trial.place));
     }
 
+    /// A budget had not enough for what was asked, so the request fell to this.
+    pub fn fell(&mut self, to: Option<Arc<Degraded>>) {
+        self.degraded = to;
+    }
+
+    /// What it fell to, if it did.
+    pub fn degraded(&self) -> Option<&Degraded> {
+        self.degraded.as_deref()
+    }
+
     /// What is known of the way so far.
-    pub fn way(&self) -> (&Stages, &[AttemptRecord]) {
-        (&self.stages, &self.trail)
+    pub fn way(&self) -> Way<'_> {
+        Way { stages: &self.stages, degraded: self.degraded.as_deref(), trail: &self.trail }
     }
 
     /// Takes one event of the answer into account.
@@ -420,6 +433,7 @@ impl Meter {
             deployment: self.deployment.take(),
             attempts: self.attempts,
             trail: std::mem::take(&mut self.trail),
+            degraded: self.degraded.take(),
             stages: self.stages,
             outcome,
             status: self.status,
@@ -432,6 +446,7 @@ impl Meter {
             cost,
             latency_ms: millis(Instant::now()),
             first_token_ms: self.first_token.map(millis),
+            peaks: self.admission.peaks(self.clock.now()),
             began: self.clock.moment(self.opened.at),
             trace: self.opened.trace,
         };

@@ -7,18 +7,35 @@ use clap::{Parser, Subcommand, ValueEnum};
 use waypost_core::config::Argument;
 
 use crate::cli::admin::Call;
+use crate::cli::alerts::Alerts;
 use crate::cli::audit::Auditing;
+use crate::cli::budgets::Budgets;
+use crate::cli::channels::Channels;
+use crate::cli::credentials::Credentials;
+use crate::cli::credits::Credits;
+use crate::cli::deployments::Deployments;
 use crate::cli::export::Export;
+use crate::cli::gateway::Gateway;
 use crate::cli::health::Health;
 use crate::cli::import::Import;
+use crate::cli::invites::Invites;
 use crate::cli::keys::Keys;
 use crate::cli::ledger::Ledger;
+use crate::cli::logs::Logs;
 use crate::cli::migrate::Migrate;
 use crate::cli::mock::Mock;
+use crate::cli::plans::Plans;
+use crate::cli::prices::Prices;
 use crate::cli::secrets::Sealing;
+use crate::cli::security::Security;
 use crate::cli::selftest::Selftest;
+use crate::cli::sessions::Sessions;
+use crate::cli::teams::Teams;
 use crate::cli::test::Testing;
-use crate::config_cli::Look;
+use crate::cli::usage::Usage;
+use crate::cli::users::Users;
+use crate::cli::vouchers::Vouchers;
+use crate::config_cli::{Check, Look};
 use crate::config_sources::{Mistakes, Mode, Wanted, variables};
 use crate::records::LogStyle;
 
@@ -69,10 +86,7 @@ pub(super) enum Command {
         look: Look,
     },
     /// The same as `config check`.
-    Check {
-        /// The configuration to check instead of the usual one.
-        file: Option<PathBuf>,
-    },
+    Check(Check),
     /// The same as `config schema`.
     Schema,
     /// Asks the accounts of the configuration whether their keys work.
@@ -98,7 +112,57 @@ pub(super) enum Command {
     /// Makes, lists, rotates and revokes keys of a running gateway.
     #[command(subcommand)]
     Keys(Keys),
-    /// Makes any call of a running gateway's administration: users, teams, plans, credits, vouchers, budgets and the rest.
+    /// Lists, shows, sets and withdraws prices of a running gateway, and prices the past anew.
+    #[command(subcommand)]
+    Prices(Prices),
+    /// Makes, lists, changes and disables users of a running gateway.
+    #[command(subcommand)]
+    Users(Users),
+    /// Makes, lists and withdraws invites to register at a running gateway.
+    #[command(subcommand)]
+    Invites(Invites),
+    /// Makes, lists, changes and disables teams of a running gateway.
+    #[command(subcommand)]
+    Teams(Teams),
+    /// Makes, lists, changes and disables the plans that users of a running gateway may have.
+    #[command(subcommand)]
+    Plans(Plans),
+    /// Shows and gives prepaid credit of a running gateway.
+    #[command(subcommand)]
+    Credits(Credits),
+    /// Makes, lists, withdraws and redeems vouchers of a running gateway.
+    #[command(subcommand)]
+    Vouchers(Vouchers),
+    /// Makes, lists, changes and deletes budgets of a running gateway.
+    #[command(subcommand)]
+    Budgets(Budgets),
+    /// Tells requests, tokens and cost of a running gateway, by any one or two nouns.
+    Usage(Usage),
+    /// Lists and shows the calls that a running gateway answered.
+    #[command(subcommand)]
+    Logs(Logs),
+    /// Lists who is signed in to a running gateway, and ends sessions.
+    #[command(subcommand)]
+    Sessions(Sessions),
+    /// Lists the channels of a running gateway, and makes, changes and deletes those of its database.
+    #[command(subcommand)]
+    Channels(Channels),
+    /// Lists, tests and resets the credentials of a running gateway, and makes, changes and deletes those of its database.
+    #[command(subcommand)]
+    Credentials(Credentials),
+    /// Lists and resets each model on each channel of a running gateway.
+    #[command(subcommand)]
+    Deployments(Deployments),
+    /// Shows what was suspicious at a running gateway, and lets addresses in again.
+    #[command(subcommand)]
+    Security(Security),
+    /// Looks at a running gateway, has it explain itself or read its configuration again.
+    #[command(subcommand)]
+    Gateway(Gateway),
+    /// Shows what a running gateway tells of budgets, credit, limits and cost.
+    #[command(subcommand)]
+    Alerts(Alerts),
+    /// Makes any call of a running gateway's administration, for what has no command of its own.
     Admin(Call),
     /// Proves that the ledger is whole, or prints it.
     #[command(subcommand)]

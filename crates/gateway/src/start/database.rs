@@ -11,10 +11,11 @@ use waypost_store::{Place, Store, StoreError, Vault, VaultError};
 use super::{StartError, eprint_lines};
 use crate::app::App;
 use crate::catalog::{Feed, dice};
-use crate::config_sources::{ConfigSource, Mode, variables};
+use crate::config_sources::{ConfigSource, variables};
 use crate::jobs::Jobs;
 use crate::pipeline::meter::Chain;
-use crate::{ledger, master_key};
+use crate::prices::PriceFeed;
+use crate::{callers, ledger, master_key};
 
 /// An open database with its secrets and, if the mode asks for it, its catalog.
 pub(super) struct Opened {
@@ -23,6 +24,7 @@ pub(super) struct Opened {
     pub vault: Arc<Vault>,
     origin: KeyOrigin,
     catalog: Option<Arc<Feed>>,
+    prices: Arc<PriceFeed>,
 }
 
 impl Opened {
@@ -33,9 +35,11 @@ impl Opened {
         }
     }
 
-    /// Gives the app what it opened, and has changes of the catalog taken into use.
+    /// Gives the app what it opened, and has changes of the catalog and of prices taken into use.
     pub(super) fn follow(&self, app: &App, jobs: &Jobs) {
         let _ = app.vault.set(Arc::clone(&self.vault));
+        let _ = app.prices.set(Arc::clone(&self.prices));
+        jobs.spawn("prices", Arc::clone(&self.prices).run(app.reloads.clone(), jobs.clone()));
         if let Some(feed) = &self.catalog {
             let _ = app.catalog.set(Arc::clone(feed));
             jobs.spawn("catalog", Arc::clone(feed).run(app.reloads.clone(), jobs.clone()));
@@ -76,7 +80,7 @@ pub(super) async fn prepare(source: &mut ConfigSource, now: i64) -> Result<Opene
         (Err(mistakes), _) => return Err(StartError(mistakes)),
     };
     let config = &found.loaded.config;
-    check_mode(&config.database, mode)?;
+    mode.check(&config.database).map_err(StartError)?;
     let store = open(&config.database, now).await?;
     let key = master_key::source(config, &variables().map_err(StartError)?);
     let mut dice = dice().ok_or_else(|| StartError::one("the operating system gives no random numbers"))?;
@@ -85,6 +89,13 @@ pub(super) async fn prepare(source: &mut ConfigSource, now: i64) -> Result<Opene
         VaultError::Seal(error) => StartError::one(error.to_string()),
         VaultError::Store(error) => StartError::one(words(&config.database, error)),
     })?;
+    let prices = PriceFeed::open(store.clone()).await;
+    let prices = Arc::new(prices.map_err(|error| StartError::one(words(&config.database, &error)))?);
+    source.lay_prices(Arc::clone(&prices));
+    let somebody = callers::are_there_any(&store, now).await;
+    if somebody.map_err(|error| StartError::one(words(&config.database, &error)))? {
+        source.callers_are_elsewhere();
+    }
     let mut catalog = None;
     if mode.has_catalog() {
         let feed = Feed::open(store.clone(), Arc::clone(&vault)).await;
@@ -92,7 +103,7 @@ pub(super) async fn prepare(source: &mut ConfigSource, now: i64) -> Result<Opene
         source.lay_under(Arc::clone(&feed));
         catalog = Some(feed);
     }
-    Ok(Opened { store, vault, origin, catalog })
+    Ok(Opened { store, vault, origin, catalog, prices })
 }
 
 /// Opens it and brings its tables up to date.
@@ -105,19 +116,6 @@ fn place(wanted: &Database) -> Place {
     match &wanted.url {
         Some(url) => Place::Postgres { url: url.clone(), connections: wanted.connections },
         None => Place::Sqlite(wanted.path.clone().into()),
-    }
-}
-
-/// Fails if this is not the database that the mode asks for.
-fn check_mode(wanted: &Database, mode: Mode) -> Result<(), StartError> {
-    match (mode, &wanted.url) {
-        (Mode::Sqlite, Some(_)) => Err(StartError::one(
-            "--mode sqlite: DATABASE_URL or database.url names a Postgres server; leave it out, or use --mode postgres",
-        )),
-        (Mode::Postgres, None) => Err(StartError::one(
-            "--mode postgres: no server is named; give its address in DATABASE_URL or database.url",
-        )),
-        (Mode::Sqlite | Mode::Postgres | Mode::Auto | Mode::Yaml | Mode::Json, _) => Ok(()),
     }
 }
 

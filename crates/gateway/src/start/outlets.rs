@@ -9,6 +9,7 @@ use waypost_store::Store;
 
 use super::StartError;
 use super::arguments::SaidOfLogs;
+use crate::alerts::{Room, Webhook};
 use crate::app::App;
 use crate::app::unix_millis;
 use crate::jobs::Jobs;
@@ -72,6 +73,16 @@ pub(super) fn tracer(config: &Config, app: &App, jobs: &Jobs) -> Result<Option<T
     let transport = Box::new(HttpTransport::new(PoolSettings::default(), jobs.clone()));
     jobs.spawn("trace export", exporter.run(samples, transport, jobs.clone()));
     Ok(Some(tracer))
+}
+
+/// What tells of alerts.
+pub(super) fn room(settings: &config::Alerts, store: &Store, app: &App, jobs: &Jobs) -> Result<Room, StartError> {
+    // Connections of its own: a webhook must not take the place of a provider.
+    let transport = Box::new(HttpTransport::new(PoolSettings::default(), jobs.clone()));
+    let webhook = Webhook::new(settings, transport).map_err(StartError::one)?;
+    let telemetry = &app.telemetry;
+    let shared = (Arc::clone(&telemetry.sight), Arc::clone(&telemetry.alerts));
+    Ok(Room::new(store.clone(), settings.clone(), shared, webhook))
 }
 
 /// The way into the database's log, and the jobs at its end, unless it is switched off.

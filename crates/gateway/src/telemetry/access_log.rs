@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use waypost_core::usage::{AttemptOutcome, UsageRecord};
 
 use super::Wall;
-use super::trace_header::Told;
+use super::trace_header::{Fell, Told};
 
 /// How much may wait for the thread that writes.
 const MOST_BYTES: usize = 8 << 20;
@@ -86,6 +86,8 @@ struct Asked<'a> {
 struct Answered<'a> {
     deployment: Option<&'a str>,
     attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    degraded: Option<Fell<'a>>,
     trail: Vec<Told<'a>>,
     queued_ms: Option<u64>,
     translated: bool,
@@ -109,6 +111,7 @@ fn json_line(lines: Lines, out: &mut Vec<u8>, record: &UsageRecord, wall: &Wall)
     let answered = lines.response.then(|| Answered {
         deployment: record.deployment.as_deref(),
         attempts: record.attempts,
+        degraded: record.degraded.as_deref().map(Fell::of),
         trail: record.trail.iter().map(Told::of).collect(),
         queued_ms: record.stages.queued_us.map(|wait| wait.div_ceil(1000)),
         translated: record.translated,
@@ -159,6 +162,10 @@ fn pretty_line(lines: Lines, out: &mut Vec<u8>, record: &UsageRecord) {
         let _ = write!(out, ", key {}", Plain(&record.key));
     }
     let _ = write!(out, ", {}", record.request_id);
+    if let (true, Some(degraded)) = (lines.response, &record.degraded) {
+        let asked = degraded.asked.as_deref().unwrap_or("-");
+        let _ = write!(out, ", degraded from {} by {}", Plain(asked), Plain(&degraded.budget));
+    }
     if lines.response {
         pretty_failures(out, record);
     }

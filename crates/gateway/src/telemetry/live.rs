@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering;
 use waypost_core::health::Phase;
 use waypost_core::health::view::{self, ChannelView, Time};
 use waypost_core::snapshot::Deployment;
+use waypost_store::journal::Journal;
+use waypost_store::money::Money;
 
 use super::process::Process;
 use super::prometheus::{Form, Page, Type};
@@ -23,6 +25,8 @@ pub fn page(app: &App, form: Form) -> String {
     totals(app, &mut page);
     now(app, &mut page);
     health(app, &mut page);
+    journal(app, &mut page);
+    alerts(app, &mut page);
     reloads(app, &mut page);
     Process::now().write(&mut page);
     page.finish()
@@ -96,6 +100,54 @@ fn now(app: &App, page: &mut Page) {
     }
     page.family(&About { name: "waypost_build_info", help: "What runs.", labels: &["version"] }, Type::Gauge);
     page.told(&[env!("CARGO_PKG_VERSION")], 1);
+}
+
+/// What people were told, and how near to it the rest is.
+fn alerts(app: &App, page: &mut Page) {
+    let (sight, counts, now) = (&app.telemetry.sight, &app.telemetry.alerts, app.unix_millis());
+    let help = "Alerts that this process told of.";
+    page.family(&About { name: "waypost_alerts", help, labels: &["kind"] }, Type::Counter);
+    counts.by_kind().for_each(|(kind, count)| page.told(&[kind], count));
+    let failed = counts.failed.load(Ordering::Relaxed);
+    one(page, Type::Counter, "waypost_alert_posts_failed", failed, "Posts that the webhook did not take.");
+    let cost = u64::try_from(sight.cost_of_hour(now)).unwrap_or_default();
+    let help = "What all requests of this hour cost over all processes, in billionths of a dollar.";
+    one(page, Type::Gauge, "waypost_hour_cost_nano_usd", cost, help);
+    let usage = sight.usage(now);
+    let help = "How far the fullest minute limit of a key was used within the last minute.";
+    page.family(&About { name: "waypost_key_usage_percent", help, labels: &["key"] }, Type::Gauge);
+    usage.iter().for_each(|(key, usage)| usage.minute.into_iter().for_each(|percent| page.told(&[key], percent)));
+    let help = "How far the tokens of a day are used that a key may use.";
+    page.family(&About { name: "waypost_token_quota_percent", help, labels: &["key"] }, Type::Gauge);
+    usage.iter().for_each(|(key, usage)| usage.day.into_iter().for_each(|percent| page.told(&[key], percent)));
+}
+
+/// Whether the journal of money does its part; zeros where nothing is charged.
+fn journal(app: &App, page: &mut Page) {
+    let journal = app.money.as_ref().map(Money::journal);
+    let failing = journal.is_some_and(Journal::is_failing);
+    let held = app.money.as_ref().map_or(0, Money::held);
+    let gauges = [
+        (
+            "waypost_journal_failing",
+            u64::from(failing),
+            "Whether the disk refuses the journal, so that nobody is admitted.",
+        ),
+        (
+            "waypost_journal_waiting",
+            journal.map_or(0, Journal::waiting) as u64,
+            "Settlements that wait in memory for the journal's disk.",
+        ),
+        (
+            "waypost_journal_bytes",
+            journal.map_or(0, Journal::size),
+            "The journal's size; it grows while the database does not take it.",
+        ),
+        ("waypost_held_requests", held as u64, "Requests that hold money."),
+    ];
+    for (name, value, help) in gauges {
+        one(page, Type::Gauge, name, value, help);
+    }
 }
 
 /// How everything is doing.

@@ -4,13 +4,14 @@
 use http::HeaderValue;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use waypost_core::usage::{AttemptRecord, Stages};
+use waypost_core::usage::{AttemptRecord, Degraded, Stages};
 
 /// The longest header; clients and proxies refuse heads that are much longer.
 const MOST_BYTES: usize = 4096;
 
 /// The header's value, as JSON in ASCII. What does not fit is counted in `more`; `None` if not even that can be said.
-pub fn trace_header(stages: &Stages, trail: &[AttemptRecord]) -> Option<HeaderValue> {
+pub fn trace_header(way: &Way<'_>) -> Option<HeaderValue> {
+    let Way { stages, degraded, trail } = way;
     let times = [
         ("read_us", stages.read_us),
         ("planned_us", stages.planned_us),
@@ -20,6 +21,9 @@ pub fn trace_header(stages: &Stages, trail: &[AttemptRecord]) -> Option<HeaderVa
     ];
     let known = times.into_iter().filter_map(|(name, time)| Some((name.to_owned(), json!(time?))));
     let mut trace: Map<String, Value> = known.collect();
+    if let Some(degraded) = degraded {
+        trace.insert("degraded".to_owned(), json!(Fell::of(degraded)));
+    }
     let mut attempts: Vec<Value> = trail.iter().map(|record| json!(Told::of(record))).collect();
     loop {
         trace.insert("attempts".to_owned(), Value::Array(attempts.clone()));
@@ -32,6 +36,38 @@ pub fn trace_header(stages: &Stages, trail: &[AttemptRecord]) -> Option<HeaderVa
             return HeaderValue::from_str(&text).ok();
         }
         attempts.pop()?;
+    }
+}
+
+/// What is known of a request's way.
+pub struct Way<'a> {
+    pub stages: &'a Stages,
+    /// What it fell to before anything was asked.
+    pub degraded: Option<&'a Degraded>,
+    pub trail: &'a [AttemptRecord],
+}
+
+/// What a request fell to and why, as logs and headers tell it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Fell<'a> {
+    /// The budget that had not enough.
+    budget: &'a str,
+    asked: Option<&'a str>,
+    given: Option<&'a str>,
+    /// Nano-USD.
+    needed: i64,
+    left: i64,
+}
+
+impl<'a> Fell<'a> {
+    pub fn of(degraded: &'a Degraded) -> Self {
+        Self {
+            budget: &degraded.budget,
+            asked: degraded.asked.as_deref(),
+            given: degraded.given.as_deref(),
+            needed: degraded.needed,
+            left: degraded.left,
+        }
     }
 }
 
@@ -88,6 +124,10 @@ mod tests {
 
     use super::*;
 
+    fn header(stages: &Stages, trail: &[AttemptRecord]) -> Option<HeaderValue> {
+        trace_header(&Way { stages, degraded: None, trail })
+    }
+
     fn record(deployment: &str, outcome: AttemptOutcome) -> AttemptRecord {
         AttemptRecord {
             deployment: deployment.into(),
@@ -112,7 +152,7 @@ mod tests {
         let stages = Stages { read_us: Some(20), planned_us: Some(30), ..Stages::default() };
         let hedge = AttemptRecord { hedge: true, status: None, ..record("b/m", AttemptOutcome::Answered) };
         let trail = [record("a/m", AttemptOutcome::Failed(Class::Overloaded)), hedge];
-        let told = trace_header(&stages, &trail).unwrap();
+        let told = header(&stages, &trail).unwrap();
         assert_eq!(
             told.to_str().unwrap(),
             r#"{"read_us":20,"planned_us":30,"attempts":[{"deployment":"a/m","credential":"key-1","outcome":"overloaded","status":503,"ms":3},{"deployment":"b/m","credential":"key-1","outcome":"answered","status":null,"ms":3,"hedge":true}]}"#
@@ -122,17 +162,17 @@ mod tests {
     #[test]
     fn it_is_ascii_and_bounded_whatever_names_are() {
         let strange = record("k\u{e4}nal\u{1f600}\n\u{7f}/m", AttemptOutcome::Cancelled);
-        let told = trace_header(&Stages::default(), std::slice::from_ref(&strange)).unwrap();
+        let told = header(&Stages::default(), std::slice::from_ref(&strange)).unwrap();
         assert!(told.to_str().unwrap().is_ascii());
         assert_eq!(read(&told)["attempts"][0]["deployment"], &*strange.deployment);
 
         let trail = vec![record(&"x".repeat(1000), AttemptOutcome::Cancelled); 11];
-        let told = trace_header(&Stages::default(), &trail).unwrap();
+        let told = header(&Stages::default(), &trail).unwrap();
         assert!(told.len() <= MOST_BYTES);
         let shown = read(&told)["attempts"].as_array().unwrap().len() as u64;
         assert!(shown > 0 && shown + read(&told)["more"].as_u64().unwrap() == 11);
 
         let endless = [record(&"x".repeat(5000), AttemptOutcome::Cancelled)];
-        assert_eq!(read(&trace_header(&Stages::default(), &endless).unwrap())["more"], 1);
+        assert_eq!(read(&header(&Stages::default(), &endless).unwrap())["more"], 1);
     }
 }

@@ -54,6 +54,7 @@ pub fn check(
         arguments: &[],
         catalog: Some(&catalog),
         dice: [0; 24],
+        callers_elsewhere: false,
         simulated: &[],
     };
     let loaded = load(&inputs)?;

@@ -1,9 +1,16 @@
 //! Limits of callers: what is refused, what is told, what is given back, and that no path leads around them.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
 use serde_json::Value;
+use waypost_gateway::jobs::Jobs;
+use waypost_gateway::limits::today;
+use waypost_gateway::logbook::{Logbook, RowCounts};
+use waypost_gateway::telemetry::Wall;
 use waypost_testkit::{Answer, Gate, Request, Script, Upstream, fixtures};
 
-use crate::harness::Gateway;
+use crate::harness::{Database, Gateway};
 
 const CHAT: &str = "/v1/chat/completions";
 const ASK: &str = r#"{"model":"m","messages":[{"role":"user","content":"Hello!"}]}"#;
@@ -96,6 +103,33 @@ async fn a_days_tokens_are_counted_by_what_was_used() {
     let told = error(&ask(&gateway, A).await);
     assert!(told["message"].as_str().unwrap().contains("tokens per day of key `a`"), "{told}");
     assert_eq!(upstream.hits(), 3);
+}
+
+#[tokio::test]
+async fn what_was_taken_of_a_day_is_known_after_a_restart() {
+    let upstream = well().await;
+    let database = Database::sqlite().await;
+    let text = yaml("{tokens_per_day: 100}", &upstream).replace("default: true", "default: true, limits: {rpd: 3}");
+    let mut before = Gateway::with_store(&text, database.store.clone()).await;
+    let (counts, jobs) = (Arc::<RowCounts>::default(), Jobs::new());
+    let logbook = Logbook::start(database.store.clone(), Arc::clone(&counts), &jobs);
+    for _ in 0..3 {
+        assert_eq!(ask(&before, A).await.status, 200);
+        logbook.file(&[before.record().await], &Wall::now(&before.app.clock));
+    }
+    while counts.written.load(Ordering::Relaxed) < 3 {
+        tokio::task::yield_now().await;
+    }
+    drop(before);
+    let after = Gateway::with_store(&text, database.store.clone()).await;
+    today::remember(&after.app, &database.store).await.unwrap();
+    let told = error(&ask(&after, A).await);
+    assert!(told["message"].as_str().unwrap().contains("tokens per day of key `a`"), "{told}");
+    assert_eq!(ask(&after, B).await.status, 429, "the account has had its requests of the day");
+    assert_eq!(upstream.hits(), 3);
+    // Without that, both would be let in.
+    let forgetful = Gateway::with_store(&text, database.store.clone()).await;
+    assert_eq!((ask(&forgetful, A).await.status, ask(&forgetful, B).await.status), (200, 200));
 }
 
 #[tokio::test]

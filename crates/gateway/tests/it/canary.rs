@@ -8,13 +8,15 @@ use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
+use serde_json::{Value, json};
 use waypost_testkit::{Request, Script, Upstream};
 
+use crate::manage::text;
 use crate::start::{Running, Waypost};
 use crate::transfer::Folder;
 
 /// What takes a secret, and the one that it gets: nothing else holds these words.
-const SECRETS: [(&str, &str); 12] = [
+const SECRETS: [(&str, &str); 16] = [
     ("a provider's key in the file", "sk-canary-of-the-file-5f1c0a"),
     ("a provider's key in a variable", "sk-canary-of-the-variable-77b2"),
     ("a provider's key in the database", "sk-canary-of-the-database-91e4"),
@@ -27,6 +29,10 @@ const SECRETS: [(&str, &str); 12] = [
     ("the master key", "00c4a4a27000c4a4a27000c4a4a27000c4a4a27000c4a4a27000c4a4a27000ab"),
     ("what sessions are signed with", "canary-jwt-secret-0123456789-abcdefgh"),
     ("the secret at a provider of identities", "canary-oidc-client-secret-6c31"),
+    ("a password", "canary-password-of-ann-e7d0"),
+    ("the password after it", "canary-second-password-19ce"),
+    ("a wrong password", "canary-wrong-password-a5b3"),
+    ("a voucher's code that is none", "CA4A47C0-DE00CA4A-47C0DE00-CA4A47C0"),
 ];
 
 /// The words of a secret.
@@ -34,8 +40,9 @@ fn secret(what: &str) -> &'static str {
     SECRETS.iter().find(|(name, _)| *name == what).expect("it is in the table").1
 }
 
-/// Everything that came out, by where.
-struct Outputs(Vec<(String, Vec<u8>)>);
+/// Everything that came out, by where; and the secrets that were made on the way, which were shown once and are not in it.
+#[derive(Default)]
+struct Outputs(Vec<(String, Vec<u8>)>, Vec<(&'static str, String)>);
 
 impl Outputs {
     fn add(&mut self, place: impl Into<String>, bytes: impl AsRef<[u8]>) {
@@ -56,8 +63,10 @@ impl Outputs {
 
     /// Fails if a secret is anywhere, as it is or in base64.
     fn assert_clean(&self) {
+        let given = SECRETS.iter().map(|(what, words)| (*what, *words));
+        let secrets: Vec<_> = given.chain(self.1.iter().map(|(what, words)| (*what, words.as_str()))).collect();
         for (place, bytes) in &self.0 {
-            for (what, words) in SECRETS {
+            for &(what, words) in &secrets {
                 let encoded = base64::engine::general_purpose::STANDARD_NO_PAD.encode(words);
                 // Where the letters around it are not known, the first and the last of base64 are not either.
                 for form in [words, &encoded[4..encoded.len() - 4]] {
@@ -191,10 +200,89 @@ async fn pace(gateway: &Running, outputs: &mut Outputs) {
     outputs.add("/admin/reload of a broken file", reload.send(gateway.url()).await.text());
 }
 
+/// Somebody comes by invite, forgets their password, changes it and redeems a voucher; everything that can be wrong is wrong once.
+async fn people(gateway: &Running, outputs: &mut Outputs) {
+    let ask = async |method: &str, path: &str, token: &str, body: Value| {
+        let request = Request::new(method, path).header("content-type", "application/json").body(body.to_string());
+        let request = if token.is_empty() { request } else { request.bearer(token) };
+        request.send(gateway.url()).await
+    };
+    let admin = secret("the administrator's token");
+    let made = async |path: &str, body: Value, field: &str| {
+        let answer = ask("POST", path, admin, body).await;
+        assert_eq!(answer.status, 201, "{path}: {}", answer.text());
+        answer.json().pointer(field).and_then(Value::as_str).expect("a secret").to_owned()
+    };
+    let invite = made("/admin/invites", json!({}), "/secret").await;
+    let key = made("/admin/keys", json!({ "name": "canary" }), "/key").await;
+    let code = made("/admin/vouchers", json!({ "label": "canary", "amount": "1" }), "/data/0/code").await;
+    let unused = made("/admin/vouchers", json!({ "label": "canary", "amount": "1" }), "/data/0/code").await;
+
+    let (email, first, second) = ("ann@example.org", secret("a password"), secret("the password after it"));
+    let wrong = secret("a wrong password");
+    let mut answers = Vec::new();
+    let body = json!({ "email": email, "password": first, "invite": invite });
+    answers.push(ask("POST", "/auth/register", "", body.clone()).await);
+    assert_eq!(answers[0].status, 201, "{}", answers[0].text());
+    answers.push(ask("POST", "/auth/register", "", body).await);
+    for odd in [json!([wrong]), json!({ "is": wrong })] {
+        answers.push(ask("POST", "/auth/login", "", json!({ "email": email, "password": odd })).await);
+    }
+    answers.push(ask("POST", "/auth/login", "", json!({ "email": wrong, "password": wrong, "pasword": wrong })).await);
+    answers.push(ask("POST", "/auth/login", "", json!({ "email": email, "password": wrong })).await);
+    let session = ask("POST", "/auth/login", "", json!({ "email": email, "password": first })).await;
+    assert_eq!(session.status, 200, "{}", session.text());
+    let token = text(&session.json(), "token").to_owned();
+    let change = json!({ "current_password": wrong, "new_password": second });
+    answers.push(ask("POST", "/auth/change-password", &token, change).await);
+
+    for body in
+        [json!({ "code": secret("a voucher's code that is none") }), json!({ "code": [code] }), json!({ "cod": code })]
+    {
+        answers.push(ask("POST", "/auth/vouchers/redeem", &token, body).await);
+    }
+    let redeemed = ask("POST", "/auth/vouchers/redeem", &token, json!({ "code": code })).await;
+    assert_eq!(redeemed.status, 200, "{}", redeemed.text());
+    answers.extend([redeemed, ask("POST", "/auth/vouchers/redeem", &token, json!({ "code": code })).await]);
+    let change = json!({ "current_password": first, "new_password": second });
+    let changed = ask("POST", "/auth/change-password", &token, change).await;
+    assert!(changed.status < 300, "{}", changed.text());
+    let chat = json!({ "model": "m", "messages": [{ "role": "user", "content": "way-400" }] });
+    answers.push(ask("POST", "/v1/chat/completions", &key, chat).await);
+
+    for path in [
+        "/admin/users",
+        "/admin/invites",
+        "/admin/sessions",
+        "/admin/vouchers",
+        "/admin/credits/user:none",
+        "/admin/keys",
+        "/admin/audit",
+        "/admin/logs",
+        "/admin/usage?group_by=key,user",
+        "/admin/catalog",
+        "/admin/security",
+        "/admin/security/events",
+        "/metrics",
+    ] {
+        answers.push(ask("GET", path, admin, Value::Null).await);
+    }
+    for (number, answer) in answers.iter().enumerate() {
+        outputs.add(format!("answer {number} to people"), format!("{:?}\n{}", answer.headers, answer.text()));
+    }
+    outputs.1.extend([
+        ("an invite's secret", invite),
+        ("a key that was made", key),
+        ("a voucher's code", code),
+        ("an unused voucher's code", unused),
+        ("an access token", token),
+    ]);
+}
+
 #[tokio::test]
 async fn no_secret_is_in_any_output_or_on_the_disk_001_54() {
     let (folder, upstream) = (Folder::new(), echo().await);
-    let mut outputs = Outputs(Vec::new());
+    let mut outputs = Outputs::default();
     let import = folder.write("import.yaml", &kept(&upstream));
     let with_key =
         || Waypost::new().env("WAYPOST_MASTER_KEY", secret("the master key")).env("DB_PATH", &folder.database());
@@ -205,6 +293,7 @@ async fn no_secret_is_in_any_output_or_on_the_disk_001_54() {
     outputs.add("waypost export", out + &err);
 
     let mut gateway = gateway(&folder, &upstream).await;
+    people(&gateway, &mut outputs).await;
     pace(&gateway, &mut outputs).await;
     // The logbook is written in batches; what it left is searched with everything else.
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -218,15 +307,26 @@ async fn no_secret_is_in_any_output_or_on_the_disk_001_54() {
     }
     outputs.add("standard error, before", gateway.heard());
     outputs.add_folder(&folder.0, &["import.yaml"]);
+    for arguments in [
+        &["export"][..],
+        &["audit", "export"],
+        &["ledger", "export"],
+        &["ledger", "export", "--format", "json"],
+        &["ledger", "verify"],
+        &["config", "check"],
+        &["config", "explain"],
+    ] {
+        let (code, out, err) = with_key().arguments(arguments).run().await;
+        assert_eq!(code, Some(0), "{arguments:?}: {err}");
+        outputs.add(format!("waypost {arguments:?}"), out + &err);
+    }
 
     // Each secret that goes to a provider did go there, or the test proves nothing.
     let sent: Vec<String> = upstream.requests().iter().map(|request| format!("{:?}", request.headers)).collect();
     for (what, words) in SECRETS.iter().take(5) {
         assert!(sent.iter().any(|headers| headers.contains(words)), "{what} was not used");
     }
-    assert!(
-        outputs.0.len() > 100 && outputs.0.iter().any(|(place, _)| place.contains("app.db")),
-        "too little was searched"
-    );
+    let searched = |name: &str| outputs.0.iter().any(|(place, _)| place.contains(name));
+    assert!(outputs.0.len() > 100 && searched("app.db") && searched("journal"), "too little was searched");
     outputs.assert_clean();
 }

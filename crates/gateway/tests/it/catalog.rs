@@ -150,3 +150,52 @@ async fn without_the_right_master_key_it_does_not_start() {
     let gateway = over(&folder, "sqlite").env("WAYPOST_MASTER_KEY_FILE", &folder.path("elsewhere.key")).start().await;
     assert_eq!(served_by(gateway.url()).await.as_deref(), Some("one/m"));
 }
+
+#[tokio::test]
+async fn check_and_explain_look_into_the_database_or_say_that_they_did_not() {
+    let (folder, upstream) = (Folder::new(), well().await);
+    let file = "channels: [{name: filed, provider: openai, api_key: k, models: [f]}]\nkeys: [{name: a, key: wp-a-key-of-the-file-1}]\n";
+    let look = async |arguments: &[&str], more: &[(&str, &str)]| {
+        let waypost = Waypost::new().file("waypost.yaml", file).arguments(arguments);
+        more.iter().fold(waypost, |waypost, (name, value)| waypost.env(name, value)).run().await
+    };
+    let database = folder.database();
+    let here = [("DB_PATH", database.as_str())];
+    let (code, out, err) = look(&["config", "check"], &here).await;
+    assert_eq!((code, &*err), (Some(0), ""));
+    assert!(out.contains("the database was not looked at: there is no ") && !folder.0.join("app.db").exists(), "{out}");
+    assert!(out.ends_with("waypost.yaml: ok, 1 channels, 1 models\n"), "{out}");
+    let (code, _, err) = look(&["config", "check", "--database", &database], &[]).await;
+    assert!(code == Some(1) && err.contains("--database: there is no "), "{err}");
+
+    imported(&folder, &channel("kept", &upstream, "")).await;
+    let whole = format!("waypost.yaml and {database}: ok, 2 channels, 2 models\n");
+    assert_eq!(look(&["config", "check"], &here).await, (Some(0), whole.clone(), String::new()));
+    assert_eq!(look(&["check", "--database", &database], &[]).await.1, whole);
+    let (_, out, err) = look(&["config", "explain", "channels"], &here).await;
+    assert!(out.contains("kept") && !out.contains("sk-in-the-database-1"), "{out}");
+    assert_eq!(err, "");
+    let (_, out, err) = look(&["--mode", "yaml", "config", "explain", "channels"], &here).await;
+    assert!(!out.contains("kept") && err.contains("the database was not looked at: in this mode"), "{out}{err}");
+    let (_, out, _) = look(&["--mode", "yaml", "config", "check"], &here).await;
+    assert!(out.contains("the database was not looked at: in this mode"), "{out}");
+
+    // Nobody who checks a file needs the server that it names; whoever asks for it does.
+    let away = "postgres://nobody:hidden-word@127.0.0.1:1/none";
+    let (code, out, _) = look(&["config", "check"], &[("DATABASE_URL", away)]).await;
+    assert!(code == Some(0) && out.contains("not looked at: the Postgres server is away"), "{out}");
+    let (code, out, err) = look(&["config", "check", "--database", away], &[]).await;
+    assert!(code == Some(1) && err.contains("the Postgres server cannot be read"), "{err}");
+    assert!(!out.contains("hidden-word") && !err.contains("hidden-word"));
+    let (code, _, err) = look(&["--mode", "postgres", "config", "check"], &here).await;
+    assert!(code == Some(1) && err.contains("--mode postgres: no server is named"), "{err}");
+
+    // What would be left out at a start is told.
+    let store = folder.store().await;
+    let mut tx = store.begin().await.unwrap();
+    sqlx::query("update channels set base_url = 'nowhere' where name = 'kept'").execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    store.close().await;
+    let (_, out, _) = look(&["config", "check"], &here).await;
+    assert!(out.contains("warning: ") && out.contains("ok, 1 channels"), "{out}");
+}

@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "scripted peers end with the test's runtime")]
 
 mod admin;
+mod alerts;
 mod auth;
 mod billing;
 mod caller_limits;
@@ -16,9 +17,11 @@ mod checklist_001;
 mod checklist_002;
 mod checklist_003;
 mod cli;
+mod commands;
 mod config_files;
 mod cors;
 mod database;
+mod degrade;
 mod deploy;
 mod dialects;
 mod discovery;
@@ -41,6 +44,7 @@ mod mappings;
 mod metrics;
 mod money;
 mod outage;
+mod prices;
 mod probes;
 mod providers;
 mod relay;

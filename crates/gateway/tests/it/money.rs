@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::task::JoinSet;
-use waypost_core::ledger::{Account, Budget, Scope, Window};
+use waypost_core::ledger::{Account, Budget, Scope, WhenSpent, Window};
 use waypost_core::money::NanoUsd;
 use waypost_store::ledger::grants::Grant;
 use waypost_store::ledger::{ChainKey, Kind};
@@ -44,7 +44,15 @@ impl Till {
     async fn budget(&self, nanos: i64) {
         let (scope, window) = (Scope::Key("test".into()), Window::Total);
         let amount = NanoUsd(nanos);
-        let budget = Budget { id: "bud_1".into(), scope, window, amount, hard: true, alerts: vec![80] };
+        let budget = Budget {
+            id: "bud_1".into(),
+            scope,
+            window,
+            amount,
+            hard: true,
+            alerts: vec![80],
+            when_spent: WhenSpent::Refuse,
+        };
         self.money.put_budget(budget, NOW).await.expect("the budget is made");
     }
 

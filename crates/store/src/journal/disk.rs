@@ -134,7 +134,13 @@ impl File for Plain {
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.0.sync_data()?;
+        // What is written to a deleted file is nowhere.
+        #[cfg(unix)]
+        if std::os::unix::fs::MetadataExt::nlink(&self.0.metadata()?) == 0 {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the file was deleted while it was in use"));
+        }
+        Ok(())
     }
 
     fn truncate(&self, length: u64) -> io::Result<()> {

@@ -40,7 +40,7 @@ pub struct Opened {
     /// No more than the amount may be charged.
     pub bounded: bool,
     pub amount: NanoUsd,
-    /// The version of the prices it is charged by.
+    /// The version of the price that the amount was worked out by.
     pub prices: Arc<str>,
     pub parties: Parties,
 }
@@ -62,6 +62,8 @@ pub struct Checkpoint {
     pub at: i64,
     pub usage: Counts,
     pub cost: NanoUsd,
+    /// The version of the price that it cost so; empty if it has none.
+    pub price: Arc<str>,
     pub deployment: Option<Arc<str>>,
 }
 
@@ -73,6 +75,8 @@ pub struct Settle {
     pub usage: Counts,
     /// All of it, before payer and operator share it.
     pub cost: NanoUsd,
+    /// The version of the price that it cost so; empty if it has none.
+    pub price: Arc<str>,
     /// In one word: `complete`, `broken`, `abandoned`, `failed`, `unknown`.
     pub outcome: Arc<str>,
     /// The deployment that answered.
@@ -112,6 +116,7 @@ impl Record {
                 out.signed(it.at);
                 write_counts(out, &it.usage);
                 out.signed(it.cost.get());
+                out.text(&it.price);
                 out.maybe(it.deployment.as_deref());
             }
             Self::Settle(it) => {
@@ -120,6 +125,7 @@ impl Record {
                 out.signed(it.at);
                 write_counts(out, &it.usage);
                 out.signed(it.cost.get());
+                out.text(&it.price);
                 out.text(&it.outcome);
                 out.maybe(it.deployment.as_deref());
             }
@@ -147,6 +153,7 @@ impl Record {
                 at: input.signed()?,
                 usage: read_counts(input)?,
                 cost: NanoUsd(input.signed()?),
+                price: input.text()?,
                 deployment: input.maybe()?,
             }),
             3 => Self::Settle(Settle {
@@ -154,6 +161,7 @@ impl Record {
                 at: input.signed()?,
                 usage: read_counts(input)?,
                 cost: NanoUsd(input.signed()?),
+                price: input.text()?,
                 outcome: input.text()?,
                 deployment: input.maybe()?,
             }),
@@ -249,14 +257,17 @@ mod tests {
             parties,
         };
         let (cost, deployment) = (NanoUsd(7), Some("ch/gpt".into()));
+        let price: Arc<str> = "file:ch/gpt@0#00".into();
         let checkpoint = Checkpoint {
             request: Arc::clone(&request),
             at,
             usage: usage.clone(),
             cost,
+            price: Arc::clone(&price),
             deployment: deployment.clone(),
         };
-        let settle = Settle { request: Arc::clone(&request), at, usage, cost, outcome: "complete".into(), deployment };
+        let outcome = "complete".into();
+        let settle = Settle { request: Arc::clone(&request), at, usage, cost, price, outcome, deployment };
         vec![
             Record::Hold(opened),
             Record::Checkpoint(checkpoint),

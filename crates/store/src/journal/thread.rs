@@ -155,6 +155,19 @@ impl Shared {
         refused.map_or(State::Waiting(waiting), |why| State::Done(Err(why)))
     }
 
+    /// Is what was written still where it was written to? If not, the disk is taken for one that refuses, and the next
+    /// record is tried in another file.
+    pub(super) fn is_there(&self) -> bool {
+        let written = self.synced.borrow().upto > 0;
+        let name = name_of(self.segment.load(Ordering::Acquire));
+        let there = self.disk.list().is_ok_and(|names| !written || names.contains(&name));
+        if !there {
+            self.failing.store(true, Ordering::Relaxed);
+            self.distrusted.store(true, Ordering::Release);
+        }
+        there
+    }
+
     pub(super) fn forget_before(&self, segment: u64) -> Result<(), JournalError> {
         let failed = |name: &str, error| JournalError::Disk { name: name.to_owned(), error };
         let names = self.disk.list().map_err(|error| failed(".", error))?;

@@ -38,6 +38,13 @@ pub async fn page(
     listing.page(store, after, limit, key, |key| Cursor { at: key.created_at, id: key.id.clone() }).await
 }
 
+/// Is there a key that calls with it are let in?
+pub async fn is_any_usable(store: &Store, now: i64) -> Result<bool, StoreError> {
+    let sql = "select id from keys where enabled = 1 and revoked_at is null and (expires_at is null or expires_at > $1) \
+               limit 1";
+    Ok(sqlx::query(sql).bind(now).fetch_optional(store.reader()).await?.is_some())
+}
+
 /// At most `limit` keys that are not revoked, in the order of their ids, after one of them; for reading all.
 pub async fn holders(store: &Store, after: &str, limit: i64) -> Result<Vec<Holder>, StoreError> {
     let sql = format!("{HOLDERS} where k.id > $1 and k.revoked_at is null order by k.id limit $2");

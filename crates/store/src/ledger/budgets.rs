@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
-use waypost_core::ledger::{Budget, Scope, Window};
+use waypost_core::ledger::{Budget, Scope, WhenSpent, Window};
 use waypost_core::money::NanoUsd;
 
 use super::fold::Alert;
+use crate::alerts::{self, Kind, Owner, Sighting};
 use crate::{Store, StoreError};
 
 /// A window of a budget, as far as the journal is folded in.
@@ -21,22 +22,31 @@ pub struct Spent {
     pub leased: NanoUsd,
 }
 
-const COLUMNS: &str = "select id, scope, length, amount, hard, alerts, deleted from ledger_budgets";
+/// A budget as it is written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub budget: Budget,
+    /// Grows with every change.
+    pub version: i64,
+}
+
+const COLUMNS: &str =
+    "select id, scope, length, amount, hard, alerts, deleted, when_spent, version from ledger_budgets";
 
 impl Store {
     /// A budget by its id, unless it was deleted.
-    pub async fn budget(&self, id: &str) -> Result<Option<Budget>, StoreError> {
+    pub async fn budget(&self, id: &str) -> Result<Option<Kept>, StoreError> {
         let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} where id = $1 and deleted = 0"));
         let row = sqlx::query(sql).bind(id.to_owned()).fetch_optional(self.reader()).await?;
-        row.map(|row| read(&row)).transpose()
+        row.map(|row| kept(&row)).transpose()
     }
 
     /// Budgets by id, after this one, of one scope or of all.
-    pub async fn budgets(&self, scope: Option<&Scope>, after: &str, most: i64) -> Result<Vec<Budget>, StoreError> {
+    pub async fn budgets(&self, scope: Option<&Scope>, after: &str, most: i64) -> Result<Vec<Kept>, StoreError> {
         let scope = scope.map_or(String::new(), Scope::to_string);
         let sql = format!("{COLUMNS} where deleted = 0 and ($1 = '' or scope = $1) and id > $2 order by id limit $3");
         let query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(scope).bind(after.to_owned()).bind(most);
-        query.fetch_all(self.reader()).await?.iter().map(read).collect()
+        query.fetch_all(self.reader()).await?.iter().map(kept).collect()
     }
 
     /// The windows of a budget, the latest first.
@@ -54,37 +64,45 @@ impl Store {
         rows.iter().map(|row| Ok((read(row)?, row.try_get::<i64, _>(6)? == 1))).collect()
     }
 
-    /// Writes a budget, and what may come together in its present window at most.
+    /// Writes a budget, and what may come together in its present window at most; only over this version of it, if one is
+    /// named. Answers the new version.
     pub(crate) async fn put_budget(
         &self,
         budget: &Budget,
+        over: Option<i64>,
         deleted: bool,
-        start: i64,
-        cap: NanoUsd,
+        (start, cap): (i64, NanoUsd),
         now: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<i64, StoreError> {
         let mut tx = self.begin().await?;
-        let sql = "insert into ledger_budgets (id, scope, length, amount, hard, alerts, deleted, changed_at) \
-                   values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (id) do update set scope = excluded.scope, \
+        let sql = "insert into ledger_budgets (id, scope, length, amount, hard, alerts, deleted, changed_at, when_spent) \
+                   values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (id) do update set scope = excluded.scope, \
                    length = excluded.length, amount = excluded.amount, hard = excluded.hard, alerts = excluded.alerts, \
-                   deleted = excluded.deleted, changed_at = excluded.changed_at";
+                   deleted = excluded.deleted, changed_at = excluded.changed_at, when_spent = excluded.when_spent, \
+                   version = ledger_budgets.version + 1 where $10 = 0 or ledger_budgets.version = $10 returning version";
         let alerts = budget.alerts.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
         let row = sqlx::query(sql).bind(budget.id.to_string()).bind(budget.scope.to_string());
         let row = row.bind(budget.window.name()).bind(budget.amount.get()).bind(i64::from(budget.hard)).bind(alerts);
-        row.bind(i64::from(deleted)).bind(now).execute(&mut *tx).await?;
+        let row = row.bind(i64::from(deleted)).bind(now).bind(budget.when_spent.name()).bind(over.unwrap_or(0));
+        let version = row.fetch_optional(&mut *tx).await?.ok_or(StoreError::Stale)?.try_get(0)?;
         let sql = "insert into ledger_windows (budget, start_at, amount, hard) values ($1, $2, $3, $4) \
                    on conflict (budget, start_at) do update set hard = excluded.hard, amount = case \
                    when ledger_windows.spent + ledger_windows.leased > excluded.amount \
                    then ledger_windows.spent + ledger_windows.leased else excluded.amount end";
         let row = sqlx::query(sql).bind(budget.id.to_string()).bind(start).bind(cap.get());
         row.bind(i64::from(budget.hard)).execute(&mut *tx).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        Ok(version)
     }
+}
+
+fn kept(row: &AnyRow) -> Result<Kept, StoreError> {
+    Ok(Kept { budget: read(row)?, version: row.try_get(8)? })
 }
 
 fn read(row: &AnyRow) -> Result<Budget, StoreError> {
     let (id, scope, length): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-    let alerts: String = row.try_get(5)?;
+    let (alerts, when_spent): (String, String) = (row.try_get(5)?, row.try_get(7)?);
     let bad = |what: &str| StoreError::Corrupt(format!("budget {id} has a {what} that this version does not know"));
     Ok(Budget {
         scope: Scope::parse(&scope).map_err(|_| bad("scope"))?,
@@ -92,6 +110,7 @@ fn read(row: &AnyRow) -> Result<Budget, StoreError> {
         amount: NanoUsd(row.try_get(3)?),
         hard: row.try_get::<i64, _>(4)? == 1,
         alerts: alerts.split(',').filter_map(|mark| mark.parse().ok()).collect(),
+        when_spent: WhenSpent::parse(&when_spent).ok_or_else(|| bad("when_spent"))?,
         id: Arc::from(id),
     })
 }
@@ -119,30 +138,52 @@ pub(super) async fn begin_window(
     Ok(())
 }
 
-/// Counts what was spent in a window, and tells if a mark was passed.
+/// Counts what was spent in a window, and raises each mark that was passed, in the same database transaction.
 pub(super) async fn count(
     tx: &mut Transaction<'static, Any>,
     budget: &str,
     start: i64,
     amount: i64,
-) -> Result<Option<Alert>, StoreError> {
+    now: i64,
+) -> Result<Vec<Alert>, StoreError> {
     begin_window(tx, budget, start, amount).await?;
     let sql = "update ledger_windows set spent = spent + $3 where budget = $1 and start_at = $2 \
                returning spent, amount, alerted";
     let row = sqlx::query(sql).bind(budget.to_owned()).bind(start).bind(amount).fetch_optional(&mut **tx).await?;
-    let Some(row) = row else { return Ok(None) };
+    let Some(row) = row else { return Ok(Vec::new()) };
     let (spent, limit, told): (i64, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
     let percent = i128::from(spent) * 100 / i128::from(limit.max(1));
     if percent <= i128::from(told) {
-        return Ok(None);
+        return Ok(Vec::new());
     }
-    let sql = "select alerts from ledger_budgets where id = $1";
+    let sql = "select alerts, scope from ledger_budgets where id = $1";
     let row = sqlx::query(sql).bind(budget.to_owned()).fetch_optional(&mut **tx).await?;
-    let marks: String = row.map(|row| row.try_get(0)).transpose()?.unwrap_or_default();
+    let Some(row) = row else { return Ok(Vec::new()) };
+    let (marks, scope): (String, String) = (row.try_get(0)?, row.try_get(1)?);
     let marks = marks.split(',').filter_map(|mark| mark.parse::<i64>().ok());
-    let passed = marks.filter(|mark| *mark > told && i128::from(*mark) <= percent).max();
-    let Some(percent) = passed else { return Ok(None) };
+    let mut passed: Vec<i64> = marks.filter(|mark| *mark > told && i128::from(*mark) <= percent).collect();
+    passed.sort_unstable();
+    let Some(highest) = passed.last() else { return Ok(Vec::new()) };
     let sql = "update ledger_windows set alerted = $3 where budget = $1 and start_at = $2";
-    sqlx::query(sql).bind(budget.to_owned()).bind(start).bind(percent).execute(&mut **tx).await?;
-    Ok(Some(Alert { budget: budget.to_owned(), start, percent, spent: NanoUsd(spent), amount: NanoUsd(limit) }))
+    sqlx::query(sql).bind(budget.to_owned()).bind(start).bind(*highest).execute(&mut **tx).await?;
+    let owner = match Scope::parse(&scope) {
+        Ok(scope) => alerts::owner_of(tx, &scope).await?,
+        Err(_) => Owner::default(),
+    };
+    for mark in &passed {
+        let sighting = Sighting {
+            kind: Kind::Budget,
+            subject: budget.to_owned(),
+            window_at: start,
+            mark: *mark,
+            reached: spent,
+            bound: limit,
+            unit: "nano_usd",
+            owner: owner.clone(),
+        };
+        alerts::raise(tx, &sighting, now).await?;
+    }
+    let alert =
+        |percent| Alert { budget: budget.to_owned(), start, percent, spent: NanoUsd(spent), amount: NanoUsd(limit) };
+    Ok(passed.into_iter().map(alert).collect())
 }

@@ -54,7 +54,7 @@ pub struct Folded {
     pub settled: usize,
     /// There may be more to do at once.
     pub more: bool,
-    /// Budgets that passed one of their marks.
+    /// Marks that budgets passed. They are in the database; this is for whoever wants to know at once.
     pub alerts: Vec<Alert>,
     /// What providers used beyond what was held, in all.
     pub overrun: NanoUsd,
@@ -131,13 +131,13 @@ impl Fold {
             }
             Record::Settle(it) => {
                 let Some(running) = self.open.remove(&it.request) else { return };
-                let end = End { at: it.at, usage: &it.usage, cost: it.cost, outcome: &it.outcome };
+                let end = End { at: it.at, usage: &it.usage, cost: it.cost, price: &it.price, outcome: &it.outcome };
                 self.end(at, &running.opened, end, it.deployment.as_deref());
             }
             Record::Release(it) => {
                 let Some(running) = self.open.remove(&it.request) else { return };
                 let outcome = format!("released:{}", it.reason);
-                let end = End { at: it.at, usage: &Counts::new(), cost: NanoUsd(0), outcome: &outcome };
+                let end = End { at: it.at, usage: &Counts::new(), cost: NanoUsd(0), price: "", outcome: &outcome };
                 self.end(at, &running.opened, end, None);
             }
             Record::Anchor(_) | Record::Seal => {}
@@ -215,6 +215,7 @@ struct End<'a> {
     at: i64,
     usage: &'a Counts,
     cost: NanoUsd,
+    price: &'a str,
     outcome: &'a str,
 }
 
@@ -230,7 +231,7 @@ fn draft(opened: &Opened, end: End<'_>, deployment: Option<&str>) -> Draft {
         outcome: end.outcome.to_owned(),
         actor: String::new(),
         reason: String::new(),
-        prices: opened.prices.to_string(),
+        prices: end.price.to_owned(),
         usage: text_of(end.usage),
         cost: end.cost.get().max(0),
         charged: 0,
@@ -287,7 +288,7 @@ fn purses_of(draft: &Draft) -> impl Iterator<Item = (String, i64)> {
 }
 
 /// The payer pays so much of the cost, the operator the rest; all of it was earned.
-fn charge(draft: &mut Draft, payer: &str, charged: i64) {
+pub(super) fn charge(draft: &mut Draft, payer: &str, charged: i64) {
     draft.charged = charged;
     let movements = [(payer, -charged), ("overrun", charged - draft.cost), ("revenue", draft.cost)];
     let entries = movements.into_iter().filter(|(_, amount)| *amount != 0);
@@ -315,7 +316,10 @@ pub(crate) fn place(head: &Head) -> Position {
 }
 
 /// Which of the requests are in the ledger.
-async fn already(tx: &mut Transaction<'static, Any>, drafts: &[Draft]) -> Result<HashSet<String>, StoreError> {
+pub(super) async fn already(
+    tx: &mut Transaction<'static, Any>,
+    drafts: &[Draft],
+) -> Result<HashSet<String>, StoreError> {
     let mut there = HashSet::new();
     for drafts in portions(drafts) {
         let places = places(tx, 1, drafts.len());
@@ -332,7 +336,10 @@ async fn already(tx: &mut Transaction<'static, Any>, drafts: &[Draft]) -> Result
 }
 
 /// Counts what was charged in the windows of budgets, and finds those that passed a mark.
-async fn count_in_windows(tx: &mut Transaction<'static, Any>, fresh: &[Draft]) -> Result<Vec<Alert>, StoreError> {
+pub(super) async fn count_in_windows(
+    tx: &mut Transaction<'static, Any>,
+    fresh: &[Draft],
+) -> Result<Vec<Alert>, StoreError> {
     let mut spent: BTreeMap<(&str, i64), i64> = BTreeMap::new();
     for draft in fresh {
         for (budget, start) in draft.uses() {
@@ -340,9 +347,10 @@ async fn count_in_windows(tx: &mut Transaction<'static, Any>, fresh: &[Draft]) -
             *sum = sum.saturating_add(draft.charged);
         }
     }
+    let now = fresh.iter().map(|draft| draft.at).max().unwrap_or(0);
     let mut alerts = Vec::new();
     for ((budget, start), amount) in spent {
-        alerts.extend(super::budgets::count(tx, budget, start, amount).await?);
+        alerts.extend(super::budgets::count(tx, budget, start, amount, now).await?);
     }
     Ok(alerts)
 }

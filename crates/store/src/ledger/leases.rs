@@ -1,11 +1,14 @@
 //! Moves money between what all nodes share and what one node may spend by itself, each way in one database transaction:
 //! whatever happens, the leases and what is left never come to more than there is. Tests: `tests/it/leases.rs`.
 
+use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 use waypost_core::ledger::PurseId;
 use waypost_core::money::NanoUsd;
+use waypost_core::role::Actor;
 
 use super::budgets::begin_window;
+use crate::audit::{self, Entry};
 use crate::{Store, StoreError};
 
 /// What a refill gave.
@@ -141,9 +144,30 @@ impl Store {
         Ok(NanoUsd(row.map(|row| row.try_get(0)).transpose()?.unwrap_or(0)))
     }
 
-    /// Gives back everything that a node holds which will not come back. What it admitted and nobody folded in is lost to
-    /// the operator: when its journal is replayed after all, the operator pays for it.
-    pub async fn write_off(&self, node: &str, alive_since: i64) -> Result<NanoUsd, StoreError> {
+    /// The nodes that ever wrote into the ledger, by name.
+    pub async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
+        let sql = "select node, seen_at, written_off from ledger_nodes order by node";
+        let rows = sqlx::query(sql).fetch_all(self.reader()).await?;
+        let node = |row: &AnyRow| {
+            Ok(Node { name: row.try_get(0)?, seen_at: row.try_get(1)?, written_off: row.try_get::<i64, _>(2)? == 1 })
+        };
+        rows.iter().map(node).collect()
+    }
+
+    /// What a node holds, by the names of purses.
+    pub async fn leases(&self, node: &str) -> Result<Vec<Lease>, StoreError> {
+        sqlx::query(LEASES).bind(node.to_owned()).fetch_all(self.reader()).await?.iter().map(read_lease).collect()
+    }
+
+    /// Gives back everything that a node holds which will not come back, and writes into the audit log who said so. What it admitted
+    /// and nobody folded in is lost to the operator: when its journal is replayed after all, the operator pays for it. Refused if the
+    /// node was seen at `alive_since` or later.
+    pub async fn write_off(
+        &self,
+        node: &str,
+        alive_since: i64,
+        (by, now): (&Actor, i64),
+    ) -> Result<Vec<Lease>, StoreError> {
         let mut tx = self.begin().await?;
         let sql = "update ledger_nodes set written_off = 1 where node = $1 and seen_at < $2";
         let marked = sqlx::query(sql).bind(node.to_owned()).bind(alive_since).execute(&mut *tx).await?;
@@ -152,17 +176,56 @@ impl Store {
                 "node {node} is unknown or alive; only a node that has not been seen for a while can be written off"
             )));
         }
-        let sql = "select purse, start_at, unspent from ledger_leases where node = $1 order by purse, start_at";
-        let mut sum = 0_i64;
-        for row in sqlx::query(sql).bind(node.to_owned()).fetch_all(&mut *tx).await? {
-            let (purse, start, unspent): (String, i64, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            take(&mut tx, &id_of(&purse), start, -unspent).await?;
-            sum = sum.saturating_add(unspent);
+        let leases = sqlx::query(LEASES).bind(node.to_owned()).fetch_all(&mut *tx).await?;
+        let leases = leases.iter().map(read_lease).collect::<Result<Vec<_>, _>>()?;
+        for Lease { purse, start, unspent } in &leases {
+            take(&mut tx, &id_of(purse), *start, -unspent.get()).await?;
         }
         sqlx::query("delete from ledger_leases where node = $1").bind(node.to_owned()).execute(&mut *tx).await?;
+        let given_back = leases.iter().map(|Lease { purse, start, unspent }| {
+            serde_json::json!({ "purse": purse, "start": start, "amount": unspent.to_string() })
+        });
+        let detail = serde_json::json!({ "given_back": given_back.collect::<Vec<_>>() });
+        let entry = Entry {
+            at: now,
+            actor: by,
+            action: "ledger.write_off",
+            subject: node,
+            team: None,
+            detail: &detail,
+            address: None,
+            request_id: None,
+        };
+        audit::append(&mut tx, entry).await?;
         tx.commit().await?;
-        Ok(NanoUsd(sum))
+        Ok(leases)
     }
+}
+
+/// A process that writes into the ledger.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    pub name: String,
+    /// Its last sign of life, in epoch milliseconds.
+    pub seen_at: i64,
+    /// Somebody said that it does not come back.
+    pub written_off: bool,
+}
+
+/// What a node has taken to itself and not yet reported as spent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// An account, or the id of a budget.
+    pub purse: String,
+    /// When the window of a budget began; 0 for accounts, and for what lasts for ever.
+    pub start: i64,
+    pub unspent: NanoUsd,
+}
+
+const LEASES: &str = "select purse, start_at, unspent from ledger_leases where node = $1 order by purse, start_at";
+
+fn read_lease(row: &AnyRow) -> Result<Lease, StoreError> {
+    Ok(Lease { purse: row.try_get(0)?, start: row.try_get(1)?, unspent: NanoUsd(row.try_get(2)?) })
 }
 
 /// The purse of that name.

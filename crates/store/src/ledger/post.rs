@@ -47,8 +47,8 @@ impl Kind {
     /// Does it count as spent, or as given?
     pub(super) fn spends(self) -> bool {
         match self {
-            Self::Charge => true,
-            Self::TopUp | Self::Adjustment | Self::Voucher | Self::Reversal | Self::Correction => false,
+            Self::Charge | Self::Correction => true,
+            Self::TopUp | Self::Adjustment | Self::Voucher | Self::Reversal => false,
         }
     }
 }

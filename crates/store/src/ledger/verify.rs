@@ -9,6 +9,7 @@ use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 
 use super::chain::ChainKey;
+use super::charges;
 use super::post::{Draft, Kind};
 use crate::journal::Anchor;
 use crate::{Kind as Database, Store, StoreError};
@@ -59,6 +60,8 @@ pub enum Flaw {
     Leases { purse: String },
     /// A request has two ends.
     Twice { request: String },
+    /// A correction follows from no charge, or takes more than there is.
+    Correction { id: String },
 }
 
 const COLUMNS: &str = "select number, request, kind, outcome, actor, reason, prices, usage_counts, budgets, key_id, \
@@ -127,6 +130,7 @@ impl Verifier {
             if page.is_empty() {
                 break;
             }
+            let mut corrections = Vec::new();
             for (at, draft, stored) in page {
                 let follows = at == number + 1;
                 if !follows {
@@ -139,12 +143,16 @@ impl Verifier {
                             report.flaws.push(Flaw::Changed { node: node.to_owned(), number: at });
                         }
                         self.add(node, at, &draft, report);
+                        if draft.kind == Kind::Correction {
+                            corrections.push(draft.request);
+                        }
                     }
                     None => report.flaws.push(Flaw::Changed { node: node.to_owned(), number: at }),
                 }
                 (number, hash) = (at, stored);
                 report.transactions += 1;
             }
+            unfounded(tx, corrections, report).await?;
         }
         self.nodes.insert(node.to_owned(), (number, hash));
         Ok(())
@@ -329,6 +337,29 @@ pub(super) fn read(row: &AnyRow) -> Result<Link, StoreError> {
     Ok((number, Some(draft), hash))
 }
 
+/// Corrections that do not continue a charge: it is not there, one before is missing, or together they come to less than nothing or
+/// charge the payer more than the whole.
+async fn unfounded(
+    tx: &mut Transaction<'static, Any>,
+    ids: Vec<String>,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let requests: BTreeSet<String> =
+        ids.iter().filter_map(|id| charges::corrected(id).map(|(request, _)| request.to_owned())).collect();
+    let requests: Vec<String> = requests.into_iter().collect();
+    let charged = charges::of_requests(tx, &requests).await?;
+    let charged: HashMap<&str, _> = charged.iter().map(|charge| (charge.request.as_str(), charge)).collect();
+    let is_founded = |id: &str| {
+        let Some((request, number)) = charges::corrected(id) else { return false };
+        charged.get(request).is_some_and(|charge| {
+            let (cost, paid) = (charge.cost.get(), charge.charged.get());
+            number <= charge.corrections && (0..=cost).contains(&paid)
+        })
+    };
+    report.flaws.extend(ids.into_iter().filter(|id| !is_founded(id)).map(|id| Flaw::Correction { id }));
+    Ok(())
+}
+
 /// Entries without their transaction, and requests with two ends.
 async fn strays(tx: &mut Transaction<'static, Any>, report: &mut Report) -> Result<(), StoreError> {
     let sql = "select distinct e.node, e.number from ledger_entries e left join ledger_transactions t \
@@ -377,6 +408,7 @@ impl fmt::Display for Flaw {
             }
             Self::Leases { purse } => write!(f, "what nodes hold of {purse} is not what it says that they hold"),
             Self::Twice { request } => write!(f, "request {request} has two ends"),
+            Self::Correction { id } => write!(f, "{id} does not follow from a charge, or takes more than there is"),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{StoreError, ledger};
 const OVERLAP: i64 = 10_000;
 
 impl Money {
-    fn pen(&self) -> Pen<'_> {
+    pub(super) fn pen(&self) -> Pen<'_> {
         Pen { node: &self.0.settings.node, key: &self.0.settings.key }
     }
 
@@ -110,47 +110,62 @@ impl Money {
         Ok(())
     }
 
-    /// Makes a budget, or changes it. In effect at once; nothing that is held is taken back.
-    pub async fn put_budget(&self, budget: Budget, now: i64) -> Result<(), MoneyError> {
+    /// Makes a budget, or changes it. In effect at once; nothing that is held is taken back. Answers its version.
+    pub async fn put_budget(&self, budget: Budget, now: i64) -> Result<i64, MoneyError> {
+        self.write_budget(budget, None, now).await
+    }
+
+    /// Changes a budget that nobody changed since this version of it: [`StoreError::Stale`] if somebody did.
+    pub async fn change_budget(&self, budget: Budget, version: i64, now: i64) -> Result<i64, MoneyError> {
+        self.write_budget(budget, Some(version), now).await
+    }
+
+    async fn write_budget(&self, budget: Budget, over: Option<i64>, now: i64) -> Result<i64, MoneyError> {
         if budget.amount.get() < 0 {
             return Err(StoreError::Refused("amount: a budget is 0 or more".to_owned()).into());
         }
         let store = &self.0.store;
         let known = self.purse_of(&budget.id);
         let new = Arc::new(budget.clone());
-        match known {
+        let version = match known {
             Some(purse) => {
                 let old = purse.definition();
                 let cap = purse.redefine(Arc::clone(&new), now);
                 let start = purse.standing(now).start;
-                if let Err(error) = store.put_budget(&budget, false, start, cap, now).await {
-                    if let Some(old) = old {
-                        purse.redefine(old, now);
+                let version = match store.put_budget(&budget, over, false, (start, cap), now).await {
+                    Ok(version) => version,
+                    Err(error) => {
+                        if let Some(old) = old {
+                            purse.redefine(old, now);
+                        }
+                        return Err(error.into());
                     }
-                    return Err(error.into());
-                }
+                };
                 self.0.books.forget(purse.id());
                 self.0.books.open(purse);
+                version
             }
             None => {
-                store.put_budget(&budget, false, budget.window.start_of(now), budget.amount, now).await?;
+                let window = (budget.window.start_of(now), budget.amount);
+                let version = store.put_budget(&budget, over, false, window, now).await?;
                 let purse = load::purse(store, &self.0.settings.node, self.0.supply, budget, now).await?;
                 self.0.books.open(Arc::new(purse));
+                version
             }
-        }
-        Ok(())
+        };
+        Ok(version)
     }
 
     /// The budget limits nothing any more. What was spent in it stays in the books.
     pub async fn delete_budget(&self, id: &str, now: i64) -> Result<(), MoneyError> {
-        let budget = self.0.store.budget(id).await?.ok_or(StoreError::NotFound)?;
-        let start = budget.window.start_of(now);
-        self.0.store.put_budget(&budget, true, start, budget.amount, now).await?;
+        let budget = self.0.store.budget(id).await?.ok_or(StoreError::NotFound)?.budget;
+        let window = (budget.window.start_of(now), budget.amount);
+        self.0.store.put_budget(&budget, None, true, window, now).await?;
         self.0.books.forget(&PurseId::Budget(id.into()));
         Ok(())
     }
 
-    fn purse_of(&self, budget: &str) -> Option<Arc<Purse>> {
+    pub(super) fn purse_of(&self, budget: &str) -> Option<Arc<Purse>> {
         self.0.books.all().into_iter().find(|purse| matches!(purse.id(), PurseId::Budget(id) if **id == *budget))
     }
 
@@ -181,21 +196,39 @@ impl Money {
                 }
             }
             self.0.books.all().iter().for_each(|purse| purse.refresh());
+            self.give_back_idle(now).await?;
         }
         *seen = now;
         Ok(())
     }
 
-    /// Leases that nobody uses go back to all nodes. For the end of a process, and for a job of a node at rest.
+    /// Leases that nobody uses go back to all nodes. For the end of a process.
     pub async fn give_back(&self) -> Result<(), MoneyError> {
         if self.0.supply == Supply::Owned {
             return Ok(());
         }
         for purse in self.0.books.all() {
-            let (start, amount) = purse.shrink(NanoUsd::MAX);
-            if amount.get() > 0 {
-                give_back(&self.0.store, &self.0.settings.node, purse.id(), start, amount).await?;
-            }
+            self.give_back_of(&purse).await?;
+        }
+        Ok(())
+    }
+
+    /// The same for those of which nothing was held for a while.
+    async fn give_back_idle(&self, now: i64) -> Result<(), MoneyError> {
+        let millis = i64::try_from(self.0.settings.idle_lease.as_millis()).unwrap_or(i64::MAX);
+        for purse in self.0.books.all().iter().filter(|purse| purse.is_idle(now, millis)) {
+            self.give_back_of(purse).await?;
+        }
+        Ok(())
+    }
+
+    /// First out of memory, then in the database: whatever breaks off in between, nobody can spend it twice. What the
+    /// database did not take stays with this node until its next start.
+    async fn give_back_of(&self, purse: &Purse) -> Result<(), MoneyError> {
+        let (start, amount) = purse.shrink(NanoUsd::MAX);
+        if amount.get() > 0 {
+            give_back(&self.0.store, &self.0.settings.node, purse.id(), start, amount).await?;
+            purse.refresh();
         }
         Ok(())
     }

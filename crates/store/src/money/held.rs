@@ -21,6 +21,8 @@ pub struct Held {
     /// Absent once it ended.
     hold: Option<Hold>,
     ticket: Ticket,
+    /// The version of the price that counts now.
+    price: Arc<str>,
     last: Option<Checkpoint>,
 }
 
@@ -48,10 +50,15 @@ pub struct Settlement {
 }
 
 impl Held {
-    /// For the request of this name, which began at this time.
-    pub(super) fn new(money: Money, hold: Hold, (request, at): (Arc<str>, i64), ticket: Ticket) -> Self {
+    /// For the request of this name, which began at this time, at this version of a price.
+    pub(super) fn new(
+        money: Money,
+        hold: Hold,
+        (request, at, price): (Arc<str>, i64, Arc<str>),
+        ticket: Ticket,
+    ) -> Self {
         money.0.open.fetch_add(1, Ordering::Relaxed);
-        Self { money, request, at, hold: Some(hold), ticket, last: None }
+        Self { money, request, at, hold: Some(hold), ticket, price, last: None }
     }
 
     pub fn amount(&self) -> NanoUsd {
@@ -61,6 +68,12 @@ impl Held {
     /// Whether something limits the payer, so that no more than the amount is ever charged.
     pub fn is_bounded(&self) -> bool {
         self.hold.as_ref().is_some_and(Hold::is_bounded)
+    }
+
+    /// From now on it costs what this version of a price says; empty if nothing that anybody knows. Until then it is the version
+    /// that the amount was worked out by.
+    pub fn priced(&mut self, version: Arc<str>) {
+        self.price = version;
     }
 
     pub(super) async fn written(&mut self) -> Result<(), Unwritten> {
@@ -75,7 +88,8 @@ impl Held {
     /// Notes what was delivered so far, so that a crash is charged for it. Waits for nothing.
     pub fn checkpoint(&mut self, so_far: Progress) {
         let Progress { at, usage, cost, deployment } = so_far;
-        let checkpoint = Checkpoint { request: Arc::clone(&self.request), at, usage, cost, deployment };
+        let (request, price) = (Arc::clone(&self.request), Arc::clone(&self.price));
+        let checkpoint = Checkpoint { request, at, usage, cost, price, deployment };
         // A checkpoint that is lost costs the operator a little after a crash, nobody else anything.
         drop(self.money.0.journal.append(Record::Checkpoint(checkpoint.clone())));
         self.last = Some(checkpoint);
@@ -89,6 +103,7 @@ impl Held {
             at: end.at,
             usage: end.usage,
             cost: end.cost,
+            price: Arc::clone(&self.price),
             outcome: end.outcome,
             deployment: end.deployment,
         };
@@ -121,8 +136,8 @@ impl Drop for Held {
         let record = match self.last.take() {
             Some(last) => {
                 let _ = hold.settle(last.cost);
-                let Checkpoint { at, usage, cost, deployment, .. } = last;
-                Record::Settle(Settle { request, at, usage, cost, outcome: "unknown".into(), deployment })
+                let Checkpoint { at, usage, cost, price, deployment, .. } = last;
+                Record::Settle(Settle { request, at, usage, cost, price, outcome: "unknown".into(), deployment })
             }
             None => Record::Release(Release { request, at: self.at, reason: "dropped".into() }),
         };

@@ -7,9 +7,10 @@ use std::time::Duration;
 use sqlx::AssertSqlSafe;
 use waypost_core::ledger::{Account, Scope, Window};
 use waypost_core::money::NanoUsd;
+use waypost_core::role::Actor;
 use waypost_store::journal::{Durability, Fault, MemoryDisk, Options};
 use waypost_store::money::{Ask, Money, Refused, Settings};
-use waypost_store::{Kind, Store, StoreError};
+use waypost_store::{Kind, Store, StoreError, audit, page};
 
 use crate::harness::{NOW, on_both};
 use crate::money::{ann, ask, budget, ended, open, settings, settle, sums, top_up};
@@ -215,8 +216,19 @@ async fn i11_a_dead_nodes_lease_comes_back_by_its_journal_or_by_being_written_of
         let Err(Refused::Short(_)) = alive.hold(ask("r2", 201)).await else {
             panic!("it spent what another node holds")
         };
-        assert!(store.write_off("node-1", NOW).await.is_err(), "it may be alive");
-        assert_eq!(store.write_off("node-1", NOW + 1).await.unwrap(), NanoUsd(800));
+        let (by, held) = (Actor::cli(), store.leases("node-1").await.unwrap());
+        assert!(store.write_off("node-1", NOW, (&by, NOW)).await.is_err(), "it may be alive");
+        assert_eq!(store.write_off("node-1", NOW + 1, (&by, NOW)).await.unwrap(), held);
+        assert_eq!(
+            held.iter().map(|lease| (&*lease.purse, lease.unspent.get())).collect::<Vec<_>>(),
+            [("user:usr_ann", 800)]
+        );
+        assert_eq!(store.leases("node-1").await.unwrap(), []);
+        let nodes = store.nodes().await.unwrap();
+        assert_eq!(nodes.iter().map(|node| node.written_off).collect::<Vec<_>>(), [true, false]);
+        let told = audit::page(&store, &page::Scope::All, &audit::Filter::default(), None, 1).await.unwrap().0;
+        assert_eq!((&*told[0].action, &*told[0].actor, &*told[0].subject), ("ledger.write_off", "cli", "node-1"));
+        assert!(told[0].detail.contains(r#""purse":"user:usr_ann""#), "{}", told[0].detail);
         alive.refresh(NOW).await.unwrap();
         settle(alive.hold(ask("r3", 900)).await.unwrap(), 900).await;
         alive.fold_all(NOW).await.unwrap();
@@ -225,6 +237,57 @@ async fn i11_a_dead_nodes_lease_comes_back_by_its_journal_or_by_being_written_of
         assert_eq!(sums(&store, &ann()).await, (1000, 900), "the late charge is the operator's");
         assert_eq!(sums(&store, &Account::overrun()).await, (0, 300));
         assert_eq!(alive.verify(&mut alive.verifier(), NOW).await.unwrap().flaws, []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn i11_a_lease_that_nobody_uses_comes_back_while_its_node_lives() {
+    on_both(async |store| {
+        if store.kind() == Kind::Sqlite {
+            return;
+        }
+        const MINUTE: i64 = 60_000;
+        let disks = [MemoryDisk::default(), MemoryDisk::default()];
+        let mut nodes = Vec::new();
+        for (number, disk) in disks.iter().enumerate() {
+            let settings = settings(&format!("n{number}"));
+            nodes.push(Money::open_on(store.clone(), Arc::new(disk.clone()), settings, NOW).await.unwrap().0);
+        }
+        let (one, two) = (&nodes[0], &nodes[1]);
+        top_up(one, "t1", 1000).await;
+        one.put_budget(budget("bud_1", Scope::Global, Window::Month, 1000, true), NOW).await.unwrap();
+        let running = one.hold(ask("r0", 100)).await.unwrap();
+        settle(one.hold(ask("r1", 700)).await.unwrap(), 200).await;
+        one.fold_all(NOW).await.unwrap();
+        two.refresh(NOW).await.unwrap();
+        let later = |request: &str, amount, at| Ask { at, ..ask(request, amount) };
+        // A request still runs there, and then it was not long ago.
+        one.refresh(NOW + MINUTE).await.unwrap();
+        two.refresh(NOW + MINUTE).await.unwrap();
+        assert!(matches!(two.hold(later("r2", 600, NOW + MINUTE)).await, Err(Refused::Short(_))), "it is the other's");
+        settle(running, 100).await;
+        one.fold_all(NOW + MINUTE).await.unwrap();
+        one.refresh(NOW + MINUTE - 1).await.unwrap();
+        two.refresh(NOW + MINUTE).await.unwrap();
+        assert!(
+            matches!(two.hold(later("r3", 600, NOW + MINUTE)).await, Err(Refused::Short(_))),
+            "a minute is not over"
+        );
+        one.refresh(NOW + MINUTE).await.unwrap();
+        conserved(&store, 1000).await;
+        assert_eq!(store.balance(&ann()).await.unwrap().unwrap().leased.get(), 0);
+        two.refresh(NOW + MINUTE).await.unwrap();
+        settle(two.hold(later("r4", 600, NOW + MINUTE)).await.unwrap(), 600).await;
+        // What comes back is there for the first one, too.
+        one.refresh(NOW + MINUTE).await.unwrap();
+        settle(one.hold(later("r5", 50, NOW + MINUTE)).await.unwrap(), 50).await;
+        for node in &nodes {
+            node.close(NOW + MINUTE).await.unwrap();
+        }
+        let balance = store.balance(&ann()).await.unwrap().unwrap();
+        assert_eq!((balance.spent.get(), balance.leased.get()), (950, 0));
+        assert_eq!(one.verify(&mut one.verifier(), NOW).await.unwrap().flaws, []);
     })
     .await;
 }

@@ -36,6 +36,7 @@ fn settle(request: &str) -> Record {
         at: 2,
         usage: vec![("input".into(), 3)],
         cost: NanoUsd(70),
+        price: "1".into(),
         outcome: "complete".into(),
         deployment: None,
     })
@@ -123,7 +124,7 @@ async fn a_cut_at_any_byte_leaves_every_record_before_it() {
 async fn damage_before_the_end_is_an_error_that_says_where_unless_salvage_is_asked_for() {
     let (disk, records) = run(3).await;
     let whole = disk.bytes(SEGMENT).unwrap();
-    let last = whole.len() - 30;
+    let last = whole.len() - 36;
     for place in (20..last).step_by(7) {
         let mut damaged = whole.clone();
         damaged[place] ^= 0x10;
@@ -253,6 +254,44 @@ async fn a_full_disk_refuses_holds_and_keeps_settlements_in_the_spare_file() {
     assert!(!journal.is_failing());
     assert_eq!(all(&journal).last(), Some(&hold("f")));
     assert_eq!(reopened(&disk.after_crash(true)).len(), 6);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_folder_that_is_deleted_in_use_is_noticed_and_taken_for_a_full_disk() {
+    let path = std::env::temp_dir().join(format!("waypost-journal-deleted-{}", std::process::id()));
+    let disk = Arc::new(Folder::open(&path).unwrap());
+    let (journal, _) = Journal::open(disk, Position::default(), options()).unwrap();
+    journal.append(hold("before")).written().await.unwrap();
+    assert!(journal.is_there() && !journal.is_failing());
+    std::fs::remove_dir_all(&path).unwrap();
+    assert!(!journal.is_there() && journal.is_failing(), "it is noticed while nothing is written");
+    assert_eq!(journal.append(hold("refused")).written().await, Err(Unwritten::Disk));
+    let mut kept = journal.append(settle("before"));
+    // What ends waits in memory.
+    while journal.waiting() == 0 {
+        tokio::task::yield_now().await;
+    }
+    std::fs::create_dir(&path).unwrap();
+    kept.written().await.unwrap();
+    journal.append(hold("after")).durable().await.unwrap();
+    assert!(journal.is_there() && !journal.is_failing());
+    journal.close();
+    std::fs::remove_dir_all(&path).unwrap();
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_went_to_a_deleted_file_is_never_called_durable() {
+    let path = std::env::temp_dir().join(format!("waypost-journal-power-{}", std::process::id()));
+    let disk = Arc::new(Folder::open(&path).unwrap());
+    let options = Options { durability: Durability::Power, ..options() };
+    let (journal, _) = Journal::open(disk, Position::default(), options).unwrap();
+    journal.append(hold("before")).durable().await.unwrap();
+    std::fs::remove_dir_all(&path).unwrap();
+    // Nobody has looked yet: the write itself works, the sync does not.
+    assert!(journal.append(settle("before")).durable().await.is_err());
+    assert_eq!(journal.append(hold("refused")).written().await, Err(Unwritten::Disk));
 }
 
 #[tokio::test]

@@ -3,10 +3,13 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 #![expect(clippy::disallowed_methods, reason = "tests race tasks of their own")]
 
+mod alerts;
 mod audit;
 mod catalog;
 mod changes;
+mod corrections;
 mod harness;
+mod history;
 mod invariants;
 mod journal;
 mod keys;
@@ -14,6 +17,7 @@ mod logbook;
 mod migrate;
 mod money;
 mod people;
+mod prices;
 mod security;
 mod simulation;
 mod vault;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use waypost_core::ledger::{Account, Budget, Scope, Why, Window};
+use waypost_core::ledger::{Account, Budget, Scope, WhenSpent, Why, Window};
 use waypost_core::money::NanoUsd;
 use waypost_store::Store;
 use waypost_store::journal::{MemoryDisk, Options, Parties, Sizes};
@@ -62,7 +62,15 @@ pub(crate) async fn top_up(money: &Money, id: &str, amount: i64) {
 }
 
 pub(crate) fn budget(id: &str, scope: Scope, window: Window, amount: i64, hard: bool) -> Budget {
-    Budget { id: id.into(), scope, window, amount: NanoUsd(amount), hard, alerts: vec![50, 80, 100] }
+    Budget {
+        id: id.into(),
+        scope,
+        window,
+        amount: NanoUsd(amount),
+        hard,
+        alerts: vec![50, 80, 100],
+        when_spent: WhenSpent::Refuse,
+    }
 }
 
 /// Settles and waits until it can be folded in.

@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::glance;
 use super::usage::{Reported, Shown};
 use crate::chat::Usage;
 use crate::dialect::AnswerSplice;
@@ -18,6 +19,14 @@ pub(crate) fn answer(json: &[u8], splice: &AnswerSplice<'_>) -> Option<Bytes> {
     if splice.model.is_none() && splice.usage.is_none() && !splice.hide_usage {
         return None;
     }
+    if let Some(edited) = glance::edited(json, splice) {
+        return edited;
+    }
+    scanned(json, splice)
+}
+
+/// The same by a scan.
+pub(super) fn scanned(json: &[u8], splice: &AnswerSplice<'_>) -> Option<Bytes> {
     // `[DONE]` and garbled bytes pass as they are; the decoder beside the relay judges them.
     let seen = Seen::look(json).ok()?;
     if splice.hide_usage && seen.choices == Some(Choices::None) && seen.usage_kind == Some(Kind::Object) {

@@ -43,6 +43,7 @@ fn over(catalog: &Catalog, file: &str) -> Result<Loaded, Vec<ConfigError>> {
         arguments: &arguments,
         catalog,
         dice: [1; 24],
+        callers_elsewhere: false,
         simulated: &["sim/chat"],
     })
 }

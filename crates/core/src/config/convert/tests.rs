@@ -9,8 +9,15 @@ use crate::snapshot::compile;
 fn loaded(name: &str, text: &str) -> Result<(Config, Vec<String>), Vec<String>> {
     let texts = [Text { name: name.to_owned(), format: Format::of(name), text: text.to_owned() }];
     let variables = Variables::of([("KEY".to_owned(), "sk-env".to_owned())]);
-    let inputs =
-        Inputs { texts: &texts, variables: &variables, arguments: &[], catalog: None, dice: [0; 24], simulated: &[] };
+    let inputs = Inputs {
+        texts: &texts,
+        variables: &variables,
+        arguments: &[],
+        catalog: None,
+        dice: [0; 24],
+        callers_elsewhere: false,
+        simulated: &[],
+    };
     load(&inputs)
         .map(|loaded| (loaded.config, loaded.notes.iter().map(ToString::to_string).collect()))
         .map_err(|errors| errors.iter().map(ToString::to_string).collect())
@@ -312,8 +319,15 @@ fn layered_files_of_that_router_are_one_configuration_004_01() {
         file("config/system.yaml", cut("server:", "providers:") + &cut("routing:", "")),
     ];
     let variables = Variables::default();
-    let inputs =
-        Inputs { texts: &texts, variables: &variables, arguments: &[], catalog: None, dice: [0; 24], simulated: &[] };
+    let inputs = Inputs {
+        texts: &texts,
+        variables: &variables,
+        arguments: &[],
+        catalog: None,
+        dice: [0; 24],
+        callers_elsewhere: false,
+        simulated: &[],
+    };
     let loaded = load(&inputs).unwrap();
     compile(&loaded.config, &States::default()).unwrap();
     assert_eq!((loaded.config.channels.len(), loaded.config.server.port), (3, 8000));

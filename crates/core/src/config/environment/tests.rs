@@ -15,6 +15,7 @@ fn loaded(texts: &[&str], pairs: &[(&str, &str)]) -> Result<Loaded, Vec<String>>
         arguments: &[],
         catalog: None,
         dice: [0xab; 24],
+        callers_elsewhere: false,
         simulated: &["sim/chat"],
     };
     load(&inputs).map_err(|errors| errors.iter().map(ToString::to_string).collect())

@@ -6,7 +6,15 @@ fn text(name: &str, text: &str) -> Text {
 
 fn together(texts: &[Text]) -> Result<Config, Vec<String>> {
     let variables = Variables::default();
-    let inputs = Inputs { texts, variables: &variables, arguments: &[], catalog: None, dice: [0; 24], simulated: &[] };
+    let inputs = Inputs {
+        texts,
+        variables: &variables,
+        arguments: &[],
+        catalog: None,
+        dice: [0; 24],
+        callers_elsewhere: false,
+        simulated: &[],
+    };
     load(&inputs).map(|loaded| loaded.config).map_err(|errors| errors.iter().map(ToString::to_string).collect())
 }
 
@@ -74,6 +82,7 @@ fn the_command_line_comes_before_variables_and_those_before_files() {
         arguments: &arguments,
         catalog: None,
         dice: [0; 24],
+        callers_elsewhere: false,
         simulated: &[],
     };
     let server = load(&inputs).unwrap().config.server;
@@ -88,11 +97,20 @@ fn the_command_line_comes_before_variables_and_those_before_files() {
 fn somebody_can_always_call() {
     let text = [text("w.yaml", "channels: [{name: x, provider: openai, api_key: k}]\n")];
     let variables = Variables::default();
-    let inputs =
-        Inputs { texts: &text, variables: &variables, arguments: &[], catalog: None, dice: [1; 24], simulated: &[] };
+    let inputs = Inputs {
+        texts: &text,
+        variables: &variables,
+        arguments: &[],
+        catalog: None,
+        dice: [1; 24],
+        callers_elsewhere: false,
+        simulated: &[],
+    };
     let loaded = load(&inputs).unwrap();
     assert_eq!(loaded.made_key.as_ref(), loaded.config.keys[0].key.as_ref());
     assert!(loaded.made_key.is_some_and(|key| key.expose().starts_with("wp-0101")) && !loaded.setup);
     let open = [Text { text: "open_mode: true\n".to_owned(), ..text[0].clone() }];
     assert!(load(&Inputs { texts: &open, ..inputs }).unwrap().made_key.is_none());
+    let elsewhere = load(&Inputs { callers_elsewhere: true, ..inputs }).unwrap();
+    assert!(elsewhere.made_key.is_none() && elsewhere.config.keys.is_empty());
 }

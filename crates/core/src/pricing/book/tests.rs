@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::config::{Format, PerMillion};
+use crate::config::{Format, PerMillion, SetPrice};
 use crate::health::States;
 use crate::money::PicoUsd;
 use crate::pricing::{Priced, Terms};
@@ -112,27 +112,31 @@ channels: [{name: o, provider: openai, api_key: k}]
 prices: [{model: gpt-4o, input: 9}]
 ";
     let mut config = Config::parse(text, Format::Yaml, "w.yaml", &|_| None).unwrap();
-    let set = |model: &str| PriceEntry {
-        model: Some(model.to_owned()),
-        input: Some(PerMillion(PicoUsd::per_million("8").unwrap())),
-        ..PriceEntry::default()
+    let set = |model: &str, input: &str, effective_at| SetPrice {
+        entry: PriceEntry {
+            model: Some(model.to_owned()),
+            input: Some(PerMillion(PicoUsd::per_million(input).unwrap())),
+            ..PriceEntry::default()
+        },
+        effective_at,
     };
-    config.api_prices = vec![set("gpt-4o"), set("gpt-5")];
+    config.api_prices = vec![set("gpt-4o", "8", 0), set("gpt-5", "8", 0), set("gpt-5", "7", NOW + 1)];
     let snapshot = compile(&config, &States::default()).unwrap();
     assert_eq!(price_at(&snapshot, "gpt-4o", NOW), "file 9");
     assert_eq!(price_at(&snapshot, "gpt-5", NOW), "api 8");
+    assert_eq!(price_at(&snapshot, "gpt-5", NOW + 1), "api 7");
     assert_eq!(price_at(&snapshot, "gpt-4o-mini", NOW), "embedded 0.15");
 }
 
 #[test]
 fn a_price_set_while_running_is_read_and_checked_as_one_in_a_file() {
     let checked = |json: &str| match PriceEntry::parse(json) {
-        Ok(entry) => Book::check(&entry, "price").map_err(|error| error.to_string()),
+        Ok(entry) => Book::check(&SetPrice { entry, effective_at: 5000 }, "price").map_err(|error| error.to_string()),
         Err(errors) => Err(errors[0].to_string()),
     };
     let version = checked(r#"{"model": "gpt-*", "channel": "later", "input": 0.1, "output": "0.30"}"#).unwrap();
     assert_eq!((version.origin, version.price.rates.output), (Origin::Api, PicoUsd(300_000)));
-    assert!(version.id.starts_with("api:later/gpt-*@0#"));
+    assert!(version.id.starts_with("api:later/gpt-*@5#"));
     let told = |json: &str| checked(json).unwrap_err();
     assert_eq!(told(r#"{"input": 1}"#), "price: it does not say which model it is for; set `model`, if only to \"*\"");
     assert_eq!(told(r#"{"model": "m", "inptu": 1}"#), "1:25: inptu: there is no such key; did you mean `input`?");

@@ -274,6 +274,7 @@ fn a_setup_without_accounts_compiles_and_serves_the_simulator() {
         arguments: &[],
         catalog: None,
         dice: [1; 24],
+        callers_elsewhere: false,
         simulated: &["sim/chat"],
     };
     let environment = crate::config::load(&inputs).unwrap();

@@ -32,6 +32,7 @@ pub(crate) fn route(
         strategy: strategy(own.and_then(|own| own.strategy).unwrap_or(routing.strategy)),
         hedge,
         pulse: hedge.enabled.then(|| states.map_or_else(Arc::default, |states| states.pulse(model))),
+        degrade_to: own.map_or_else(Vec::new, |own| own.degrade_to.iter().map(|name| name.as_str().into()).collect()),
     }
 }
 

@@ -121,7 +121,8 @@ impl Ready {
 fn summary(app: &App, snapshot: &Snapshot) -> Map<String, Value> {
     let counts = view::counts(snapshot, app.clock.now());
     let Count { healthy, total } = counts.channels;
-    let ill = [counts.channels, counts.deployments, counts.credentials].iter().any(|count| count.healthy < count.total);
+    let ill = [counts.channels, counts.deployments, counts.credentials].iter().any(|count| count.healthy < count.total)
+        || app.money.as_ref().is_some_and(|money| money.journal().is_failing());
     object(json!({
         "status": if ill { "degraded" } else { "ok" },
         "version": env!("CARGO_PKG_VERSION"),
@@ -157,6 +158,11 @@ fn details(app: &App, snapshot: &Snapshot, names: bool) -> Map<String, Value> {
         "last_reload": reload,
         "panics": app.panics(),
         "log_lines_dropped": app.records.dropped(),
+        "journal": app.money.as_ref().map(|money| json!({
+            "failing": money.journal().is_failing(),
+            "waiting": money.journal().waiting(),
+            "bytes": money.journal().size(),
+        })),
         "channel_statistics": channels.iter().map(|channel| statistics(channel, names)).collect::<Vec<_>>(),
     }))
 }

@@ -7,8 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use waypost_core::GatewayError;
-use waypost_core::ledger::{Budget, Scope as For, Window};
+use waypost_core::ledger::{Budget, Scope as For, WhenSpent, Window};
 use waypost_core::role::Action;
+use waypost_store::ledger::budgets::Kept;
 use waypost_store::page::Scope;
 use waypost_store::{id, keys, users};
 
@@ -44,11 +45,23 @@ pub(super) const ROUTES: &[Route] = &[
         |ask| Box::pin(get(ask)),
     )
     .giving(shape::<BudgetShown>),
+    Route::new(
+        ("PATCH", "/admin/budgets/{id}"),
+        "budget.change",
+        "change a budget, in effect at once; nothing that is held is taken back",
+        WRITE,
+        Kind::Change,
+        |ask| Box::pin(change(ask)),
+    )
+    .taking(shape::<BudgetChange>)
+    .giving(shape::<BudgetView>),
     Route::new(("DELETE", "/admin/budgets/{id}"), "budget.delete", "end a budget", WRITE, Kind::End, |ask| {
         Box::pin(delete(ask))
     }),
 ];
 
+/// The marks of a budget of which nothing else is said.
+const USUAL_MARKS: [u16; 3] = [50, 80, 100];
 /// How many windows are shown.
 const WINDOWS: i64 = 24;
 
@@ -66,6 +79,10 @@ pub(super) struct BudgetView {
     hard: bool,
     /// Per cents of the amount at which it tells.
     alerts: Vec<u16>,
+    /// What becomes of requests that it has not enough for: `refuse` or `degrade`.
+    when_spent: String,
+    /// What `ETag` says.
+    version: i64,
 }
 
 /// A budget with what was spent.
@@ -95,12 +112,25 @@ pub(super) struct NewBudget {
     amount: String,
     /// True if nothing is said.
     hard: Option<bool>,
-    #[serde(default)]
-    alerts: Vec<u16>,
+    /// 50, 80 and 100 if nothing is said.
+    alerts: Option<Vec<u16>>,
+    /// `refuse` if nothing is said; `degrade` lets requests fall to what is cheaper.
+    when_spent: Option<String>,
+}
+
+/// What is to be different; what is left out stays.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct BudgetChange {
+    amount: Option<String>,
+    hard: Option<bool>,
+    alerts: Option<Vec<u16>>,
+    when_spent: Option<String>,
 }
 
 impl BudgetView {
-    fn of(budget: &Budget) -> Self {
+    fn of(kept: &Kept) -> Self {
+        let Kept { budget, version } = kept;
         Self {
             id: budget.id.to_string(),
             scope: budget.scope.to_string(),
@@ -108,6 +138,8 @@ impl BudgetView {
             amount: budget.amount.to_string(),
             hard: budget.hard,
             alerts: budget.alerts.clone(),
+            when_spent: budget.when_spent.name().to_owned(),
+            version: *version,
         }
     }
 }
@@ -131,19 +163,19 @@ async fn list(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let mut rows = ask.store()?.budgets(wanted.as_ref(), after, most).await.map_err(|error| ask.fault(error))?;
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let next = rows.last().filter(|_| more).map(|last| last.id.to_string());
+    let next = rows.last().filter(|_| more).map(|last| last.budget.id.to_string());
     Answer::shown(&Page { data: rows.iter().map(BudgetView::of).collect(), next })
 }
 
 async fn get(ask: Ask<'_>) -> Result<Answer, GatewayError> {
-    let budget = find(&ask, Use::Read).await?;
-    let windows = ask.store()?.windows(&budget.id, WINDOWS).await.map_err(|error| ask.fault(error))?;
+    let kept = find(&ask, Use::Read).await?;
+    let windows = ask.store()?.windows(&kept.budget.id, WINDOWS).await.map_err(|error| ask.fault(error))?;
     let windows = windows.iter().map(|window| WindowView {
         start: window.start,
         amount: window.amount.to_string(),
         spent: window.spent.to_string(),
     });
-    Answer::shown(&BudgetShown { budget: BudgetView::of(&budget), windows: windows.collect() })
+    Answer::of_version(&BudgetShown { budget: BudgetView::of(&kept), windows: windows.collect() }, kept.version)
 }
 
 async fn create(ask: Ask<'_>) -> Result<Answer, GatewayError> {
@@ -152,28 +184,74 @@ async fn create(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let window = Window::parse(&input.window)
         .ok_or_else(|| invalid("`window` is hour, day, week, month or total.", "window"))?;
     let amount = amount(&input.amount)?;
-    if amount.get() < 0 {
-        return Err(invalid("`amount` is 0 or more.", "amount"));
-    }
-    if input.alerts.len() > 10 || input.alerts.iter().any(|mark| !(1..=1000).contains(mark)) {
-        return Err(invalid("`alerts` holds at most 10 per cents from 1 to 1000.", "alerts"));
-    }
     let scope = scope(&input.scope)?;
     check_reach(&ask, &scope, Use::Write).await?;
     let id: Arc<str> = ask.new_id("bud")?.into();
     let hard = input.hard.unwrap_or(true);
-    let budget = Budget { id: Arc::clone(&id), scope, window, amount, hard, alerts: input.alerts };
-    let view = BudgetView::of(&budget);
-    money(&ask)?.put_budget(budget, ask.now()).await.map_err(|error| fault(&ask, error))?;
+    let alerts = input.alerts.unwrap_or_else(|| USUAL_MARKS.to_vec());
+    let when_spent = input.when_spent.as_deref().map_or(Ok(WhenSpent::default()), when_spent)?;
+    let budget = Budget { id: Arc::clone(&id), scope, window, amount, hard, alerts, when_spent };
+    check(&budget)?;
+    let version = money(&ask)?.put_budget(budget.clone(), ask.now()).await.map_err(|error| fault(&ask, error))?;
+    let view = BudgetView::of(&Kept { budget, version });
     ask.commit(ask.begin().await?, &id, ask.actor.team.as_deref(), &json!({ "budget": view })).await?;
-    Ok(Answer { status: http::StatusCode::CREATED, ..Answer::shown(&view)? })
+    Answer::made(&view, version)
+}
+
+async fn change(ask: Ask<'_>) -> Result<Answer, GatewayError> {
+    let input = ask.input::<BudgetChange>()?;
+    let old = find(&ask, Use::Write).await?;
+    ask.check_version(old.version)?;
+    let before = BudgetView::of(&old);
+    let was = old.budget;
+    let budget = Budget {
+        amount: input.amount.as_deref().map_or(Ok(was.amount), amount)?,
+        hard: input.hard.unwrap_or(was.hard),
+        alerts: input.alerts.unwrap_or(was.alerts),
+        when_spent: input.when_spent.as_deref().map_or(Ok(was.when_spent), when_spent)?,
+        ..was
+    };
+    check(&budget)?;
+    let id = Arc::clone(&budget.id);
+    let changed = money(&ask)?.change_budget(budget.clone(), old.version, ask.now()).await;
+    let version = changed.map_err(|error| fault(&ask, error))?;
+    let after = BudgetView::of(&Kept { budget, version });
+    let detail = json!({ "before": before, "after": after });
+    ask.commit(ask.begin().await?, &id, ask.actor.team.as_deref(), &detail).await?;
+    Answer::of_version(&after, version)
+}
+
+fn check(budget: &Budget) -> Result<(), GatewayError> {
+    let invalid = |message: &str, field| Err(GatewayError::invalid_request(message, Some(field)));
+    if budget.amount.get() < 0 {
+        return invalid("`amount` is 0 or more.", "amount");
+    }
+    if budget.alerts.len() > 10 || budget.alerts.iter().any(|mark| !(1..=1000).contains(mark)) {
+        return invalid("`alerts` holds at most 10 per cents from 1 to 1000.", "alerts");
+    }
+    if budget.when_spent == WhenSpent::Degrade && !budget.hard {
+        return invalid(
+            "`when_spent` is `degrade` only for a hard budget; a soft one always has enough.",
+            "when_spent",
+        );
+    }
+    Ok(())
+}
+
+fn when_spent(word: &str) -> Result<WhenSpent, GatewayError> {
+    WhenSpent::parse(word)
+        .ok_or_else(|| GatewayError::invalid_request("`when_spent` is `refuse` or `degrade`.", Some("when_spent")))
 }
 
 async fn delete(ask: Ask<'_>) -> Result<Answer, GatewayError> {
-    let budget = find(&ask, Use::Write).await?;
-    money(&ask)?.delete_budget(&budget.id, ask.now()).await.map_err(|error| fault(&ask, error))?;
-    let detail = json!({ "budget": BudgetView::of(&budget) });
-    ask.commit(ask.begin().await?, &budget.id, ask.actor.team.as_deref(), &detail).await?;
+    let kept = find(&ask, Use::Write).await?;
+    if ask.expected_if_said()?.is_some_and(|version| version != kept.version) {
+        return Err(GatewayError::precondition_failed());
+    }
+    let id = &kept.budget.id;
+    money(&ask)?.delete_budget(id, ask.now()).await.map_err(|error| fault(&ask, error))?;
+    let detail = json!({ "budget": BudgetView::of(&kept) });
+    ask.commit(ask.begin().await?, id, ask.actor.team.as_deref(), &detail).await?;
     Ok(Answer::done())
 }
 
@@ -184,11 +262,11 @@ enum Use {
     Write,
 }
 
-async fn find(ask: &Ask<'_>, what: Use) -> Result<Budget, GatewayError> {
+async fn find(ask: &Ask<'_>, what: Use) -> Result<Kept, GatewayError> {
     let found = ask.store()?.budget(ask.id()).await.map_err(|error| ask.fault(error))?;
-    let budget = found.ok_or_else(|| GatewayError::no_such(ask.id()))?;
-    check_reach(ask, &budget.scope, what).await.map_err(|_| GatewayError::no_such(ask.id()))?;
-    Ok(budget)
+    let kept = found.ok_or_else(|| GatewayError::no_such(ask.id()))?;
+    check_reach(ask, &kept.budget.scope, what).await.map_err(|_| GatewayError::no_such(ask.id()))?;
+    Ok(kept)
 }
 
 /// Is what the budget is for within reach? Who spends within a team's budget does not set it.

@@ -12,9 +12,10 @@ use waypost_store::StoreError;
 use waypost_store::digest;
 use waypost_store::ledger::Kind as Entry;
 use waypost_store::ledger::grants::{Balance, Grant};
+use waypost_store::ledger::history::Event;
 use waypost_store::ledger::vouchers::Voucher;
 use waypost_store::money::{Money, MoneyError};
-use waypost_store::page::Scope;
+use waypost_store::page::{BadCursor, Scope};
 
 use super::answer::{Answer, Page};
 use super::ask::Ask;
@@ -33,6 +34,15 @@ pub(super) const ROUTES: &[Route] = &[
         |ask| Box::pin(get(ask)),
     )
     .giving(shape::<BalanceView>),
+    Route::new(
+        ("GET", "/admin/credits/{account}/history"),
+        "credit.history",
+        "what happened to an account, the newest first",
+        Needs::May(Action::ReadMoney),
+        Kind::List,
+        |ask| Box::pin(history(ask)),
+    )
+    .giving(shape::<Page<EventView>>),
     Route::new(
         ("POST", "/admin/credits/{account}/top-up"),
         "credit.top_up",
@@ -103,6 +113,24 @@ pub(super) struct BalanceView {
     left: String,
     /// Its books do not add up; nobody spends from it until somebody has looked.
     read_only: bool,
+}
+
+/// Something that happened to an account, as far as it is in the database.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CreditEvent")]
+pub(super) struct EventView {
+    at: i64,
+    /// `charge`, `top_up`, `adjustment`, `voucher`, `reversal` or `correction`.
+    kind: String,
+    /// What the account got; negative if it was spent or taken.
+    amount: String,
+    /// The id of the request, or of what was given.
+    request: String,
+    /// Who gave or took it.
+    actor: Option<String>,
+    reason: Option<String>,
+    key: Option<String>,
+    model: Option<String>,
 }
 
 /// An amount, and why.
@@ -184,6 +212,22 @@ impl BalanceView {
     }
 }
 
+impl EventView {
+    fn of(event: Event) -> Self {
+        let said = |text: String| Some(text).filter(|text| !text.is_empty());
+        Self {
+            at: event.at,
+            kind: event.kind.name().to_owned(),
+            amount: event.amount.to_string(),
+            request: event.request,
+            actor: said(event.actor),
+            reason: said(event.reason),
+            key: said(event.key),
+            model: said(event.model),
+        }
+    }
+}
+
 impl VoucherView {
     fn of(voucher: &Voucher) -> Self {
         let time = |at: i64| (at != 0).then_some(at);
@@ -207,6 +251,18 @@ async fn get(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let balance = ask.store()?.balance(&account).await.map_err(|error| ask.fault(error))?;
     let balance = balance.ok_or_else(|| GatewayError::no_such(ask.id()))?;
     Answer::shown(&BalanceView::of(&balance))
+}
+
+async fn history(ask: Ask<'_>) -> Result<Answer, GatewayError> {
+    let account = account(&ask)?;
+    check_reach(&ask, &account)?;
+    let after = ask.query.get("after").map(str::parse).transpose().map_err(|BadCursor| {
+        GatewayError::invalid_request("`after` is no place in this list; use `next` of an answer.", Some("after"))
+    })?;
+    let page = ask.store()?.history(&account, after.as_ref(), ask.limit()?).await;
+    let (events, next) = page.map_err(|error| ask.fault(error))?;
+    let data = events.into_iter().map(EventView::of).collect();
+    Answer::shown(&Page { data, next: next.map(|next| next.to_string()) })
 }
 
 async fn grant(ask: Ask<'_>, kind: Entry) -> Result<Answer, GatewayError> {

@@ -2,7 +2,8 @@
 
 use super::route::Route;
 use super::{
-    audit, budgets, catalog, gateway, invites, keys, logs, money, openapi, plans, sessions, teams, usage, users,
+    alerts, audit, budgets, catalog, gateway, invites, keys, logs, money, openapi, plans, prices, rerate, sessions,
+    teams, usage, users,
 };
 use crate::http::api::{billing, estimate};
 use crate::http::auth;
@@ -23,12 +24,15 @@ static TABLE: &[&[Route]] = &[
     invites::ROUTES,
     teams::ROUTES,
     plans::ROUTES,
+    prices::ROUTES,
+    rerate::ROUTES,
     sessions::ROUTES,
     audit::ROUTES,
     money::ROUTES,
     budgets::ROUTES,
     usage::ROUTES,
     logs::ROUTES,
+    alerts::ROUTES,
 ];
 
 /// What is asked with a key, of what the key's are, which the router of the data plane finds.
@@ -58,11 +62,30 @@ pub(super) fn at(path: &str) -> Vec<(&'static Route, Vec<&str>)> {
 mod tests {
     use std::collections::{BTreeSet, HashSet};
 
+    use clap::CommandFactory as _;
     use http::Method;
 
     use super::*;
     use crate::http::manage::route::{Kind, Needs};
     use crate::http::router::{self, Endpoint};
+    use crate::start::Arguments;
+
+    /// Nouns whose command is not their plural: the command, and what it does for them.
+    const OTHERWISE: &[(&str, &str)] = &[
+        // One's own keys, and one's own costs, are asked for by the same commands with one's own token.
+        ("api_key", "keys"),
+        ("billing", "usage"),
+        ("call", "logs"),
+        // The same in one document.
+        ("catalog", "export"),
+        ("endpoint", "channels"),
+    ];
+    /// Nouns that have no plural.
+    const UNCOUNTED: &[&str] = &["audit", "gateway", "security", "usage"];
+    /// What describes the others is for programs; `waypost admin` prints it.
+    const FOR_PROGRAMS: &[&str] = &["openapi"];
+    /// What people do themselves, signed in, with a password that no command asks for.
+    const FOR_PEOPLE: &[&str] = &["auth", "profile"];
 
     #[test]
     fn names_and_addresses_are_unique() {
@@ -140,6 +163,26 @@ mod tests {
         assert_eq!((name("/auth"), name("/auth/login")), (Some("auth.index"), Some("auth.login")));
         for path in ["/auth/", "/auth//login", "/auth/login/", "/auth/Login", "/auth/sessions/", "/auth/%6cogin"] {
             assert_eq!(name(path), None, "{path}");
+        }
+    }
+
+    /// Everything can be done on the command line, too. Whoever adds a noun writes `cli/<noun>s.rs`.
+    #[test]
+    fn every_noun_has_a_command() {
+        let arguments = Arguments::command();
+        let commands: HashSet<&str> = arguments.get_subcommands().map(clap::Command::get_name).collect();
+        let nouns = all().filter_map(|route| route.name.split('.').next());
+        let nouns: BTreeSet<&str> = nouns.filter(|noun| !FOR_PEOPLE.contains(noun)).collect();
+        let command_of = |noun: &str| match OTHERWISE.iter().find(|(known, _)| *known == noun) {
+            Some((_, command)) => (*command).to_owned(),
+            None if UNCOUNTED.contains(&noun) => noun.to_owned(),
+            None if FOR_PROGRAMS.contains(&noun) => "admin".to_owned(),
+            None => format!("{noun}s"),
+        };
+        let without: Vec<&str> = nouns.iter().filter(|noun| !commands.contains(&*command_of(noun))).copied().collect();
+        assert_eq!(without, [""; 0], "these nouns have no command");
+        for (noun, _) in OTHERWISE {
+            assert!(nouns.contains(noun), "{noun} is no noun of the table any more");
         }
     }
 }

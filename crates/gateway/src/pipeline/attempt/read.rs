@@ -156,11 +156,12 @@ fn inside(remote: RemoteError, claim: &Claim, model: Option<&str>) -> Fallen {
 /// Shorter texts are no secrets, and may stand in any sentence.
 const MIN_SECRET: usize = 8;
 
-/// What an upstream says of a request, without the channel's keys: some echo them.
+/// What an upstream says of a request, without the channel's keys and the values of its own headers: some echo them.
 fn scrubbed(mut remote: RemoteError, claim: &Claim) -> RemoteError {
-    let credentials = claim.deployment.channel.credentials.iter();
-    let values = credentials.filter_map(|credential| credential.header.as_ref()?.1.to_str().ok());
-    for value in values {
+    let channel = &claim.deployment.channel;
+    let keys = channel.credentials.iter().filter_map(|credential| Some(&credential.header.as_ref()?.1));
+    let values = keys.chain(channel.headers.iter().map(|(_, value)| value));
+    for value in values.filter_map(|value| value.to_str().ok()) {
         let secret = value.strip_prefix("Bearer ").unwrap_or(value);
         if secret.len() < MIN_SECRET {
             continue;

@@ -101,6 +101,8 @@ fn relayed(
     losses: &mut Losses,
 ) -> (OutBody, Change) {
     let renamed = call.model.as_deref().is_some_and(|model| model != &*deployment.upstream);
+    // What the body says is another name where the request fell to another model.
+    let respelled = call.peek.model.as_deref().is_some_and(|model| model != &*deployment.upstream);
     let asks_usage = call.peek.stream
         && !adaptation.whole
         && matches!(call.operation, Operation::Chat | Operation::Completions)
@@ -111,12 +113,12 @@ fn relayed(
     let change = Change { model: if renamed { call.model.clone() } else { None }, hide_usage: unasked_usage };
     let body = match &call.payload {
         Payload::Arriving(upload) => match upload.take() {
-            Some(upload) => upload.into_body(if renamed { &deployment.upstream } else { "" }),
+            Some(upload) => upload.into_body(if respelled { &deployment.upstream } else { "" }),
             None => OutBody::empty(),
         },
         Payload::Whole(body) => {
             let mut splice = Splice::default();
-            if let (true, Some(at)) = (renamed, call.peek.model_at.clone()) {
+            if let (true, Some(at)) = (respelled, call.peek.model_at.clone()) {
                 splice.replace(at, quoted(&deployment.upstream));
             }
             if asks_usage {

@@ -6,6 +6,7 @@ use waypost_core::usage::{AttemptOutcome, UsageRecord};
 
 use super::{Meter, Opened};
 use crate::events::{About, Event};
+use crate::telemetry::trace_header::Fell;
 
 impl Opened {
     fn about(&self) -> About<'_> {
@@ -25,6 +26,7 @@ impl Meter {
             about: self.opened.about(),
             strategy: plan.route().strategy.name(),
             deployments: plan.deployments().map(|deployment| &*deployment.label).collect(),
+            degraded: self.degraded.as_deref().map(Fell::of),
         });
     }
 

@@ -53,7 +53,15 @@ async fn the_audit_log_is_verified_and_exported_on_the_command_line_and_tamperin
     let head = out.lines().last().unwrap().rsplit(' ').next().unwrap().to_owned();
     assert!(out.starts_with("2 rows") && head.starts_with("2:"), "{out}");
     assert_eq!(audit(&["verify", "--head", &head]).await.0, Some(0));
+    let elsewhere = async |arguments: &[&str]| {
+        let named = ["--database", path.to_str().unwrap()];
+        Waypost::new().arguments(&[&["audit"], arguments, &named].concat()).run().await
+    };
+    let (code, out, _) = elsewhere(&["verify", "--head", &head]).await;
+    assert!(code == Some(0) && out.starts_with("2 rows"), "{out}");
     let (code, export, _) = audit(&["export"]).await;
+    assert_eq!(elsewhere(&["export"]).await.1, export);
+    assert_eq!(elsewhere(&["verify", "--file", "x"]).await.0, Some(2));
     assert_eq!((code, export.lines().count()), (Some(0), 3));
     let file = folder.folder.join("export.jsonl");
     std::fs::write(&file, &export).unwrap();
@@ -66,4 +74,48 @@ async fn the_audit_log_is_verified_and_exported_on_the_command_line_and_tamperin
     let (code, out, _) = audit(&["verify", "--head", &other]).await;
     assert!(code == Some(1) && out.contains("row 2: it is not the one whose hash was kept"), "{out}");
     assert_ne!(audit(&["verify", "--head", "2:x"]).await.0, Some(0));
+}
+
+/// Does a start make a key and print it?
+async fn makes_a_key(folder: &crate::transfer::Folder) -> bool {
+    let waypost = Waypost::new().arguments(&["--port", "0"]).env("DB_PATH", &folder.database());
+    let mut waypost = waypost.env("OPENAI_API_KEY", "sk-mine").start().await;
+    waypost.terminate();
+    let mut said = waypost.heard().to_owned();
+    while let Some(line) = waypost.said_to_the_end().await {
+        said.push_str(&line);
+    }
+    let check = Waypost::new().arguments(&["config", "check", "--database", &folder.database()]);
+    let (_, checked, _) = check.env("OPENAI_API_KEY", "sk-mine").run().await;
+    let made = said.contains("Key for your applications");
+    assert_eq!(checked.contains("there is no key for callers"), made, "{checked}");
+    made
+}
+
+#[tokio::test]
+async fn a_start_makes_a_key_only_while_the_database_has_neither_a_usable_key_nor_an_owner() {
+    let folder = crate::transfer::Folder::new();
+    assert!(makes_a_key(&folder).await);
+    let change = async |sql: &str| {
+        let store = folder.store().await;
+        let mut tx = store.begin().await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+        store.close().await;
+    };
+    let key = "insert into keys (id, name, hint, enabled, origin, created_at, created_by, version)
+               values ('key_1', 'app', 'abcd', 1, 'api', 1, 'token', 1)";
+    change(key).await;
+    assert!(!makes_a_key(&folder).await, "callers have a key");
+    for unusable in ["enabled = 0", "revoked_at = 5", "expires_at = 5"] {
+        change("update keys set enabled = 1, revoked_at = null, expires_at = null").await;
+        change(&format!("update keys set {unusable}")).await;
+        assert!(makes_a_key(&folder).await, "{unusable}");
+    }
+    let owner = "insert into users (id, created_at, changed_at, version, email, login, name, role, enabled, generation)
+                 values ('usr_1', 1, 1, 1, 'a@example.org', 'a@example.org', 'a', 'owner', 1, 1)";
+    change(owner).await;
+    assert!(!makes_a_key(&folder).await, "an owner makes keys");
+    change("update users set enabled = 0").await;
+    assert!(makes_a_key(&folder).await, "nobody makes keys");
 }

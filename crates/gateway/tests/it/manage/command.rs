@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
+use waypost_store::alerts::{Kind, Owner, Sighting};
+
 use super::{Stage, TOKEN, text};
+use crate::harness::NOW;
 use crate::start::Waypost;
 
 async fn ran(stage: &Stage, arguments: &[&str]) -> (Option<i32>, String, String) {
@@ -27,6 +30,31 @@ async fn keys_are_made_listed_rotated_and_revoked_by_command() {
     assert_eq!((code, stage.chat(said.trim()).await), (Some(0), 401));
     let (code, _, complaint) = ran(&stage, &["keys", "revoke", "key_0"]).await;
     assert!(code == Some(1) && complaint.contains("There is no `key_0` here."), "{complaint}");
+}
+
+#[tokio::test]
+async fn alerts_are_listed_by_command_and_their_kind_is_checked() {
+    let stage = Stage::start().await;
+    let sighting = |kind, subject: &str, mark| Sighting {
+        kind,
+        subject: subject.to_owned(),
+        window_at: 0,
+        mark,
+        reached: 9,
+        bound: 10,
+        unit: "tokens",
+        owner: Owner::default(),
+    };
+    let seen = [sighting(Kind::TokenQuota, "key:app", 90), sighting(Kind::KeyUsage, "key:other", 80)];
+    stage.database.store.raise_alerts(&seen, NOW).await.unwrap();
+    let (code, said, complaint) = ran(&stage, &["alerts", "list"]).await;
+    assert_eq!((code, &*complaint), (Some(0), ""));
+    assert!(said.contains("key:app has used its tokens of the day up to 90 %: 9 tokens of 10 tokens"), "{said}");
+    assert!(said.contains("key:other"), "{said}");
+    let (_, said, _) = ran(&stage, &["alerts", "list", "--kind", "token_quota"]).await;
+    assert!(said.contains("key:app") && !said.contains("key:other"), "{said}");
+    let (code, _, complaint) = ran(&stage, &["alerts", "list", "--kind", "rumour"]).await;
+    assert!(code == Some(1) && complaint.contains("`kind` is"), "{complaint}");
 }
 
 #[tokio::test]

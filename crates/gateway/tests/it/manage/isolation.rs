@@ -153,9 +153,11 @@ fn body(operation: &str) -> Value {
         "voucher.create" => json!({ "label": "a test", "amount": "1" }),
         "voucher.redeem" => json!({ "code": "0000" }),
         "budget.create" => json!({ "scope": "team:team_a", "window": "day", "amount": "1" }),
+        "budget.change" => json!({ "amount": "2" }),
         "plan.change" => json!({ "rpm": 5 }),
         "profile.change" => json!({ "name": "myself" }),
         "key_usage.estimate" => json!({ "model": "m", "messages": [{ "role": "user", "content": "Hello!" }] }),
+        "price.create" => json!({ "price": { "model": "m", "input": 1 } }),
         _ => json!({}),
     }
 }

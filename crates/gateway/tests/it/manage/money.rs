@@ -85,6 +85,10 @@ async fn budgets_are_made_shown_and_ended() {
     let shown = till.ask("GET", &format!("/admin/budgets/{id}"), Value::Null).await.json();
     assert_eq!((text(&shown, "amount"), &shown["hard"], &shown["alerts"]), ("100", &json!(true), &json!([80, 100])));
     assert_eq!(till.ask("GET", "/admin/budgets", Value::Null).await.json()["data"].as_array().map(Vec::len), Some(1));
+    let usual =
+        till.ask("POST", "/admin/budgets", json!({ "scope": "global", "window": "day", "amount": "1" })).await.json();
+    assert_eq!((&usual["alerts"], &usual["when_spent"]), (&json!([50, 80, 100]), &json!("refuse")));
+    assert_eq!(till.ask("DELETE", &format!("/admin/budgets/{}", text(&usual, "id")), Value::Null).await.status, 204);
     for (field, value) in [("scope", "everybody"), ("window", "year"), ("amount", "-1")] {
         let mut wrong = body.clone();
         wrong[field] = json!(value);
@@ -93,4 +97,35 @@ async fn budgets_are_made_shown_and_ended() {
     }
     assert_eq!(till.ask("DELETE", &format!("/admin/budgets/{id}"), Value::Null).await.status, 204);
     assert_eq!(till.ask("GET", &format!("/admin/budgets/{id}"), Value::Null).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_budget_is_changed_only_by_who_has_seen_its_version() {
+    let till = Till::open().await;
+    let body = json!({ "scope": "group:m", "window": "day", "amount": "100" });
+    let made = till.ask("POST", "/admin/budgets", body).await;
+    assert_eq!((made.status, made.header("etag")), (201, Some("\"1\"")));
+    let path = format!("/admin/budgets/{}", text(&made.json(), "id"));
+    let change =
+        async |body: Value, version: Option<&str>| ask(&till.gateway, TOKEN, ("PATCH", &path), body, version).await;
+    let degrade = json!({ "amount": "5.5", "when_spent": "degrade" });
+    assert_eq!(change(degrade.clone(), None).await.status, 428);
+    assert_eq!(change(degrade.clone(), Some("\"2\"")).await.status, 412);
+    let changed = change(degrade.clone(), Some("\"1\"")).await;
+    assert_eq!((changed.status, changed.header("etag")), (200, Some("\"2\"")), "{}", changed.text());
+    assert_eq!(change(degrade, Some("\"1\"")).await.status, 412);
+    let shown = till.ask("GET", &path, Value::Null).await;
+    assert_eq!((text(&shown.json(), "amount"), text(&shown.json(), "when_spent")), ("5.5", "degrade"));
+    assert_eq!((shown.header("etag"), &shown.json()["alerts"]), (Some("\"2\""), &json!([50, 80, 100])));
+    for (field, wrong) in [
+        ("when_spent", json!({ "when_spent": "beg" })),
+        ("when_spent", json!({ "hard": false })),
+        ("alerts", json!({ "alerts": [0] })),
+        ("amount", json!({ "amount": "-1" })),
+    ] {
+        let answer = change(wrong, Some("*")).await;
+        assert_eq!((answer.status, text(&answer.json()["error"], "param")), (400, field), "{}", answer.text());
+    }
+    let end = async |version| ask(&till.gateway, TOKEN, ("DELETE", &path), Value::Null, version).await.status;
+    assert_eq!((end(Some("\"1\"")).await, end(Some("\"2\"")).await), (412, 204));
 }

@@ -47,6 +47,7 @@ impl Owner {
             "users" => ("/admin/users", json!({ "email": "another@example.com" })),
             "teams" => ("/admin/teams", json!({ "name": "A" })),
             "plans" => ("/admin/plans", json!({ "name": "P" })),
+            "budgets" => ("/admin/budgets", json!({ "scope": "global", "window": "day", "amount": "1" })),
             _ => return None,
         };
         let made = ask(&self.stage.gateway, &self.token, ("POST", list), body, None).await;
@@ -83,7 +84,11 @@ async fn whatever_can_be_changed_is_changed_of_a_version_that_was_read() {
         let (name, shown) = (operation.name, path.trim_end_matches("/rotate"));
         let read = ask(&owner.stage.gateway, &owner.token, ("GET", shown), Value::Null, None).await;
         let tag = read.header("etag").unwrap_or_else(|| panic!("{name}: {shown} has no version")).to_owned();
-        let body = if path == shown { json!({ "name": format!("by {name}") }) } else { json!({}) };
+        let body = match name {
+            "budget.change" => json!({ "amount": "2" }),
+            _ if path == shown => json!({ "name": format!("by {name}") }),
+            _ => json!({}),
+        };
         for (version, status) in
             [(None, 428), (Some("\"0\""), 412), (Some("nonsense"), 412), (Some(&*tag), 200), (Some(&*tag), 412)]
         {
@@ -98,6 +103,7 @@ async fn whatever_can_be_changed_is_changed_of_a_version_that_was_read() {
         "api_key.change",
         "api_key.put",
         "api_key.rotate",
+        "budget.change",
         "key.change",
         "key.rotate",
         "plan.change",
@@ -115,10 +121,11 @@ async fn every_list_comes_in_pages_that_begin_after_a_place() {
     for number in 0..3 {
         owner.stage.make("/admin/teams", json!({ "name": format!("team {number}") })).await;
     }
+    owner.stage.make("/admin/credits/user:usr_a/top-up", json!({ "amount": "1", "reason": "a test" })).await;
     let (mut lists, mut longest) = (Vec::new(), 0);
     let operations = owner.described.operations();
     for operation in operations.iter().filter(|operation| has(operation, "query", "after")) {
-        let (name, path) = (operation.name, operation.path);
+        let (name, path) = (operation.name, operation.path.replace("{account}", "user:usr_a"));
         let mut after = String::new();
         let mut pages = 0;
         let mut seen = Vec::new();

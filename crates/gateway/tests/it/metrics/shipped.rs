@@ -106,9 +106,14 @@ async fn dashboards_and_alerts_ask_for_what_is_exported_001_47() {
 #[test]
 fn the_thresholds_of_alerts_are_those_that_were_promised_002_r8() {
     let rules = shipped("prometheus/alerts.yaml");
-    for threshold in
-        ["* 60 > 1000", "> 0.05", "sum by (le) (rate(gen_ai_server_request_duration_seconds_bucket[5m]))) > 5\n"]
-    {
+    for threshold in [
+        "* 60 > 1000",
+        "> 0.05",
+        "sum by (le) (rate(gen_ai_server_request_duration_seconds_bucket[5m]))) > 5\n",
+        "waypost_key_usage_percent > 80\n",
+        "waypost_token_quota_percent > 90\n",
+        "sum(increase(waypost_cost_nano_usd_total[1h])) > 100000000000\n",
+    ] {
         assert!(rules.contains(threshold), "{threshold}");
     }
     for alert in rules.split("- alert: ").skip(1) {
