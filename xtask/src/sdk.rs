@@ -36,6 +36,7 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
         suite
             .env("WAYPOST_URL", format!("http://{}", waypost.address))
             .env("WAYPOST_KEY", config::KEY)
+            .env("WAYPOST_ADMIN_TOKEN", config::ADMIN_TOKEN)
             .env("WAYPOST_SIMULATOR_URL", format!("http://{}", simulator.address))
             .env("WAYPOST_RECORD", bench.record());
         run_it(&mut suite)

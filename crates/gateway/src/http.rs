@@ -121,8 +121,7 @@ async fn dispatch(
     check_encoding(arrival.request.headers()).map_err(refused)?;
     match endpoint {
         Endpoint::Health { depth } => Ok(api::health::answer(app, depth, arrival.request.headers())),
-        Endpoint::Admin => Ok(Box::pin(manage::answer(app, arrival)).await),
-        Endpoint::Auth => Ok(Box::pin(auth::answer(app, arrival, peer)).await),
+        Endpoint::Managed => Ok(Box::pin(manage::answer(app, arrival, peer)).await),
         Endpoint::Metrics => api::metrics::answer(app, arrival.request.headers(), arrival.request.uri().path()),
         Endpoint::NotFound => Err(GatewayError::not_found(arrival.request.uri().path())),
         Endpoint::MethodNotAllowed { allow } => {

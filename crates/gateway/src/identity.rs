@@ -243,6 +243,7 @@ impl From<Denied> for GatewayError {
             Denied::Provider(_) => {
                 Self::upstream_failed("The provider of identities did not answer as it should.").caused_by(denied)
             }
+            Denied::Store(StoreError::Stale) => Self::precondition_failed(),
             Denied::Store(StoreError::Unavailable(_)) => Self::database_away().caused_by(denied),
             Denied::Store(_) | Denied::NoRandom => Self::internal(denied),
         }

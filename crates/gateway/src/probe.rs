@@ -8,7 +8,8 @@ mod finding;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use waypost_core::config::ProbeKind;
 use waypost_core::snapshot::{Channel, Credential};
 
@@ -32,6 +33,23 @@ pub struct Tested {
     pub model: Option<Arc<str>>,
 }
 
+/// What came of asking one key, for scripts.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "CredentialTest")]
+pub struct TestReport<'r> {
+    channel: &'r str,
+    credential: &'r str,
+    /// Such as `valid`.
+    finding: &'static str,
+    /// The upstream's status, if it gave one.
+    status: Option<u16>,
+    latency_ms: u64,
+    retry_after_ms: Option<u64>,
+    model: Option<&'r str>,
+    /// The same for people.
+    message: String,
+}
+
 impl Tested {
     /// What was found, for people. Holds nothing of what the upstream said, and no key.
     pub fn sentence(&self) -> String {
@@ -43,21 +61,21 @@ impl Tested {
     }
 
     /// All of it, for scripts.
-    pub fn report(&self, channel: &Channel, credential: &Credential) -> Value {
+    pub fn report<'r>(&'r self, channel: &'r Channel, credential: &'r Credential) -> TestReport<'r> {
         let wait = match self.finding {
             Finding::Limited { retry_after } => retry_after.map(millis),
             _ => None,
         };
-        json!({
-            "channel": *channel.name,
-            "credential": *credential.label,
-            "finding": self.finding.name(),
-            "status": self.status,
-            "latency_ms": millis(self.latency),
-            "retry_after_ms": wait,
-            "model": self.model.as_deref(),
-            "message": self.sentence(),
-        })
+        TestReport {
+            channel: &channel.name,
+            credential: &credential.label,
+            finding: self.finding.name(),
+            status: self.status,
+            latency_ms: millis(self.latency),
+            retry_after_ms: wait,
+            model: self.model.as_deref(),
+            message: self.sentence(),
+        }
     }
 }
 

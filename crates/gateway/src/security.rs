@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use waypost_core::config::Block;
 use waypost_core::error::Kind;
@@ -134,7 +135,7 @@ pub struct Who<'w> {
 }
 
 /// Something worth telling.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Incident {
     /// Counted from 1 since the start.
     pub number: u64,
@@ -158,7 +159,8 @@ pub struct Noted {
 }
 
 /// An address that is refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "BlockedAddress")]
 pub struct Blocked {
     /// Of an IPv6 address the network of 64 bits that it is in.
     pub address: IpAddr,

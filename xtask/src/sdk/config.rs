@@ -6,6 +6,9 @@ use std::fmt::Write;
 /// The caller's key.
 pub(super) const KEY: &str = "wp-sdk-test-key";
 
+/// Whoever runs the gateway.
+pub(super) const ADMIN_TOKEN: &str = "an-admin-token-of-the-sdk-tests";
+
 /// What the upstream is asked for by `[fail <status>]`; `cut` and `break` by their names.
 const FAULTS: &[&str] = &["400", "401", "404", "429", "500", "503", "break", "cut"];
 
@@ -27,7 +30,7 @@ const UPSTREAMS: &[Upstream] = &[
 
 /// The config file, with the mock provider at that address. Model names: `via-chat`, `via-chat-fails-429` and so on.
 pub(super) fn yaml(address: &str) -> String {
-    let mut text = format!("keys:\n  - {{ name: sdk, key: {KEY} }}\n");
+    let mut text = format!("keys:\n  - {{ name: sdk, key: {KEY} }}\nadmin: {{ token: {ADMIN_TOKEN} }}\n");
     text += "retry: { max_attempts: 1 }\nchannels:\n";
     for upstream in UPSTREAMS {
         let name = upstream.name;

@@ -10,6 +10,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub use channel::{ChannelView, LimitsView, channels};
@@ -53,8 +54,9 @@ pub(crate) fn millis(span: Duration) -> u64 {
 }
 
 /// How a deployment is, in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "DeploymentState")]
 pub enum State {
     Healthy,
     /// It failed lately: its peers come first.
@@ -124,7 +126,7 @@ fn as_text<T: std::fmt::Display, S: serde::Serializer>(id: &T, serializer: S) ->
 }
 
 /// The last failure of something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LastError {
     /// What kind of failure it was.
     pub class: &'static str,

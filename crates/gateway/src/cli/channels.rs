@@ -55,7 +55,7 @@ const COLUMNS: &[Column] = &[
 /// Does it, and prints what came of it.
 pub async fn run(wanted: &Channels) -> Result<(), String> {
     match wanted {
-        Channels::List { asking } => asking.list_of("channels", PATH, &[], COLUMNS).await,
+        Channels::List { asking } => asking.list(PATH, &[], COLUMNS).await,
         Channels::Show(One { id, asking }) => asking.show(&format!("{PATH}/{id}")).await,
         Channels::Create { channel, asking } => asking.change("POST", PATH, Some(document(channel)?)).await,
         Channels::Change(Change { id, fields, asking }) => {

@@ -82,9 +82,7 @@ const COLUMNS: &[Column] = &[
 /// Does it, and prints what came of it.
 pub async fn run(wanted: &Credentials) -> Result<(), String> {
     match wanted {
-        Credentials::List { channel, asking } => {
-            asking.list_of("credentials", PATH, &[("channel", channel.as_deref())], COLUMNS).await
-        }
+        Credentials::List { channel, asking } => asking.list(PATH, &[("channel", channel.as_deref())], COLUMNS).await,
         Credentials::Show(One { id, asking }) => asking.show(&format!("{PATH}/{id}")).await,
         Credentials::Create(Create { channel, name, asking }) => {
             let body = json!({ "channel": channel, "name": name, "key": line("the key")? });

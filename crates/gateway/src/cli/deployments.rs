@@ -41,7 +41,7 @@ pub async fn run(wanted: &Deployments) -> Result<(), String> {
     match wanted {
         Deployments::List { channel, model, asking } => {
             let asked = [("channel", channel.as_deref()), ("model", model.as_deref())];
-            asking.list_of("deployments", PATH, &asked, COLUMNS).await
+            asking.list(PATH, &asked, COLUMNS).await
         }
         Deployments::Reset(One { id, asking }) => asking.change("POST", &format!("{PATH}/{id}/reset"), None).await,
     }

@@ -105,8 +105,7 @@ fn operation(endpoint: &Endpoint<'_>) -> Option<Operation> {
         Endpoint::PassThrough { .. }
         | Endpoint::MethodNotAllowed { .. }
         | Endpoint::Estimate
-        | Endpoint::Admin
-        | Endpoint::Auth
+        | Endpoint::Managed
         | Endpoint::Metrics
         | Endpoint::Billing(_)
         | Endpoint::NotFound => Some(Operation::Passthrough),

@@ -56,7 +56,7 @@ pub async fn run(wanted: &Security) -> Result<(), String> {
         Security::List { kind, address, key, asking } => {
             let address = address.map(|address| address.to_string());
             let asked = [("kind", kind.as_deref()), ("address", address.as_deref()), ("key", key.as_deref())];
-            asking.list_of("events", &format!("{PATH}/events"), &asked, COLUMNS).await
+            asking.list(&format!("{PATH}/events"), &asked, COLUMNS).await
         }
         Security::Pardon { address, asking } => asking.change("POST", &format!("{PATH}/{address}/pardon"), None).await,
     }

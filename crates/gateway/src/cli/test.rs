@@ -147,7 +147,7 @@ impl Asking {
             };
             let (channel, label) = (Arc::clone(&self.channel.name), Arc::clone(&credential.label));
             let report = match &tested {
-                Some(tested) => tested.report(&self.channel, credential),
+                Some(tested) => json!(tested.report(&self.channel, credential)),
                 None => json!({ "channel": *channel, "credential": *label, "finding": "off" }),
             };
             // Whoever waits for the rows waits for all of them.

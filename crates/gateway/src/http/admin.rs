@@ -7,6 +7,7 @@ mod deployments;
 mod events;
 mod explain;
 mod kinds;
+mod place;
 pub(super) mod query;
 mod security;
 
@@ -14,13 +15,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Response, Uri};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 use waypost_core::GatewayError;
 use waypost_core::health::view::Time;
 use waypost_core::snapshot::Snapshot;
 
+pub(super) use self::accounts::{Channels, Credentials};
+pub(super) use self::deployments::Deployments;
+pub(super) use self::explain::Explanation;
+pub(super) use self::kinds::ProviderKinds;
 use self::query::Query;
+pub(super) use self::security::{EventView, Pardoned, State as SecurityState};
 use super::body::Body;
 use super::manage::table;
 use super::reply;
@@ -44,8 +50,8 @@ pub(super) async fn view(app: &App, uri: &Uri) -> Result<Response<Body>, Gateway
         Page::Index => Ok(index(app)),
         Page::Deployments => deployments::list(app, &query),
         Page::ResetDeployment(id) => deployments::reset(app, id, uri),
-        Page::Channels => Ok(accounts::channels(app)),
-        Page::Credentials => Ok(accounts::credentials(app, &query)),
+        Page::Channels => accounts::channels(app, &query),
+        Page::Credentials => accounts::credentials(app, &query),
         Page::ResetCredential(id) => accounts::reset(app, id, uri),
         Page::TestCredential(id) => accounts::test(app, id, uri, &query).await,
         Page::Explain => explain::answer(app, &query),
@@ -121,29 +127,68 @@ async fn reload(app: &App) -> Result<Response<Body>, GatewayError> {
 }
 
 /// What came of a reload.
-pub fn last_reload(report: &Report) -> serde_json::Value {
-    json!({
-        "at": report.at.saturating_mul(1000),
-        "trigger": report.trigger,
-        "ok": report.is_ok(),
-        "errors": report.errors,
-        "warnings": report.warnings,
-        "needs_restart": report.restart,
-        "generation": report.generation,
-        "refused": report.refused,
-    })
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Reload")]
+pub struct ReloadView<'r> {
+    /// Milliseconds since 1970.
+    at: u64,
+    /// `file`, `signal`, `order`, `discovery`, `database` or `start`.
+    trigger: &'static str,
+    ok: bool,
+    /// Why the old configuration is still in use.
+    errors: &'r [String],
+    /// What is in use, but worth a look.
+    warnings: &'r [String],
+    /// What has changed and needs a restart.
+    needs_restart: &'r [&'static str],
+    /// How often a configuration was taken into use.
+    generation: u64,
+    /// How many reloads were refused since the start.
+    refused: u64,
+}
+
+/// What came of a reload, as it is shown.
+pub fn last_reload(report: &Report) -> ReloadView<'_> {
+    ReloadView {
+        at: report.at.saturating_mul(1000),
+        trigger: report.trigger,
+        ok: report.is_ok(),
+        errors: &report.errors,
+        warnings: &report.warnings,
+        needs_restart: &report.restart,
+        generation: report.generation,
+        refused: report.refused,
+    }
+}
+
+/// What there is.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "GatewayIndex")]
+pub(super) struct Index<'r> {
+    version: &'static str,
+    /// Milliseconds since 1970.
+    started: u64,
+    last_reload: ReloadView<'r>,
+    paths: Vec<IndexPath>,
+}
+
+/// A route.
+#[derive(Serialize, JsonSchema)]
+struct IndexPath {
+    method: &'static str,
+    path: &'static str,
+    description: &'static str,
 }
 
 fn index(app: &App) -> Response<Body> {
     let paths =
-        table::all().map(|route| json!({ "method": route.method, "path": route.path, "description": route.summary }));
-    let paths: Vec<_> = paths.collect();
-    shown(&json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "started": app.started().saturating_mul(1000),
-        "last_reload": last_reload(&app.last_reload()),
-        "paths": paths,
-    }))
+        table::all().map(|route| IndexPath { method: route.method, path: route.path, description: route.summary });
+    shown(&Index {
+        version: env!("CARGO_PKG_VERSION"),
+        started: app.started().saturating_mul(1000),
+        last_reload: last_reload(&app.last_reload()),
+        paths: paths.collect(),
+    })
 }
 
 /// A view as a body.

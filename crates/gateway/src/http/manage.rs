@@ -1,5 +1,6 @@
-//! The administration over HTTP: finds the route in the table, finds out who asks, checks the role, and hands over. What is not in
-//! the table is not there; what a role does not reach is refused before anything is read. Tests: `it/manage/`.
+//! The administration and people's own pages over HTTP: finds the route in the table, finds out who asks, checks the role, and hands
+//! over. What is not in the table is not there; what a role does not reach is refused before anything is read. Tests: `it/manage/`,
+//! `it/auth/`.
 
 mod alerts;
 pub(crate) mod answer;
@@ -26,8 +27,6 @@ mod usage;
 mod users;
 mod who;
 
-use std::net::IpAddr;
-
 use bytes::Bytes;
 use http::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, WWW_AUTHENTICATE,
@@ -40,28 +39,35 @@ use waypost_core::role::Actor;
 use waypost_wire::dialect::Face;
 
 use self::answer::Answer;
-use self::ask::Ask;
+use self::ask::{Ask, Came};
 use self::route::{Kind, Needs, Route};
+use self::who::Who;
 use super::body::Body;
-use super::{Arrival, reply, unreadable};
+use super::{Arrival, auth, reply, unreadable};
 use crate::app::App;
 use crate::security::Sign;
-use crate::serve::{Limits, read_body};
+use crate::serve::{Limits, Peer, read_body};
 
 /// No change of anything needs more.
 const MAX_BODY: u64 = 1 << 20;
 
 /// Answers whatever the table has, and says so of what it does not have.
-pub(crate) async fn answer(app: &App, arrival: Arrival) -> Response<Body> {
+pub(crate) async fn answer(app: &App, arrival: Arrival, peer: Peer) -> Response<Body> {
     let Arrival { request, request_id, client, .. } = arrival;
     let (head, body) = request.into_parts();
-    let mut response = match routed(app, (&head, client, &request_id), body).await {
+    let came = Came { head: &head, client, peer: peer.addr.ip(), request_id: &request_id };
+    let mut response = match routed(app, came, body).await {
         Ok(response) => response,
         Err(Refused { error, allow }) => {
-            app.log_refusal(&request_id, &error);
-            let mut response = reply::error(&error, Face::OPENAI_CHAT, &request_id);
+            let at_door = is_at_door(head.uri.path());
+            let mut response = if at_door {
+                super::drawn(app, &error, Face::OPENAI_CHAT, &request_id, client)
+            } else {
+                app.log_refusal(&request_id, &error);
+                reply::error(&error, Face::OPENAI_CHAT, &request_id)
+            };
             if error.status() == 401 {
-                if head.headers.contains_key(AUTHORIZATION) {
+                if !at_door && head.headers.contains_key(AUTHORIZATION) {
                     app.suspect(&app.live(), Sign::BadAdminToken, client, None);
                 }
                 response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -88,46 +94,73 @@ impl From<GatewayError> for Refused {
     }
 }
 
-/// A request's head, from where it came, and its id.
-type Came<'a> = (&'a Parts, Option<IpAddr>, &'a str);
+/// Is it below `/auth`?
+fn is_of_people(path: &str) -> bool {
+    path.strip_prefix("/auth").is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Is it where people sign in and out? What is odd there is worth a note, and no admin token is tried there.
+fn is_at_door(path: &str) -> bool {
+    is_of_people(path)
+        && table::at(path).iter().any(|(route, _)| matches!(route.needs, Needs::Nobody | Needs::SignedIn))
+}
 
 async fn routed(app: &App, came: Came<'_>, body: Incoming) -> Result<Response<Body>, Refused> {
-    let head = came.0;
+    let head = came.head;
     let path = head.uri.path();
     let reads = head.method == Method::HEAD;
     let method = if reads { "GET" } else { head.method.as_str() };
     let at_path = table::at(path);
     let found = at_path.iter().find(|(route, _)| route.method == method);
+    let of_people = is_of_people(path);
+    if of_people && app.identity().is_none() {
+        return Err(GatewayError::not_found(path).into());
+    }
     if let Some((route, varying)) = found
         && route.needs == Needs::Nobody
     {
-        let ask = Ask::new(app, came, (route, varying.clone()), Actor::system(), Bytes::new());
+        let body = read(app, route, head, body).await?;
+        let ask = Ask::new(app, came, (route, varying.clone()), Who::unsigned(Actor::system()), body);
         return Ok(drawn(ask.run().await?, head));
+    }
+    // What people have is the same for everybody, and no secret.
+    if of_people && found.is_none() {
+        return Err(nothing_there(&at_path, head));
     }
     // Who asks comes before what there is, so that nobody learns of it.
     if !who::could_be_anybody(app) {
         return Err(GatewayError::not_found(path).into());
     }
-    let actor = who::asks(app, &head.method, &head.headers).await?;
+    let who = who::asks(app, head, found.map(|(route, _)| route.needs)).await?;
     let Some((route, varying)) = found else { return Err(nothing_there(&at_path, head)) };
-    check(route, &actor)?;
+    check(route, &who.actor)?;
     if route.kind == Kind::Change && !head.headers.contains_key(IF_MATCH) {
         return Err(GatewayError::precondition_required().into());
     }
-    let body = if route.kind.reads() {
-        Bytes::new()
-    } else {
-        let limits = Limits { max_body_bytes: MAX_BODY.min(app.limits().max_body_bytes), ..app.limits().clone() };
-        read_body(body, &limits).await.map_err(unreadable)?
-    };
-    let ask = Ask::new(app, came, (route, varying.clone()), actor, body);
+    let body = read(app, route, head, body).await?;
+    let ask = Ask::new(app, came, (route, varying.clone()), who, body);
     Ok(drawn(ask.run().await?, head))
+}
+
+/// The body, as far as the route has one.
+async fn read(app: &App, route: &Route, head: &Parts, body: Incoming) -> Result<Bytes, GatewayError> {
+    if route.kind.reads() {
+        return Ok(Bytes::new());
+    }
+    if route.confidential {
+        return auth::body::read(body, head, app.limits()).await;
+    }
+    let limits = Limits { max_body_bytes: MAX_BODY.min(app.limits().max_body_bytes), ..app.limits().clone() };
+    read_body(body, &limits).await.map_err(unreadable)
 }
 
 /// Does the role reach the route at all? What of it, the handler asks.
 fn check(route: &Route, actor: &Actor) -> Result<(), GatewayError> {
     let admitted = match route.needs {
-        Needs::Nobody => true,
+        // Whoever is signed in was found out already.
+        Needs::Nobody | Needs::SignedIn => true,
+        // The data plane lets keys in.
+        Needs::Key => false,
         Needs::May(action) => actor.may(action),
         Needs::User(action) => actor.may(action) && who::is_user(actor),
     };
@@ -152,19 +185,19 @@ fn nothing_there(at_path: &[(&Route, Vec<&str>)], head: &Parts) -> Refused {
 }
 
 fn drawn(answer: Answer, head: &Parts) -> Response<Body> {
-    let Answer { status, body, version, raw } = answer;
+    let Answer { status, body, version, headers, raw } = answer;
     if let Some(response) = raw {
         return response;
     }
     let tag = version.and_then(|version| HeaderValue::from_str(&format!("\"{version}\"")).ok());
     let known = tag.is_some() && status == StatusCode::OK && head.headers.get(IF_NONE_MATCH) == tag.as_ref();
-    let bytes = match body {
-        Some(body) if !known => Bytes::from(body.to_string()),
-        Some(_) | None => Bytes::new(),
-    };
+    let body = body.filter(|_| !known);
+    let has_body = body.is_some();
+    let bytes = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
     let mut response = Response::new(Body::Full(bytes));
     *response.status_mut() = if known { StatusCode::NOT_MODIFIED } else { status };
-    if status != StatusCode::NO_CONTENT && !known {
+    response.headers_mut().extend(headers);
+    if has_body {
         response.headers_mut().insert(CONTENT_TYPE, reply::JSON);
     }
     if let Some(tag) = tag {

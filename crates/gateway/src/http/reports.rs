@@ -42,6 +42,6 @@ pub(in crate::http) fn file(name: &'static str, csv: String, next: Option<&str>)
 }
 
 /// The error for a place that no answer gave.
-fn no_place() -> GatewayError {
+pub(in crate::http) fn no_place() -> GatewayError {
     GatewayError::invalid_request("`after` is no place in this list; use `next` of an answer.", Some("after"))
 }

@@ -26,10 +26,8 @@ pub enum Endpoint<'a> {
     Health {
         depth: HealthDepth,
     },
-    /// Everything at `/admin` and below and what users have at `/auth/api-keys`, in a table of its own.
-    Admin,
-    /// Everything at `/auth` and below, which has a table of its own, too.
-    Auth,
+    /// Everything at `/admin`, at `/auth` and below, in a table of its own.
+    Managed,
     Metrics,
     /// What the key has used and has left.
     Billing(Billing),
@@ -81,11 +79,8 @@ pub fn route<'a>(method: &Method, path: &'a str, anthropic_version: bool) -> Rou
         let endpoint = if reads { Endpoint::Metrics } else { Endpoint::MethodNotAllowed { allow: "GET, HEAD" } };
         return Route { endpoint, face: Face::OPENAI_CHAT };
     }
-    if path == "/admin" || path.starts_with("/admin/") || path == "/openapi.json" || is_own(path) {
-        return Route { endpoint: Endpoint::Admin, face: Face::OPENAI_CHAT };
-    }
-    if path == "/auth" || path.starts_with("/auth/") {
-        return Route { endpoint: Endpoint::Auth, face: Face::OPENAI_CHAT };
+    if is_managed(path) {
+        return Route { endpoint: Endpoint::Managed, face: Face::OPENAI_CHAT };
     }
     if let Some(billing) = bare_billing(path) {
         let reads = *method == Method::GET || *method == Method::HEAD;
@@ -107,10 +102,10 @@ pub fn route<'a>(method: &Method, path: &'a str, anthropic_version: bool) -> Rou
     Route { endpoint, face }
 }
 
-/// Is it where users have their keys, and what those were used for? It has a place in the table of the administration.
-fn is_own(path: &str) -> bool {
-    let noun = path.strip_prefix("/auth/").map(|rest| rest.split('/').next().unwrap_or_default());
-    matches!(noun, Some("api-keys" | "vouchers" | "usage" | "billing" | "logs"))
+/// Is it in the table of the administration and of people's own pages, or nowhere?
+fn is_managed(path: &str) -> bool {
+    let below = |rest: &str| rest.is_empty() || rest.starts_with('/');
+    path == "/openapi.json" || ["/admin", "/auth"].iter().any(|root| path.strip_prefix(root).is_some_and(below))
 }
 
 /// Is this something that applications call with a key of theirs? Whatever else there is, there is no CORS for it.

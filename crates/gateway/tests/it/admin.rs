@@ -141,7 +141,7 @@ async fn deployments_show_their_live_state_003_13() {
     let page = shown(&gateway, "/admin/deployments").await;
     assert_eq!((&page["total"], &page["next"]), (&json!(3), &Value::Null), "and where requests without a model go");
     let page = shown(&gateway, "/admin/deployments?model=m").await;
-    let deployments = page["deployments"].as_array().unwrap();
+    let deployments = page["data"].as_array().unwrap();
     let of = |label: &str| deployments.iter().find(|one| one["label"] == label).unwrap().clone();
     let ill = of("ill/m");
     assert_eq!(
@@ -168,7 +168,7 @@ async fn channels_show_sums_limits_and_the_last_error_003_30() {
     let (_ill, _good, gateway) = one_isolated().await;
     let answer = shown(&gateway, "/admin/channels").await;
     assert_eq!((&answer["healthy"], &answer["total"]), (&json!(1), &json!(2)));
-    let (ill, good) = (&answer["channels"][0], &answer["channels"][1]);
+    let (good, ill) = (&answer["data"][0], &answer["data"][1]);
     assert_eq!(
         (&ill["name"], &ill["healthy"], &ill["requests"], &ill["failures"]),
         (&json!("ill"), &json!(false), &json!(5), &json!(5))
@@ -197,7 +197,7 @@ async fn credentials_show_uses_errors_and_why_one_is_out_002_12() {
     }
     let answer = shown(&gateway, "/admin/credentials?channel=a").await;
     assert_eq!((&answer["healthy"], &answer["total"]), (&json!(1), &json!(2)));
-    let (first, second) = (&answer["credentials"][0], &answer["credentials"][1]);
+    let (first, second) = (&answer["data"][0], &answer["data"][1]);
     assert_eq!(
         (&first["label"], &first["state"], &first["reason"], &first["status"]),
         (&json!("first"), &json!("out"), &json!("credential_dead"), &json!(401))
@@ -210,7 +210,7 @@ async fn credentials_show_uses_errors_and_why_one_is_out_002_12() {
     assert_eq!((reset.status, reset.json()["state"].as_str()), (200, Some("in_use")));
     gateway.post(CHAT, ASK).await;
     gateway.post(CHAT, ASK).await;
-    assert_eq!(shown(&gateway, "/admin/credentials").await["credentials"][0]["uses"], 2, "it is tried again");
+    assert_eq!(shown(&gateway, "/admin/credentials").await["data"][0]["uses"], 2, "it is tried again");
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ async fn a_credential_is_tested_on_order_which_changes_nothing_004_33() {
     let keys = "- {name: a, provider: openai, base_url: 'URL/v1', api_keys: [sk-good-0123456789, sk-dead-0123456789], models: [m]}\n";
     let gateway = gateway("", &[keys.replace("URL", &upstream.url())]).await;
     let answer = shown(&gateway, "/admin/credentials").await;
-    let id = |at: usize| answer["credentials"][at]["id"].as_str().unwrap().to_owned();
+    let id = |at: usize| answer["data"][at]["id"].as_str().unwrap().to_owned();
     for (at, query, finding, status) in
         [(0, "", "valid", 200), (1, "", "invalid_key", 401), (0, "?model=nope", "model_missing", 404)]
     {
@@ -245,7 +245,7 @@ async fn a_reset_deployment_is_as_good_as_new() {
     let (ill, _good, gateway) = one_isolated().await;
     assert_eq!(ill.hits(), 5);
     let page = shown(&gateway, "/admin/deployments?channel=ill&model=m").await;
-    let id = page["deployments"][0]["id"].as_str().unwrap();
+    let id = page["data"][0]["id"].as_str().unwrap();
     let reset = post(&gateway, &format!("/admin/deployments/{id}/reset")).await;
     assert_eq!((reset.status, reset.json()["state"].as_str()), (200, Some("healthy")));
     assert_eq!(gateway.post(CHAT, ASK).await.status, 200);
@@ -259,11 +259,11 @@ async fn pages_show_every_deployment_once_whatever_their_size() {
         .map(|name| channel(name, "http://127.0.0.1:9", "").replace("[m]", &format!("[{}]", models.join(", "))))
         .to_vec();
     let gateway = gateway("", &channels).await;
-    for limit in [1, 7, 46, 1000] {
+    for limit in [1, 7, 46, 500] {
         let (mut seen, mut after) = (Vec::new(), String::new());
         loop {
             let page = shown(&gateway, &format!("/admin/deployments?limit={limit}{after}")).await;
-            let labels = page["deployments"].as_array().unwrap().iter();
+            let labels = page["data"].as_array().unwrap().iter();
             seen.extend(labels.map(|one| one["label"].as_str().unwrap().to_owned()));
             let Some(next) = page["next"].as_str() else { break };
             after = format!("&after={next}");

@@ -123,7 +123,10 @@ async fn no_body_is_on_the_disk_unless_it_was_ordered_and_then_it_is_sealed_002_
     assert!(shown.contains("canary-of-a-prompt-that-was-ordered") && shown.contains("=== answer: "), "{shown}");
     let (_, list, _) = run(&["captures", "list", "--key", "app"]).await;
     assert!(
-        list.contains(&id) && list.contains("IN FORCE  KEPT  OF") && list.contains("yes       1     5") && list.contains("a test"),
+        list.contains(&id)
+            && list.contains("IN FORCE  KEPT  OF")
+            && list.contains("yes       1     5")
+            && list.contains("a test"),
         "{list}"
     );
     let (code, _, complaint) = run(&["captures", "show", "req-before"]).await;

@@ -279,7 +279,7 @@ async fn the_gateway_and_its_channels_are_looked_at_and_steered_by_command() {
     house.call().await;
     assert!(house.run(&["channels", "list"]).await.contains("sim"));
     let deployments = house.json(&["deployments", "list", "--model", "sim/chat"]).await;
-    let deployment = &deployments["deployments"][0];
+    let deployment = &deployments["data"][0];
     assert_eq!(house.json(&["deployments", "reset", id(deployment)]).await["state"], "healthy");
     assert!(house.run(&["credentials", "list", "--channel", "sim"]).await.starts_with("ID"));
     assert!(house.run(&["security", "show"]).await.contains("blocks"));

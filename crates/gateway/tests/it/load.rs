@@ -170,7 +170,8 @@ impl Load {
             for told in self.told.lock().unwrap().iter() {
                 *heard.entry((told.key, told.status, told.code.clone())).or_default() += 1;
             }
-            panic!("{what}: {} of {enough}; so far they were told: {heard:?}", self.count(&such));
+            let found = self.count(&such);
+            assert!(found >= enough, "{what}: {found} of {enough}; so far they were told: {heard:?}");
         }
     }
 

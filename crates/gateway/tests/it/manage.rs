@@ -2,17 +2,21 @@
 
 mod catalog;
 mod command;
+mod described;
 mod isolation;
 mod keys;
 mod money;
 mod openapi;
 mod others;
 mod own_keys;
+mod sweep;
 
 use serde_json::Value;
+use waypost_store::ledger::ChainKey;
+use waypost_store::money::{Money, Settings};
 use waypost_testkit::{Answer, Request, Script, Upstream, fixtures};
 
-use crate::harness::{Database, Gateway};
+use crate::harness::{Database, Gateway, NOW};
 
 pub(crate) const TOKEN: &str = "an-admin-token-0123456789";
 pub(crate) const JWT_SECRET: &str = "a-secret-that-signs-sessions-0123456789";
@@ -38,12 +42,27 @@ impl Stage {
         Self::gateway(&self.upstream, &self.database).await
     }
 
+    /// The same with money, behind a proxy that names nobody: whoever shows many keys that are none is not slowed down.
+    pub(crate) async fn with_money() -> Self {
+        let upstream = Upstream::always(Script::reply(200, fixtures::openai_chat::PLAIN)).await;
+        let database = Database::sqlite().await;
+        let folder = Money::folder_of(&database.store).expect("it is embedded");
+        let settings = Settings::new("node", ChainKey::new(b"a key of the chain"));
+        let (money, _) = Money::open(database.store.clone(), &folder, settings, NOW).await.expect("money opens");
+        let yaml = format!("server: {{trusted_proxies: [127.0.0.1]}}\n{}", Self::yaml(&upstream));
+        let gateway = Gateway::with_money(&yaml, database.store.clone(), money).await;
+        Self { gateway, database, upstream }
+    }
+
     async fn gateway(upstream: &Upstream, database: &Database) -> Gateway {
+        Gateway::with_store(&Self::yaml(upstream), database.store.clone()).await
+    }
+
+    fn yaml(upstream: &Upstream) -> String {
         let url = upstream.url();
-        let yaml = format!(
+        format!(
             "admin: {{token: {TOKEN}}}\nidentity: {{jwt_secret: {JWT_SECRET}}}\nchannels:\n- {{name: up, provider: openai, base_url: '{url}/v1', api_key: sk-up, models: [m, other]}}\n"
-        );
-        Gateway::with_store(&yaml, database.store.clone()).await
+        )
     }
 
     /// Sends a request as the administrator.

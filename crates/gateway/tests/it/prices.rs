@@ -241,16 +241,21 @@ async fn prices_are_set_shown_withdrawn_and_applied_to_the_past_by_command() {
     till.chat("m", None).await;
     let more = r#"{"service_tiers": {"flex": 0.5}}"#;
     let set = till
-        .run(&["prices", "set", "m", "--input", "1", "--output", "2", "--from", "2001-01-01", "--json", more])
+        .run(&["prices", "set", "m", "--input", "1", "--output", "2", "--from", "2001-01-01", "--more", more, "--json"])
         .await;
-    let pending = till.run(&["prices", "set", "m*", "--input", "7", "--from", "4000000000000"]).await;
+    let pending = till.run(&["prices", "set", "m*", "--input", "7", "--from", "4000000000000", "--json"]).await;
+    let [set, pending] = [set, pending].map(|made| {
+        let made: Value = serde_json::from_str(&made).unwrap();
+        made["id"].as_str().unwrap().to_owned()
+    });
     let listed = till.run(&["prices", "list"]).await;
-    assert!(listed.contains(set.trim()) && listed.contains("pending") && listed.contains("in effect"), "{listed}");
+    let line = |id: &str| listed.lines().find(|line| line.starts_with(id)).unwrap_or_default().to_owned();
+    assert!(line(&set).ends_with("no") && line(&pending).ends_with("yes"), "{listed}");
     let one = till.run(&["prices", "list", "--model", "m*"]).await;
-    assert!(one.contains(pending.trim()) && !one.contains(set.trim()), "{one}");
+    assert!(one.contains(&pending) && !one.contains(&set), "{one}");
     let shown = till.run(&["prices", "show", "m"]).await;
     assert!(shown.contains("up/m") && shown.contains("api:m@978307200#"), "{shown}");
-    assert!(till.run(&["prices", "withdraw", pending.trim()]).await.contains("is withdrawn"));
+    assert!(till.run(&["prices", "withdraw", &pending]).await.contains("is withdrawn"));
     let told = till.run(&["prices", "rerate", "--unpriced", "--dry-run"]).await;
     assert!(told.contains(&format!("1 would be corrected, by {} USD", usd(cost(1, 2)))), "{told}");
     let done = till.run(&["prices", "rerate", "--from", "2001-01-01", "--reason", "late"]).await;

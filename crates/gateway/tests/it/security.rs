@@ -165,7 +165,7 @@ async fn incidents_are_kept_in_the_database_once_and_outlive_the_process() {
     let later = Gateway::with_store(&yaml, database.store.clone()).await;
     let events = |query: &'static str| {
         let url = later.url().to_owned();
-        async move { Request::get(query).bearer(TOKEN).send(&url).await.json()["events"].clone() }
+        async move { Request::get(query).bearer(TOKEN).send(&url).await.json()["data"].clone() }
     };
     let kept = events("/admin/security/events?kind=dead_key&key=old").await;
     assert_eq!(kept.as_array().map(Vec::len), Some(1), "{kept}");

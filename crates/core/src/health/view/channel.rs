@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Count, CredentialView, LastError, State, Time, credential, each, is_counted, millis, state};
@@ -12,9 +13,11 @@ use crate::snapshot::{Channel, Deployment, Snapshot};
 use crate::verdict::Class;
 
 /// One account at a provider: the sums over its deployments.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ChannelHealth")]
 pub struct ChannelView<'s> {
     #[serde(serialize_with = "super::as_text")]
+    #[schemars(with = "String")]
     pub id: ChannelId,
     pub name: &'s str,
     pub provider: &'static str,
@@ -35,7 +38,8 @@ pub struct ChannelView<'s> {
 }
 
 /// What may be asked of it; absent where nothing is set.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ChannelLimits")]
 pub struct LimitsView {
     pub rps: Option<u32>,
     pub rpm: Option<u32>,

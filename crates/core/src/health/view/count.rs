@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::channel::is_healthy;
@@ -11,7 +12,7 @@ use crate::moment::Moment;
 use crate::snapshot::{Deployment, Route, Snapshot};
 
 /// How many there are, and how many of them are well.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Count {
     pub healthy: u64,
     pub total: u64,

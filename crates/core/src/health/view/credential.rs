@@ -1,5 +1,6 @@
 //! One credential as it looks from outside: never the secret. Decides nothing. Tests: `health/view/tests.rs`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Time;
@@ -7,9 +8,11 @@ use crate::ids::CredentialId;
 use crate::snapshot::{Channel, Credential};
 
 /// One of our secrets at a provider: how often it was used, and whether it works.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "CredentialHealth")]
 pub struct CredentialView<'s> {
     #[serde(serialize_with = "super::as_text")]
+    #[schemars(with = "String")]
     pub id: CredentialId,
     /// Its name in the channel.
     pub label: &'s str,

@@ -1,5 +1,6 @@
 //! One deployment as it looks from outside. Decides nothing. Tests: `health/view/tests.rs`.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{LastError, State, Time, millis, state};
@@ -8,9 +9,11 @@ use crate::ids::DeploymentId;
 use crate::snapshot::Deployment;
 
 /// One deployment: what it is, and how it is doing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "DeploymentHealth")]
 pub struct DeploymentView<'s> {
     #[serde(serialize_with = "super::as_text")]
+    #[schemars(with = "String")]
     pub id: DeploymentId,
     pub label: &'s str,
     pub channel: &'s str,
@@ -40,21 +43,24 @@ pub struct DeploymentView<'s> {
     pub last_error: Option<LastError>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "DeploymentBreaker")]
 pub struct BreakerView {
     pub phase: &'static str,
     /// Until a request finds out whether it is well again.
     pub next_trial_ms: Option<u64>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "DeploymentCooling")]
 pub struct CoolingView {
     /// The class of the failure.
     pub class: &'static str,
     pub remaining_ms: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "DeploymentBar")]
 pub struct BarView {
     pub reason: &'static str,
     pub remaining_ms: u64,

@@ -3,32 +3,62 @@
 use std::sync::Arc;
 
 use http::{Response, Uri};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 use waypost_core::GatewayError;
 use waypost_core::health::view::{self, ChannelView, CredentialView};
 use waypost_core::snapshot::Channel;
 
+use super::place::{Place, page};
 use super::query::Query;
 use super::{shown, time};
 use crate::app::{App, Live};
 use crate::http::body::Body;
 use crate::probe;
 
-pub(super) fn channels(app: &App) -> Response<Body> {
-    let live = app.live();
-    let channels = view::channels(&live.snapshot, &time(app));
-    let healthy = channels.iter().filter(|channel: &&ChannelView<'_>| channel.healthy).count();
-    shown(&json!({ "channels": channels, "healthy": healthy, "total": channels.len() }))
+/// A page of channels, and how many of all are well.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChannelPage")]
+pub(in crate::http) struct Channels<'s> {
+    data: Vec<ChannelView<'s>>,
+    healthy: usize,
+    total: usize,
+    /// What to ask for with `after` to get the next page; null at the end.
+    next: Option<String>,
 }
 
-pub(super) fn credentials(app: &App, query: &Query) -> Response<Body> {
+/// A page of credentials, and how many of all are in use.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CredentialPage")]
+pub(in crate::http) struct Credentials<'s> {
+    data: Vec<CredentialView<'s>>,
+    healthy: usize,
+    total: usize,
+    /// What to ask for with `after` to get the next page; null at the end.
+    next: Option<String>,
+}
+
+pub(super) fn channels(app: &App, query: &Query) -> Result<Response<Body>, GatewayError> {
+    let live = app.live();
+    let channels = view::channels(&live.snapshot, &time(app));
+    let total = channels.len();
+    let healthy = channels.iter().filter(|channel: &&ChannelView<'_>| channel.healthy).count();
+    let place = |channel: &ChannelView<'_>| Place::at(channel.name, &channel.id);
+    let (data, next) = page(channels, place, query)?;
+    Ok(shown(&Channels { data, healthy, total, next }))
+}
+
+pub(super) fn credentials(app: &App, query: &Query) -> Result<Response<Body>, GatewayError> {
     let (live, time) = (app.live(), time(app));
     let channels = live.snapshot.channels.iter().map(|channel| &**channel);
     let asked = channels.filter(|channel: &&Channel| query.get("channel").is_none_or(|name| name == &*channel.name));
     let views = asked.flat_map(|channel| channel.credentials.iter().map(|one| view::credential(channel, one, &time)));
     let credentials: Vec<CredentialView<'_>> = views.collect();
+    let total = credentials.len();
     let healthy = credentials.iter().filter(|credential| credential.healthy).count();
-    shown(&json!({ "credentials": credentials, "healthy": healthy, "total": credentials.len() }))
+    let place = |one: &CredentialView<'_>| Place::at(&format!("{}/{}", one.channel, one.label), &one.id);
+    let (data, next) = page(credentials, place, query)?;
+    Ok(shown(&Credentials { data, healthy, total, next }))
 }
 
 /// The channel that a credential is of, and its place there.

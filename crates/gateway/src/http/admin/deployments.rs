@@ -4,23 +4,30 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Response, Uri};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 use waypost_core::GatewayError;
 use waypost_core::health::view::{self, DeploymentView};
 use waypost_core::health::{Phase, Transition};
 use waypost_core::snapshot::Deployment;
 
+use super::place::{MOST, Place, USUAL};
 use super::query::Query;
 use super::{shown, time};
 use crate::app::App;
 use crate::http::body::Body;
 
-/// How many are shown if nobody says, and how many at most.
-const USUAL: usize = 100;
-const MOST: usize = 1000;
+/// A page of deployments.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeploymentPage")]
+pub(in crate::http) struct Deployments<'s> {
+    data: Vec<DeploymentView<'s>>,
+    /// How many there are, on all pages.
+    total: u64,
+    /// What to ask for with `after` to get the next page; null at the end.
+    next: Option<String>,
+}
 
 pub(super) fn list(app: &App, query: &Query) -> Result<Response<Body>, GatewayError> {
     let limit = query.number("limit", USUAL, 1..=MOST)?;
@@ -31,7 +38,7 @@ pub(super) fn list(app: &App, query: &Query) -> Result<Response<Body>, GatewayEr
         let fits = |name: &str, is: &str| query.get(name).is_none_or(|asked| asked == is);
         if fits("channel", &deployment.channel.name) && fits("model", &deployment.model) {
             total += 1;
-            if after.as_ref().is_none_or(|after| after.is_before(deployment)) {
+            if after.as_ref().is_none_or(|after| *after < Place::at(&deployment.label, &deployment.id)) {
                 found.push(Arc::clone(deployment));
             }
         }
@@ -42,10 +49,10 @@ pub(super) fn list(app: &App, query: &Query) -> Result<Response<Body>, GatewayEr
     let more = found.len() > limit;
     found.truncate(limit);
     found.sort_unstable_by(in_order);
-    let next = found.last().filter(|_| more).map(|last| Place::of(last).written());
+    let next = found.last().filter(|_| more).map(|last| Place::at(&last.label, &last.id).written());
     let time = time(app);
-    let page: Vec<DeploymentView<'_>> = found.iter().map(|deployment| view::deployment(deployment, &time)).collect();
-    Ok(shown(&json!({ "deployments": page, "total": total, "next": next })))
+    let data = found.iter().map(|deployment| view::deployment(deployment, &time)).collect();
+    Ok(shown(&Deployments { data, total, next }))
 }
 
 /// Forgets what a deployment did, as if it were new.
@@ -70,39 +77,4 @@ pub(super) fn reset(app: &App, id: &str, uri: &Uri) -> Result<Response<Body>, Ga
 
 fn in_order(one: &Arc<Deployment>, other: &Arc<Deployment>) -> Ordering {
     (&one.label, one.id).cmp(&(&other.label, other.id))
-}
-
-/// Where a page ended: a label, and the id for the case that another one is the same.
-struct Place {
-    label: String,
-    id: String,
-}
-
-impl Place {
-    fn of(deployment: &Deployment) -> Self {
-        Self { label: deployment.label.to_string(), id: deployment.id.to_string() }
-    }
-
-    fn is_before(&self, deployment: &Deployment) -> bool {
-        match self.label.as_str().cmp(&deployment.label) {
-            Ordering::Less => true,
-            Ordering::Equal => self.id < deployment.id.to_string(),
-            Ordering::Greater => false,
-        }
-    }
-
-    fn written(&self) -> String {
-        URL_SAFE_NO_PAD.encode(format!("{}{}", self.id, self.label))
-    }
-
-    fn read(text: &str) -> Result<Self, GatewayError> {
-        let read = || {
-            let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
-            let (id, label) = text.split_at_checked(16)?;
-            Some(Self { label: label.to_owned(), id: id.to_owned() })
-        };
-        read().ok_or_else(|| {
-            GatewayError::invalid_request("`after` is no place in this list; use `next` of an answer.", Some("after"))
-        })
-    }
 }

@@ -1,7 +1,8 @@
 //! Where a request would go now and why, without sending one. Decides nothing: core explains. Tests: `it/admin.rs`.
 
 use http::Response;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 use waypost_core::GatewayError;
 use waypost_core::operation::Operation;
 use waypost_core::route::{self, Explained};
@@ -25,6 +26,40 @@ const OPERATIONS: [Operation; 8] = [
 ];
 const DIALECTS: [Dialect; 3] = [Dialect::OpenaiChat, Dialect::OpenaiResponses, Dialect::Anthropic];
 
+/// Where a request would go.
+#[derive(Serialize, JsonSchema)]
+pub(in crate::http) struct Explanation {
+    model: Option<String>,
+    operation: &'static str,
+    dialect: &'static str,
+    strategy: &'static str,
+    /// The deployment that would be tried first; null if none would.
+    first: Option<String>,
+    candidates: Vec<Candidate>,
+}
+
+/// A deployment that it might go to.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExplainedCandidate")]
+struct Candidate {
+    deployment: String,
+    tier: u8,
+    weight: u32,
+    /// Its place among those that would be tried, from 0; null if it would not be.
+    place: Option<usize>,
+    /// Why it would not be tried.
+    veto: Option<&'static str>,
+    /// How long that lasts, where it is known.
+    wait_ms: Option<u64>,
+    /// It failed lately, so that its peers come first.
+    behind: bool,
+    /// In per cent.
+    share: u8,
+    in_flight: u32,
+    recent_requests: u64,
+    latency_ms: Option<u64>,
+}
+
 pub(super) fn answer(app: &App, query: &Query) -> Result<Response<Body>, GatewayError> {
     let operation = chosen(query, "operation", &OPERATIONS, Operation::name)?.unwrap_or(Operation::Chat);
     let usual = if operation == Operation::CountTokens { Dialect::Anthropic } else { Dialect::OpenaiChat };
@@ -32,16 +67,17 @@ pub(super) fn answer(app: &App, query: &Query) -> Result<Response<Body>, Gateway
     let (live, model) = (app.live(), query.get("model"));
     let snapshot = &live.snapshot;
     let asked = route::Query { model, operation, dialect, needs: Needs::default(), charge: None };
-    let tell = |strategy: &str, explained: Vec<Explained<'_>>| {
+    let tell = |strategy, explained: Vec<Explained<'_>>| {
         let first = explained.iter().find(|one| one.place == Some(0)).map(|one| one.deployment);
-        json!({
-            "model": model,
-            "operation": operation.name(),
-            "dialect": dialect.name(),
-            "strategy": strategy,
-            "first": first,
-            "candidates": explained.iter().map(candidate).collect::<Vec<_>>(),
-        })
+        let first = first.map(str::to_owned);
+        Explanation {
+            model: model.map(str::to_owned),
+            operation: operation.name(),
+            dialect: dialect.name(),
+            strategy,
+            first,
+            candidates: explained.iter().map(candidate).collect(),
+        }
     };
     let told = route::explain(snapshot, &asked, app.clock.now(), tell);
     told.map(|told| shown(&told)).ok_or_else(|| match model {
@@ -50,21 +86,21 @@ pub(super) fn answer(app: &App, query: &Query) -> Result<Response<Body>, Gateway
     })
 }
 
-fn candidate(one: &Explained<'_>) -> Value {
+fn candidate(one: &Explained<'_>) -> Candidate {
     let millis = |span: std::time::Duration| u64::try_from(span.as_micros().div_ceil(1000)).unwrap_or(u64::MAX);
-    json!({
-        "deployment": one.deployment,
-        "tier": one.tier,
-        "weight": one.weight,
-        "place": one.place,
-        "veto": one.veto,
-        "wait_ms": one.wait.map(millis),
-        "behind": one.behind,
-        "share": one.share,
-        "in_flight": one.in_flight,
-        "recent_requests": one.recent,
-        "latency_ms": one.latency.map(millis),
-    })
+    Candidate {
+        deployment: one.deployment.to_owned(),
+        tier: one.tier,
+        weight: one.weight,
+        place: one.place,
+        veto: one.veto,
+        wait_ms: one.wait.map(millis),
+        behind: one.behind,
+        share: one.share,
+        in_flight: one.in_flight,
+        recent_requests: one.recent,
+        latency_ms: one.latency.map(millis),
+    }
 }
 
 /// One of a few, by its word.

@@ -16,10 +16,54 @@ use self::views::{Costs, KeyUsage, Subscription, TokenUsage};
 use crate::app::App;
 use crate::http::admin::query::Query;
 use crate::http::body::Body;
+use crate::http::manage::route::{Kind, Route, shape};
 use crate::http::reports::day::day_of;
 use crate::http::{Arrival, reply};
 use crate::pipeline::admit::{Knock, enter};
 use crate::pipeline::funds;
+
+/// Where a key is asked about, and what is answered.
+pub(in crate::http) const ROUTES: &[Route] = &[
+    Route::keyed(
+        ("GET", "/v1/dashboard/billing/subscription"),
+        "key_billing.subscription",
+        "what the key may spend in all",
+        Kind::Show,
+    )
+    .giving(shape::<Subscription>),
+    Route::keyed(
+        ("GET", "/dashboard/billing/subscription"),
+        "key_billing.subscription_bare",
+        "the same, where some clients ask",
+        Kind::Show,
+    )
+    .giving(shape::<Subscription>),
+    Route::keyed(("GET", "/v1/dashboard/billing/usage"), "key_billing.usage", "what the key has spent", Kind::Show)
+        .giving(shape::<Costs>)
+        .asking(DAYS),
+    Route::keyed(
+        ("GET", "/dashboard/billing/usage"),
+        "key_billing.usage_bare",
+        "the same, where some clients ask",
+        Kind::Show,
+    )
+    .giving(shape::<Costs>)
+    .asking(DAYS),
+    Route::keyed(("GET", "/v1/usage"), "key_usage.get", "what the key has used and has left", Kind::Show)
+        .giving(shape::<KeyUsage>),
+    Route::keyed(
+        ("GET", "/api/usage/token"),
+        "key_usage.token",
+        "the same in the unit of the one-api family",
+        Kind::Show,
+    )
+    .giving(shape::<TokenUsage>),
+];
+
+const DAYS: &[(&str, &str)] = &[
+    ("start_date", "costs by day and model from this day on, such as `2026-11-01`"),
+    ("end_date", "up to this day; today if nothing is said"),
+];
 
 /// Which of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,11 @@
 
 use std::sync::Arc;
 
-use http::{Response, StatusCode};
-use serde_json::{Value, json};
+use http::Response;
+use http::header::CONTENT_TYPE;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
 use waypost_core::GatewayError;
 use waypost_core::access::Caller;
 use waypost_core::money::NanoUsd;
@@ -14,9 +17,73 @@ use waypost_core::snapshot::Deployment;
 use waypost_wire::chat::Usage;
 
 use crate::http::body::Body;
+use crate::http::manage::route::{Kind, Route, shape};
 use crate::http::reply;
 use crate::pipeline::call::Call;
 use crate::tokens;
+
+/// Where a request is estimated, and what is answered.
+pub(in crate::http) const ROUTES: &[Route] = &[Route::keyed(
+    ("POST", "/v1/chat/completions/estimate"),
+    "key_usage.estimate",
+    "what a chat request would cost on each deployment it may go to; nothing is sent",
+    Kind::Act,
+)
+.taking(shape::<ChatAsked>)
+.giving(shape::<CostEstimate>)];
+
+/// A request as `/v1/chat/completions` takes it.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "only its schema is used; the corridor reads requests")]
+struct ChatAsked {
+    model: String,
+    messages: Vec<Map<String, Value>>,
+    #[schemars(flatten)]
+    rest: Map<String, Value>,
+}
+
+/// What a request would cost. Amounts are decimal USD.
+#[derive(Serialize, JsonSchema)]
+struct CostEstimate<'a> {
+    /// `cost_estimate`.
+    object: &'static str,
+    model: Option<&'a str>,
+    /// `USD`.
+    currency: &'static str,
+    input_tokens: u64,
+    /// How many answers are wanted.
+    n: u64,
+    candidates: Vec<CostCandidate<'a>>,
+}
+
+/// What it would cost on one deployment.
+#[derive(Serialize, JsonSchema)]
+struct CostCandidate<'a> {
+    deployment: &'a str,
+    input_tokens_at_most: u64,
+    output_tokens_at_most: u64,
+    /// Null where there is no price.
+    cost: Option<Cost<'a>>,
+    price: Option<PriceVersion<'a>>,
+}
+
+/// From the least to the most that it can cost.
+#[derive(Serialize, JsonSchema)]
+struct Cost<'a> {
+    lowest: Option<String>,
+    expected: Option<String>,
+    worst: Option<String>,
+    /// How the expected amount comes about.
+    arithmetic: Option<&'a str>,
+}
+
+/// Which price that is by.
+#[derive(Serialize, JsonSchema)]
+struct PriceVersion<'a> {
+    version: &'a str,
+    origin: &'a str,
+    source: Option<&'a str>,
+}
 
 /// What an answer is expected to be where its cap allows it.
 const USUAL_OUTPUT: u64 = 256;
@@ -36,15 +103,17 @@ pub async fn answer(
     let factor = Factor::permille(caller.price_factor_permille).unwrap_or_default();
     let estimates: Vec<Estimate> =
         plan.deployments().map(|deployment| Estimate::of(pricing, deployment, call, (input, factor), now_ms)).collect();
-    let body = json!({
-        "object": "cost_estimate",
-        "model": call.model.as_deref(),
-        "currency": "USD",
-        "input_tokens": input,
-        "n": call.peek.n.max(1),
-        "candidates": estimates.iter().map(Estimate::shown).collect::<Vec<_>>(),
+    let body = serde_json::to_vec(&CostEstimate {
+        object: "cost_estimate",
+        model: call.model.as_deref(),
+        currency: "USD",
+        input_tokens: input,
+        n: call.peek.n.max(1),
+        candidates: estimates.iter().map(Estimate::shown).collect(),
     });
-    Ok(reply::json(StatusCode::OK, &body))
+    let mut response = Response::new(Body::Full(body.map_err(GatewayError::internal)?.into()));
+    response.headers_mut().insert(CONTENT_TYPE, reply::JSON);
+    Ok(response)
 }
 
 /// What one deployment would take.
@@ -85,27 +154,25 @@ impl<'d> Estimate<'d> {
         Self { deployment: &deployment.label, input_at_most: ask.input, output_cap, priced }
     }
 
-    fn shown(&self) -> Value {
+    fn shown(&self) -> CostCandidate<'_> {
         let text = |amount: Option<NanoUsd>| amount.map(|amount| amount.to_string());
-        let cost = self.priced.as_ref().map(|priced| {
-            json!({
-                "lowest": text(priced.lowest),
-                "expected": text(priced.expected),
-                "worst": text(priced.worst),
-                "arithmetic": priced.arithmetic,
-            })
+        let cost = self.priced.as_ref().map(|priced| Cost {
+            lowest: text(priced.lowest),
+            expected: text(priced.expected),
+            worst: text(priced.worst),
+            arithmetic: priced.arithmetic.as_deref(),
         });
         let price = self.priced.as_ref().map(|priced| {
             let version = &priced.version;
-            json!({"version": *version.id, "origin": version.origin.name(), "source": version.source.as_deref()})
+            PriceVersion { version: &version.id, origin: version.origin.name(), source: version.source.as_deref() }
         });
-        json!({
-            "deployment": self.deployment,
-            "input_tokens_at_most": self.input_at_most,
-            "output_tokens_at_most": self.output_cap,
-            "cost": cost,
-            "price": price,
-        })
+        CostCandidate {
+            deployment: self.deployment,
+            input_tokens_at_most: self.input_at_most,
+            output_tokens_at_most: self.output_cap,
+            cost,
+            price,
+        }
     }
 }
 

@@ -141,8 +141,11 @@ fn summary(app: &App, snapshot: &Snapshot) -> Map<String, Value> {
 fn details(app: &App, snapshot: &Snapshot, names: bool) -> Map<String, Value> {
     let kinds: std::collections::BTreeSet<_> = snapshot.channels.iter().map(|channel| channel.provider.kind).collect();
     let reload = app.last_reload();
-    let reload =
-        if names { admin::last_reload(&reload) } else { json!({ "at": reload.at * 1000, "ok": reload.is_ok() }) };
+    let reload = if names {
+        json!(admin::last_reload(&reload))
+    } else {
+        json!({ "at": reload.at * 1000, "ok": reload.is_ok() })
+    };
     let channels = view::channels(snapshot, &admin::time(app));
     let in_flight: u64 = channels.iter().map(|channel| channel.in_flight).sum();
     object(json!({

@@ -15,7 +15,7 @@ use crate::serve::{Limits, read_body};
 const LARGEST: u64 = 16 * 1024;
 
 /// Reads a body. One that is not empty must be called JSON, which no form of a foreign page can do.
-pub(super) async fn read(body: Incoming, head: &Parts, limits: &Limits) -> Result<Bytes, GatewayError> {
+pub(in crate::http) async fn read(body: Incoming, head: &Parts, limits: &Limits) -> Result<Bytes, GatewayError> {
     let limits = Limits { max_body_bytes: LARGEST, ..limits.clone() };
     let body = read_body(body, &limits).await.map_err(unreadable)?;
     let kind = head.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
@@ -28,7 +28,7 @@ pub(super) async fn read(body: Incoming, head: &Parts, limits: &Limits) -> Resul
 }
 
 /// The body as this; an empty one is an empty object.
-pub(super) fn input<T: DeserializeOwned>(body: &[u8]) -> Result<T, GatewayError> {
+pub(in crate::http) fn input<T: DeserializeOwned>(body: &[u8]) -> Result<T, GatewayError> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| mistake(&error))
 }

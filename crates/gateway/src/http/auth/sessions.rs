@@ -1,48 +1,75 @@
-//! The sessions of whoever asks, as pages. Decides their form in answers. Tests: `it/auth/sessions.rs`.
+//! The sessions of whoever asks. Decides their form in answers. Tests: `it/auth/sessions.rs`.
 
-use http::{Response, StatusCode};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 use waypost_core::GatewayError;
-use waypost_store::page::{Cursor, MAX_PAGE, Scope};
+use waypost_store::page::Scope;
 
-use super::{Call, nothing, shown};
-use crate::http::body::Body;
+use crate::http::manage::answer::{Answer, Page};
+use crate::http::manage::ask::Ask;
+use crate::http::manage::route::{Kind, Needs, Route, shape};
+use crate::identity::Denied;
 
-/// How many a page shows if nobody says.
-const USUAL: usize = 50;
+pub(in crate::http) const ROUTES: &[Route] = &[
+    Route::new(
+        ("GET", "/auth/sessions"),
+        "session.own_list",
+        "where you are signed in, the newest first",
+        Needs::SignedIn,
+        Kind::List,
+        |ask| Box::pin(list(ask)),
+    )
+    .giving(shape::<Page<OwnSession>>),
+    Route::new(
+        ("DELETE", "/auth/sessions/{id}"),
+        "session.own_end",
+        "sign out somewhere",
+        Needs::SignedIn,
+        Kind::End,
+        |ask| Box::pin(end(ask)),
+    ),
+];
 
-pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, GatewayError> {
-    let signed = call.signed().await?;
-    let query = call.query();
-    let limit = query.number("limit", USUAL, 1..=MAX_PAGE as usize)?;
-    let after = query.get("after").map(str::parse::<Cursor>).transpose().map_err(|_| {
-        GatewayError::invalid_request("`after` is no place in this list; use `next` of an answer.", Some("after"))
-    })?;
-    let limit = u32::try_from(limit).unwrap_or(MAX_PAGE);
-    let page = call.identity.sessions_of(&signed.actor.id, call.whence.now, after.as_ref(), limit).await?;
-    let data: Vec<_> = page
-        .rows
-        .iter()
-        .map(|session| {
-            json!({
-                "object": "session",
-                "id": session.id,
-                "created_at": session.created_at,
-                "seen_at": session.changed_at,
-                "expires_at": session.expires_at,
-                "agent": session.agent,
-                "address": session.address,
-                "current": session.id == signed.session,
-            })
-        })
-        .collect();
-    let next = page.next.map(|cursor| cursor.to_string());
-    Ok(shown(StatusCode::OK, &json!({ "object": "list", "data": data, "next": next })))
+/// Where one is signed in.
+#[derive(Debug, Serialize, JsonSchema)]
+struct OwnSession {
+    /// `session`.
+    object: &'static str,
+    id: String,
+    created_at: i64,
+    /// The last sign of life.
+    seen_at: i64,
+    expires_at: i64,
+    /// What the client called itself.
+    agent: String,
+    address: String,
+    /// Whether it is the one that asks.
+    current: bool,
 }
 
-pub(super) async fn end(call: &Call<'_>, id: &str) -> Result<Response<Body>, GatewayError> {
-    let signed = call.signed().await?;
+async fn list(ask: Ask<'_>) -> Result<Answer, GatewayError> {
+    let (signed, after, limit) = (ask.signed()?, ask.after()?, ask.limit()?);
+    let listing = ask.identity()?.sessions_of(&signed.actor.id, ask.whence().now, after.as_ref(), limit).await;
+    let page = listing.map_err(|denied| ask.denied(denied))?;
+    Answer::shown(&Page::of(page, |session| OwnSession {
+        object: "session",
+        current: session.id == signed.session,
+        id: session.id,
+        created_at: session.created_at,
+        seen_at: session.changed_at,
+        expires_at: session.expires_at,
+        agent: session.agent,
+        address: session.address,
+    }))
+}
+
+async fn end(ask: Ask<'_>) -> Result<Answer, GatewayError> {
+    let signed = ask.signed()?;
     let own = Scope::Own(signed.actor.id.to_string());
-    call.identity.end_session(&signed.actor, &own, id, &call.whence).await?;
-    Ok(nothing())
+    let ending = ask.identity()?.end_session(&signed.actor, &own, ask.id(), &ask.whence()).await;
+    ending.map_err(|denied| match denied {
+        Denied::NotFound => GatewayError::no_such(ask.id()),
+        other => ask.denied(other),
+    })?;
+    Ok(Answer::done())
 }

@@ -1,6 +1,6 @@
 //! What a handler gives back, before it is an HTTP answer: something to show, and its version. Tests: `it/manage/`.
 
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -14,12 +14,15 @@ pub(crate) struct Answer {
     pub body: Option<Value>,
     /// The version of what is shown, for `ETag`.
     pub version: Option<i64>,
+    /// What else is told in the head, such as cookies.
+    pub headers: HeaderMap,
     /// A whole answer instead of all that.
     pub raw: Option<Response<Body>>,
 }
 
 /// One page of a list.
 #[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "{T}Page")]
 pub(crate) struct Page<T> {
     pub data: Vec<T>,
     /// What to ask for with `after` to get the next page; null at the end.
@@ -37,7 +40,7 @@ impl Answer {
     /// Shows something.
     pub(crate) fn shown(view: &impl Serialize) -> Result<Self, GatewayError> {
         let body = serde_json::to_value(view).map_err(GatewayError::internal)?;
-        Ok(Self { status: StatusCode::OK, body: Some(body), version: None, raw: None })
+        Ok(Self { status: StatusCode::OK, body: Some(body), ..Self::done() })
     }
 
     /// Shows something that has a version.
@@ -52,7 +55,7 @@ impl Answer {
 
     /// Nothing to show.
     pub(crate) fn done() -> Self {
-        Self { status: StatusCode::NO_CONTENT, body: None, version: None, raw: None }
+        Self { status: StatusCode::NO_CONTENT, body: None, version: None, headers: HeaderMap::new(), raw: None }
     }
 
     /// A whole answer, as it is.

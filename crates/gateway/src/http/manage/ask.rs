@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::str::FromStr as _;
 
 use bytes::Bytes;
-use http::Uri;
-use http::header::IF_MATCH;
+use http::header::{IF_MATCH, USER_AGENT};
 use http::request::Parts;
+use http::{HeaderMap, Method, Uri};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use waypost_core::GatewayError;
@@ -21,11 +21,26 @@ use waypost_store::{Store, StoreError, Tx};
 use super::answer::Answer;
 use super::fault;
 use super::route::{Needs, Route};
+use super::who::Who;
 use crate::app::App;
 use crate::http::admin::query::Query;
+use crate::http::auth;
+use crate::http::reports::no_place;
+use crate::identity::{Denied, Identity, Signed, Whence};
 
 /// How many a list shows if nobody says.
 const USUAL: usize = 100;
+
+/// A request before anything is decided about it.
+#[derive(Clone, Copy)]
+pub(super) struct Came<'a> {
+    pub head: &'a Parts,
+    /// Where whoever asks is, if that is known.
+    pub client: Option<IpAddr>,
+    /// Whoever is at the other end of the connection, which may be a proxy.
+    pub peer: IpAddr,
+    pub request_id: &'a str,
+}
 
 /// One call of a route, by somebody who may use it.
 pub(crate) struct Ask<'a> {
@@ -34,9 +49,9 @@ pub(crate) struct Ask<'a> {
     pub actor: Actor,
     pub request_id: &'a str,
     pub(in crate::http) query: Query,
-    /// Where whoever asks is, if that is known.
-    address: Option<IpAddr>,
-    head: &'a Parts,
+    came: Came<'a>,
+    /// The session of whoever asks, if they have one.
+    signed: Option<Signed>,
     varying: Vec<&'a str>,
     body: Bytes,
 }
@@ -44,12 +59,13 @@ pub(crate) struct Ask<'a> {
 impl<'a> Ask<'a> {
     pub(super) fn new(
         app: &'a App,
-        (head, address, request_id): (&'a Parts, Option<IpAddr>, &'a str),
+        came: Came<'a>,
         (route, varying): (&'static Route, Vec<&'a str>),
-        actor: Actor,
+        Who { actor, signed }: Who,
         body: Bytes,
     ) -> Self {
-        Self { app, route, actor, request_id, query: Query::of(&head.uri), address, head, varying, body }
+        let (query, request_id) = (Query::of(&came.head.uri), came.request_id);
+        Self { app, route, actor, request_id, query, came, signed, varying, body }
     }
 
     pub(super) async fn run(self) -> Result<Answer, GatewayError> {
@@ -57,7 +73,40 @@ impl<'a> Ask<'a> {
     }
 
     pub(crate) fn uri(&self) -> &'a Uri {
-        &self.head.uri
+        &self.came.head.uri
+    }
+
+    pub(crate) fn headers(&self) -> &'a HeaderMap {
+        &self.came.head.headers
+    }
+
+    pub(crate) fn method(&self) -> &'a Method {
+        &self.came.head.method
+    }
+
+    /// From where whoever asks comes.
+    pub(crate) fn whence(&self) -> Whence<'a> {
+        let agent = self.headers().get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+        let address = self.came.client.unwrap_or(self.came.peer);
+        Whence { address, agent, request_id: self.came.request_id, now: self.app.unix_millis() }
+    }
+
+    /// Whoever lets people in. Where there are no people, there is nothing of this.
+    pub(crate) fn identity(&self) -> Result<&'a Identity, GatewayError> {
+        self.app.identity().map(|identity| &**identity).ok_or_else(|| GatewayError::not_found(self.uri().path()))
+    }
+
+    /// The session that whoever asks is signed in by.
+    pub(crate) fn signed(&self) -> Result<&Signed, GatewayError> {
+        self.signed.as_ref().ok_or_else(GatewayError::not_signed_in)
+    }
+
+    /// Why somebody is not let in, as they are told it. What is gone is the page's own path, not a path within.
+    pub(crate) fn denied(&self, denied: Denied) -> GatewayError {
+        match denied {
+            Denied::NotFound => GatewayError::not_found(self.uri().path()),
+            other => other.into(),
+        }
     }
 
     /// The first thing that varies in the path.
@@ -77,12 +126,15 @@ impl<'a> Ask<'a> {
 
     /// The body as this; fields that are not known are refused, by name.
     pub(crate) fn input<T: DeserializeOwned>(&self) -> Result<T, GatewayError> {
+        if self.route.confidential {
+            return auth::body::input(&self.body);
+        }
         read(if self.body.is_empty() { b"{}" } else { &self.body })
     }
 
     /// The version that the change was made for; `None` for whatever version.
     pub(crate) fn expected(&self) -> Result<Option<i64>, GatewayError> {
-        let mut all = self.head.headers.get_all(IF_MATCH).iter();
+        let mut all = self.headers().get_all(IF_MATCH).iter();
         let (Some(value), None) = (all.next(), all.next()) else { return Err(GatewayError::precondition_required()) };
         match value.to_str().unwrap_or_default().trim() {
             "*" => Ok(None),
@@ -95,7 +147,7 @@ impl<'a> Ask<'a> {
 
     /// The same where it may be left out.
     pub(crate) fn expected_if_said(&self) -> Result<Option<i64>, GatewayError> {
-        if self.head.headers.contains_key(IF_MATCH) { self.expected() } else { Ok(None) }
+        if self.headers().contains_key(IF_MATCH) { self.expected() } else { Ok(None) }
     }
 
     /// Fails if this is not the version that the change was made for.
@@ -115,9 +167,7 @@ impl<'a> Ask<'a> {
     /// The place after which the page begins.
     pub(crate) fn after(&self) -> Result<Option<Cursor>, GatewayError> {
         let place = self.query.get("after").map(Cursor::from_str).transpose();
-        place.map_err(|_| {
-            GatewayError::invalid_request("`after` is no place in this list; use `next` of an answer.", Some("after"))
-        })
+        place.map_err(|_| no_place())
     }
 
     /// A number after the question mark.
@@ -132,7 +182,8 @@ impl<'a> Ask<'a> {
             // Whatever else a user may see, these routes are for their own.
             Needs::User(_) => Ok(Scope::Own(self.actor.id.to_string())),
             Needs::May(action) => Scope::of(&self.actor, action).ok_or_else(|| self.forbidden()),
-            Needs::Nobody => Err(self.forbidden()),
+            Needs::SignedIn => Ok(Scope::Own(self.signed()?.actor.id.to_string())),
+            Needs::Nobody | Needs::Key => Err(self.forbidden()),
         }
     }
 
@@ -159,7 +210,7 @@ impl<'a> Ask<'a> {
         team: Option<&str>,
         detail: &Value,
     ) -> Result<(), GatewayError> {
-        let address = self.address.map(|address| address.to_canonical().to_string());
+        let address = self.came.client.map(|address| address.to_canonical().to_string());
         let entry = Entry {
             at: self.now(),
             actor: &self.actor,

@@ -10,6 +10,7 @@ use waypost_store::audit::{self, Filter, Row};
 use super::answer::{Answer, Page};
 use super::ask::Ask;
 use super::route::{Kind, Needs, Route, shape};
+use crate::http::reports::no_place;
 
 pub(super) const ROUTES: &[Route] = &[Route::new(
     ("GET", "/admin/audit"),
@@ -66,9 +67,7 @@ impl AuditView {
 }
 
 async fn list(ask: Ask<'_>) -> Result<Answer, GatewayError> {
-    let before = ask.query.get("after").map(str::parse).transpose().map_err(|_| {
-        GatewayError::invalid_request("`after` is no place in this list; use `next` of an answer.", Some("after"))
-    })?;
+    let before = ask.query.get("after").map(str::parse).transpose().map_err(|_| no_place())?;
     let filter = Filter {
         actor: ask.query.get("actor"),
         subject: ask.query.get("subject"),

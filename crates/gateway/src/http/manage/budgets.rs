@@ -11,12 +11,13 @@ use waypost_core::ledger::{Budget, Scope as For, WhenSpent, Window};
 use waypost_core::role::Action;
 use waypost_store::ledger::budgets::Kept;
 use waypost_store::page::Scope;
-use waypost_store::{keys, users};
+use waypost_store::{id, keys, users};
 
 use super::answer::{Answer, Page};
 use super::ask::Ask;
 use super::money::{amount, fault, money};
 use super::route::{Kind, Needs, Route, shape};
+use crate::http::reports::no_place;
 
 const READ: Needs = Needs::May(Action::ReadBudgets);
 const WRITE: Needs = Needs::May(Action::WriteBudgets);
@@ -155,6 +156,9 @@ async fn list(ask: Ask<'_>) -> Result<Answer, GatewayError> {
         (None, Scope::Own(user)) => Some(For::User(user.into())),
     };
     let (after, limit) = (ask.query.get("after").unwrap_or_default(), ask.limit()? as usize);
+    if !after.is_empty() && !id::is("bud", after) {
+        return Err(no_place());
+    }
     let most = i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1);
     let mut rows = ask.store()?.budgets(wanted.as_ref(), after, most).await.map_err(|error| ask.fault(error))?;
     let more = rows.len() > limit;

@@ -1,6 +1,8 @@
 //! Channels and credentials of the database over HTTP: made, shown, changed and deleted. A secret goes in and never comes out; what a
 //! file owns is not touched here. What is written is in effect before the answer is sent. Tests: `it/manage/catalog.rs`.
 
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use waypost_core::GatewayError;
 use waypost_core::config;
@@ -25,7 +27,8 @@ pub(super) const ROUTES: &[Route] = &[
         READ,
         Kind::Show,
         |ask| Box::pin(export(ask)),
-    ),
+    )
+    .giving(shape::<Map<String, Value>>),
     Route::new(
         ("POST", "/admin/channels"),
         "channel.create",
@@ -34,10 +37,12 @@ pub(super) const ROUTES: &[Route] = &[
         Kind::Make,
         |ask| Box::pin(create_channel(ask)),
     )
-    .taking(shape::<config::Channel>),
+    .taking(shape::<config::Channel>)
+    .giving(shape::<ChannelShown>),
     Route::new(("GET", "/admin/channels/{id}"), "channel.get", "one channel", READ, Kind::Show, |ask| {
         Box::pin(get_channel(ask))
-    }),
+    })
+    .giving(shape::<ChannelShown>),
     Route::new(
         ("PATCH", "/admin/channels/{id}"),
         "channel.change",
@@ -46,7 +51,8 @@ pub(super) const ROUTES: &[Route] = &[
         Kind::Change,
         |ask| Box::pin(change_channel(ask)),
     )
-    .taking(shape::<Map<String, Value>>),
+    .taking(shape::<Map<String, Value>>)
+    .giving(shape::<ChannelShown>),
     Route::new(
         ("DELETE", "/admin/channels/{id}"),
         "channel.delete",
@@ -63,7 +69,8 @@ pub(super) const ROUTES: &[Route] = &[
         Kind::Make,
         |ask| Box::pin(create_credential(ask)),
     )
-    .taking(shape::<Map<String, Value>>),
+    .taking(shape::<NewCredential>)
+    .giving(shape::<CredentialShown>),
     Route::new(
         ("GET", "/admin/credentials/{id}"),
         "credential.get",
@@ -71,7 +78,8 @@ pub(super) const ROUTES: &[Route] = &[
         READ,
         Kind::Show,
         |ask| Box::pin(get_credential(ask)),
-    ),
+    )
+    .giving(shape::<CredentialShown>),
     Route::new(
         ("PATCH", "/admin/credentials/{id}"),
         "credential.change",
@@ -80,7 +88,8 @@ pub(super) const ROUTES: &[Route] = &[
         Kind::Change,
         |ask| Box::pin(change_credential(ask)),
     )
-    .taking(shape::<Map<String, Value>>),
+    .taking(shape::<CredentialChange>)
+    .giving(shape::<CredentialShown>),
     Route::new(
         ("DELETE", "/admin/credentials/{id}"),
         "credential.delete",
@@ -90,6 +99,63 @@ pub(super) const ROUTES: &[Route] = &[
         |ask| Box::pin(delete_credential(ask)),
     ),
 ];
+
+/// A channel, written as in a file but for its credentials, with what the database adds.
+#[derive(JsonSchema)]
+#[schemars(rename = "CatalogChannel")]
+#[expect(dead_code, reason = "only its schema is used; `transfer` writes channels")]
+struct ChannelShown {
+    id: String,
+    credentials: Vec<CredentialShown>,
+    /// Whether it has headers of its own, which may be secrets and are not shown.
+    has_headers: bool,
+    /// What `ETag` says.
+    version: i64,
+    #[schemars(flatten)]
+    channel: Map<String, Value>,
+}
+
+/// A credential, without its key.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CatalogCredential")]
+struct CredentialShown {
+    id: String,
+    /// The id of its channel.
+    channel: String,
+    name: String,
+    /// The last characters of its key.
+    hint: String,
+    enabled: bool,
+    limits: Value,
+    created_at: i64,
+    changed_at: i64,
+    /// What `ETag` says.
+    version: i64,
+}
+
+/// A credential to be made.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used; `transfer` reads credentials")]
+struct NewCredential {
+    /// The id of the channel.
+    channel: String,
+    name: String,
+    key: Option<String>,
+    enabled: Option<bool>,
+    limits: Option<Map<String, Value>>,
+}
+
+/// What is to be different of a credential.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is used; `transfer` reads credentials")]
+struct CredentialChange {
+    name: Option<String>,
+    key: Option<String>,
+    enabled: Option<bool>,
+    limits: Option<Map<String, Value>>,
+}
 
 async fn export(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let document = transfer::export(ask.store()?, None).await.map_err(|error| ask.fault(error))?;
@@ -163,7 +229,8 @@ async fn channel_view(ask: &Ask<'_>, id: &str) -> Result<(Value, i64), GatewayEr
     let credentials = store.credentials(Some(id), "", 1000).await.map_err(|error| ask.fault(error))?;
     let mut view = transfer::channel(&row);
     view.insert("id".to_owned(), json!(row.id));
-    view.insert("credentials".to_owned(), credentials.iter().map(credential_view).collect());
+    let credentials: Vec<CredentialShown> = credentials.iter().map(credential_view).collect();
+    view.insert("credentials".to_owned(), json!(credentials));
     view.insert("has_headers".to_owned(), json!(row.has_headers));
     view.insert("version".to_owned(), json!(row.revision));
     Ok((Value::Object(view), row.revision))
@@ -238,18 +305,18 @@ async fn delete_credential(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     Ok(Answer::done())
 }
 
-fn credential_view(row: &Credential) -> Value {
-    json!({
-        "id": row.id,
-        "channel": row.channel_id,
-        "name": row.name,
-        "hint": row.hint,
-        "enabled": row.enabled,
-        "limits": serde_json::from_str::<Value>(&row.limits).unwrap_or_default(),
-        "created_at": row.created_at,
-        "changed_at": row.changed_at,
-        "version": row.revision,
-    })
+fn credential_view(row: &Credential) -> CredentialShown {
+    CredentialShown {
+        id: row.id.clone(),
+        channel: row.channel_id.clone(),
+        name: row.name.clone(),
+        hint: row.hint.clone(),
+        enabled: row.enabled,
+        limits: serde_json::from_str(&row.limits).unwrap_or_default(),
+        created_at: row.created_at,
+        changed_at: row.changed_at,
+        version: row.revision,
+    }
 }
 
 fn credential_plan(body: Map<String, Value>) -> Result<CredentialPlan, GatewayError> {

@@ -1,95 +1,106 @@
 //! The routes that look at the running gateway and steer it; what they show is in `http/admin`. Tests: `it/admin.rs`.
 
+use serde_json::{Map, Value};
+use waypost_core::health::view::{CredentialView, DeploymentView};
 use waypost_core::role::Action;
 
-use super::answer::Answer;
+use super::answer::{Answer, Page};
 use super::ask::Ask;
-use super::route::{Answering, Kind, Needs, Route};
+use super::route::{Answering, Kind, Needs, Route, shape};
 use crate::http::admin;
+use crate::probe::TestReport;
 
 pub(super) const ROUTES: &[Route] = &[
-    show("/admin", "gateway.index", "what there is, and since when this gateway runs", &[]),
-    show(
+    show("/admin", "gateway.index", "what there is, and since when this gateway runs", &[])
+        .giving(shape::<admin::Index<'_>>),
+    list(
         "/admin/deployments",
         "deployment.list",
         "every deployment, how it is doing; ?after=&limit=&channel=&model=",
-        &[
-            ("after", "`next` of the page before"),
-            ("limit", "how many"),
-            ("channel", "only those of this channel"),
-            ("model", "only those of this model"),
-        ],
-    ),
-    act("/admin/deployments/{id}/reset", "deployment.reset", "forget its failures", &[]),
-    show(
+        &[("channel", "only those of this channel"), ("model", "only those of this model")],
+    )
+    .giving(shape::<admin::Deployments<'_>>),
+    act("/admin/deployments/{id}/reset", "deployment.reset", "forget its failures", &[])
+        .giving(shape::<DeploymentView<'_>>),
+    list(
         "/admin/channels",
         "channel.list",
-        "every channel with the sums over its deployments, and its credentials",
+        "every channel with the sums over its deployments, and its credentials; ?after=&limit=",
         &[],
-    ),
-    show("/admin/endpoints", "endpoint.list", "the same as /admin/channels", &[]),
-    show(
+    )
+    .giving(shape::<admin::Channels<'_>>),
+    list("/admin/endpoints", "endpoint.list", "the same as /admin/channels", &[]).giving(shape::<admin::Channels<'_>>),
+    list(
         "/admin/credentials",
         "credential.list",
-        "every credential, how often it was used and whether it works; ?channel=",
+        "every credential, how often it was used and whether it works; ?after=&limit=&channel=",
         &[("channel", "only those of this channel")],
-    ),
-    act("/admin/credentials/{id}/reset", "credential.reset", "use it again", &[]),
+    )
+    .giving(shape::<admin::Credentials<'_>>),
+    act("/admin/credentials/{id}/reset", "credential.reset", "use it again", &[]).giving(shape::<CredentialView<'_>>),
     act(
         "/admin/credentials/{id}/test",
         "credential.test",
         "ask its provider whether it works; ?model=",
         &[("model", "the model to ask with")],
-    ),
+    )
+    .giving(shape::<TestReport<'_>>),
     show(
         "/admin/explain",
         "gateway.explain",
         "where a request would go now, and why; ?model=&operation=&dialect=",
         &[("model", "as a request names it"), ("operation", "such as chat"), ("dialect", "such as openai_chat")],
-    ),
-    show("/admin/config", "gateway.config", "what is in effect, without its secrets", &[]),
+    )
+    .giving(shape::<admin::Explanation>),
+    show("/admin/config", "gateway.config", "what is in effect, without its secrets", &[])
+        .giving(shape::<Map<String, Value>>),
     show(
         "/admin/provider-kinds",
         "gateway.provider_kinds",
         "every kind of provider that channels may be accounts of",
         &[],
-    ),
-    show(
-        "/admin/events",
-        "gateway.events",
-        "what happens, as it happens (server-sent events); ?key=&model=",
-        &[("key", "only requests of this key"), ("model", "only requests of this model")],
-    ),
+    )
+    .giving(shape::<admin::ProviderKinds>),
+    Route {
+        kind: Kind::Follow,
+        ..show(
+            "/admin/events",
+            "gateway.events",
+            "what happens, as it happens (server-sent events); ?key=&model=",
+            &[("key", "only requests of this key"), ("model", "only requests of this model")],
+        )
+    },
     Route {
         needs: Needs::May(Action::ReadSecurity),
         ..show(
             "/admin/security",
-            "security.list",
+            "security.state",
             "what was suspicious, and which addresses are refused for it; ?limit=",
-            &[("limit", "how many")],
+            &[("limit", "how many incidents")],
         )
+        .giving(shape::<admin::SecurityState<'_>>)
     },
     Route {
         needs: Needs::May(Action::ReadSecurity),
-        ..show(
+        ..list(
             "/admin/security/events",
             "security.events",
             "the same as far as the database remembers; ?after=&limit=&kind=&address=&key=",
-            &[
-                ("after", "`next` of the page before"),
-                ("limit", "how many"),
-                ("kind", "such as bad_key"),
-                ("address", "only from there"),
-                ("key", "only with this key"),
-            ],
+            &[("kind", "such as bad_key"), ("address", "only from there"), ("key", "only with this key")],
         )
+        .giving(shape::<Page<admin::EventView>>)
     },
     Route {
         needs: Needs::May(Action::WriteSecurity),
         ..act("/admin/security/{address}/pardon", "security.pardon", "let an address in again", &[])
+            .giving(shape::<admin::Pardoned>)
     },
-    act("/admin/reload", "gateway.reload", "read the configuration again", &[]),
+    act("/admin/reload", "gateway.reload", "read the configuration again", &[]).giving(shape::<admin::ReloadView<'_>>),
 ];
+
+const fn list(path: &'static str, name: &'static str, summary: &'static str, query: Query) -> Route {
+    Route { kind: Kind::List, ..show(path, name, summary, query) }
+}
 
 const fn show(path: &'static str, name: &'static str, summary: &'static str, query: Query) -> Route {
     Route::new(("GET", path), name, summary, Needs::May(Action::ReadGateway), Kind::Show, answer).asking(query)

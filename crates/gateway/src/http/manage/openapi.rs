@@ -1,21 +1,24 @@
-//! The description of the administration for machines: OpenAPI 3.1, made of the table of routes and the types they name, so that it
+//! The description of all routes for machines: OpenAPI 3.1, made of the table of routes and the types they name, so that it
 //! cannot say anything else. Tests: `it/manage/openapi.rs`.
 
 use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 use waypost_core::role::{Reach, Role, reach};
 
 use super::answer::Answer;
 use super::ask::Ask;
-use super::route::{Answering, Kind, Needs, Route, Shape};
+use super::route::{Answering, Kind, Needs, Route, Shape, shape};
 use super::table;
+use crate::identity::ACCESS_COOKIE;
 
 pub(super) const ROUTES: &[Route] =
     &[described("/openapi.json", "openapi.root"), described("/admin/openapi.json", "openapi.admin")];
 
 const fn described(path: &'static str, name: &'static str) -> Route {
     Route::new(("GET", path), name, "this description", Needs::Nobody, Kind::Show, answer)
+        .giving(shape::<Map<String, Value>>)
 }
 
 fn answer(_: Ask<'_>) -> Answering<'_> {
@@ -24,59 +27,104 @@ fn answer(_: Ask<'_>) -> Answering<'_> {
 
 /// The document.
 pub(crate) fn document() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| {
-        settings.definitions_path = "/components/schemas".into();
-        settings.meta_schema = None;
-    });
-    let mut generator = settings.into_generator();
-    let error = generator.subschema_for::<ErrorBody>();
+    let mut schemas = Schemas::new();
+    let error = schemas.given(shape::<ErrorBody>);
     let mut paths = Map::new();
-    for route in table::all() {
+    for route in table::described() {
         let operations = paths.entry(route.path).or_insert_with(|| json!({}));
         if let Value::Object(operations) = operations {
-            operations.insert(route.method.to_ascii_lowercase(), operation(route, &mut generator, &error));
+            operations.insert(route.method.to_ascii_lowercase(), operation(route, &mut schemas, &error));
         }
     }
-    let schemas = generator.take_definitions(true);
     json!({
         "openapi": "3.1.0",
         "info": {
-            "title": "Waypost administration",
+            "title": "Waypost",
             "version": env!("CARGO_PKG_VERSION"),
             "description": "People, keys, money and the running gateway. Amounts of money are decimal USD in strings, times are milliseconds since 1970.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
         "servers": [{ "url": "/" }],
-        "security": [{ "bearer": [] }],
+        "security": [{ "bearer": [] }, { "cookie": [] }],
         "paths": paths,
         "components": {
-            "schemas": schemas,
+            "schemas": schemas.all(),
             "securitySchemes": {
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
                     "description": "The access token of a session, or the admin token of the configuration.",
                 },
+                "cookie": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": ACCESS_COOKIE,
+                    "description": "The session of a browser. For changes it counts only from pages of this gateway.",
+                },
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "A key, as for a chat.",
+                },
             },
         },
     })
 }
 
-fn operation(route: &Route, generator: &mut SchemaGenerator, error: &Schema) -> Value {
+/// The types that are named. What is read may leave out what is optional; what is written has every field that it always has, so
+/// that these are two contracts.
+struct Schemas {
+    taken: SchemaGenerator,
+    given: SchemaGenerator,
+}
+
+impl Schemas {
+    fn new() -> Self {
+        let settings = SchemaSettings::draft2020_12().with(|settings| {
+            settings.definitions_path = "/components/schemas".into();
+            settings.meta_schema = None;
+        });
+        // Generators of types take a field with a default for one that is always there, which is true of answers only.
+        let optional = RecursiveTransform(|schema: &mut Schema| drop(schema.remove("default")));
+        Self {
+            taken: settings.clone().with_transform(optional).into_generator(),
+            given: settings.for_serialize().into_generator(),
+        }
+    }
+
+    fn taken(&mut self, shape: Shape) -> Value {
+        shape(&mut self.taken).to_value()
+    }
+
+    fn given(&mut self, shape: Shape) -> Value {
+        shape(&mut self.given).to_value()
+    }
+
+    /// All of them by their names. No name stands for two things: a test compares them.
+    fn all(mut self) -> Map<String, Value> {
+        let mut all = self.given.take_definitions(true);
+        all.extend(self.taken.take_definitions(true));
+        all
+    }
+}
+
+fn operation(route: &Route, schemas: &mut Schemas, error: &Value) -> Value {
     let tag = route.name.split('.').next().unwrap_or_default();
     let mut operation = json!({
         "operationId": route.name,
         "tags": [tag],
         "summary": route.summary,
         "parameters": parameters(route),
-        "responses": responses(route, generator, error),
+        "responses": responses(route, schemas, error),
         "x-waypost-roles": roles(route),
     });
     let Value::Object(fields) = &mut operation else { return operation };
-    if route.needs == Needs::Nobody {
-        fields.insert("security".into(), json!([]));
-    }
-    if let Some(schema) = input(route, generator) {
+    match route.needs {
+        Needs::Nobody => fields.insert("security".into(), json!([])),
+        Needs::Key => fields.insert("security".into(), json!([{ "key": [] }])),
+        Needs::May(_) | Needs::User(_) | Needs::SignedIn => None,
+    };
+    if let Some(schema) = input(route, schemas) {
         let content = json!({ "application/json": { "schema": schema } });
         fields.insert("requestBody".into(), json!({ "required": true, "content": content }));
     }
@@ -84,11 +132,10 @@ fn operation(route: &Route, generator: &mut SchemaGenerator, error: &Schema) -> 
 }
 
 /// Where teams may say less, either of the two.
-fn input(route: &Route, generator: &mut SchemaGenerator) -> Option<Value> {
-    let of = |shape: Shape, generator: &mut SchemaGenerator| shape(generator).to_value();
-    let all = of(route.input?, generator);
+fn input(route: &Route, schemas: &mut Schemas) -> Option<Value> {
+    let all = schemas.taken(route.input?);
     Some(match route.team_input {
-        Some(less) => json!({ "anyOf": [all, of(less, generator)] }),
+        Some(less) => json!({ "anyOf": [all, schemas.taken(less)] }),
         None => all,
     })
 }
@@ -111,15 +158,23 @@ fn parameters(route: &Route) -> Vec<Value> {
     parameters
 }
 
-fn responses(route: &Route, generator: &mut SchemaGenerator, error: &Schema) -> Value {
+fn responses(route: &Route, schemas: &mut Schemas, error: &Value) -> Value {
     let status = match (route.kind, route.output) {
         (Kind::Make, _) => "201",
-        (Kind::End, None) => "204",
-        (Kind::Show | Kind::List | Kind::Change | Kind::End | Kind::Act, _) => "200",
+        (Kind::Send, _) => "303",
+        (Kind::End | Kind::Act, None) => "204",
+        (Kind::Show | Kind::List | Kind::Follow | Kind::Change | Kind::End | Kind::Act, _) => "200",
     };
     let mut good = json!({ "description": "done" });
     if let (Value::Object(good), Some(shape)) = (&mut good, route.output) {
-        good.insert("content".into(), json!({ "application/json": { "schema": shape(generator).to_value() } }));
+        good.insert("content".into(), json!({ "application/json": { "schema": schemas.given(shape) } }));
+    }
+    if let (Value::Object(good), Kind::Follow) = (&mut good, route.kind) {
+        good.insert("content".into(), json!({ "text/event-stream": { "schema": { "type": "string" } } }));
+    }
+    if let (Value::Object(good), Some((name, says))) = (&mut good, told_in_head(route)) {
+        let header = json!({ "description": says, "schema": { "type": "string" } });
+        good.insert("headers".into(), json!({ name: header }));
     }
     let mut responses = Map::new();
     responses.insert(status.into(), good);
@@ -127,10 +182,21 @@ fn responses(route: &Route, generator: &mut SchemaGenerator, error: &Schema) -> 
         "default".into(),
         json!({
             "description": "what is wrong, and what to do about it",
-            "content": { "application/json": { "schema": error.clone().to_value() } },
+            "content": { "application/json": { "schema": error } },
         }),
     );
     Value::Object(responses)
+}
+
+/// A header that matters of an answer, and what it says.
+fn told_in_head(route: &Route) -> Option<(&'static str, &'static str)> {
+    let changed = |other: &Route| other.kind == Kind::Change && other.path == route.path;
+    match route.kind {
+        Kind::Change => Some(("ETag", "the version that there is now")),
+        Kind::Show if table::all().any(changed) => Some(("ETag", "the version, for `If-Match` of a change")),
+        Kind::Send => Some(("Location", "where the browser goes on")),
+        Kind::Show | Kind::List | Kind::Follow | Kind::Make | Kind::End | Kind::Act => None,
+    }
 }
 
 /// How far each role reaches, for the whole instance and within a team.
@@ -139,6 +205,8 @@ fn roles(route: &Route) -> Value {
         Needs::Nobody => return json!("everybody"),
         Needs::May(action) => (action, false),
         Needs::User(action) => (action, true),
+        Needs::SignedIn => return json!("whoever is signed in"),
+        Needs::Key => return json!("whoever has a key"),
     };
     let word = |reach: Reach| match reach {
         Reach::Nothing => "nothing",
@@ -177,4 +245,22 @@ struct ErrorDetail {
     param: Option<String>,
     /// A word for programs.
     code: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_both_ways_is_the_same_both_ways() {
+        let mut schemas = Schemas::new();
+        for route in table::described() {
+            route.input.into_iter().chain(route.team_input).for_each(|shape| drop(schemas.taken(shape)));
+            route.output.into_iter().for_each(|shape| drop(schemas.given(shape)));
+        }
+        let taken = schemas.taken.take_definitions(true);
+        for (name, given) in schemas.given.take_definitions(true) {
+            assert!(taken.get(&name).is_none_or(|taken| *taken == given), "`{name}` stands for two things");
+        }
+    }
 }

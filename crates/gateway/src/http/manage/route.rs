@@ -1,5 +1,6 @@
-//! What a route of the administration is: one line says its address, who may, what goes in and what comes out. The router, the
-//! check of roles, the OpenAPI document and the test of isolation read the same lines. Tests: `table.rs`, `it/manage/`.
+//! What a route of the administration, or of people's own pages, is: one line says its address, who may, what goes in and what
+//! comes out. The router, the check of roles, the OpenAPI document and the test of isolation read the same lines.
+//! Tests: `table.rs`, `it/manage/`.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -30,6 +31,9 @@ pub(crate) struct Route {
     /// What may stand after the question mark: name and meaning.
     pub query: &'static [(&'static str, &'static str)],
     pub kind: Kind,
+    /// Whether the body may hold a password: then it is small, it must be called JSON, which no form of a foreign page can do,
+    /// and nothing of it is repeated in what is said about it.
+    pub confidential: bool,
     pub handler: Handler,
 }
 
@@ -42,6 +46,10 @@ pub(crate) enum Needs {
     May(Action),
     /// Whoever is a user, for what is their own.
     User(Action),
+    /// Whoever is signed in, whatever their role, for what is their own. No token of the configuration signs anybody in.
+    SignedIn,
+    /// Whoever calls with a key, for what is the key's.
+    Key,
 }
 
 /// What a route does with what it names.
@@ -51,6 +59,10 @@ pub(crate) enum Kind {
     Show,
     /// Shows a page of a list.
     List,
+    /// Tells what happens, as it happens, without an end.
+    Follow,
+    /// Sends a browser to another page.
+    Send,
     /// Makes something.
     Make,
     /// Changes one thing; whoever does names the version that it is done to.
@@ -72,11 +84,15 @@ pub(crate) fn shape<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
+fn elsewhere(ask: Ask<'_>) -> Answering<'_> {
+    Box::pin(async move { Err(GatewayError::not_found(ask.uri().path())) })
+}
+
 impl Kind {
-    /// Does it leave everything as it is?
+    /// Is it asked for without a body, with `GET`?
     pub(crate) fn reads(self) -> bool {
         match self {
-            Self::Show | Self::List => true,
+            Self::Show | Self::List | Self::Follow | Self::Send => true,
             Self::Make | Self::Change | Self::End | Self::Act => false,
         }
     }
@@ -103,8 +119,19 @@ impl Route {
             output: None,
             query: &[],
             kind,
+            confidential: false,
             handler,
         }
+    }
+
+    /// What the data plane answers, as a line of the description: its router finds the path, and lets keys in.
+    pub(crate) const fn keyed(
+        address: (&'static str, &'static str),
+        name: &'static str,
+        summary: &'static str,
+        kind: Kind,
+    ) -> Self {
+        Self::new(address, name, summary, Needs::Key, kind, elsewhere)
     }
 
     /// The body that it takes.
@@ -129,6 +156,12 @@ impl Route {
     #[must_use]
     pub(crate) const fn asking(self, query: &'static [(&'static str, &'static str)]) -> Self {
         Self { query, ..self }
+    }
+
+    /// What the body holds may be a password.
+    #[must_use]
+    pub(crate) const fn confidentially(self) -> Self {
+        Self { confidential: true, ..self }
     }
 
     /// What varies in the path, in order, if the path is one of this route's.

@@ -189,7 +189,9 @@ impl CallView {
                 answered_us: row.answered_us,
             },
             attempts: row.attempts,
-            trail: RawValue::from_string(row.trail.to_string()).unwrap_or_else(|_| RawValue::NULL.to_owned()),
+            trail: RawValue::from_string(row.trail.to_string())
+                .or_else(|_| RawValue::from_string("[]".to_owned()))
+                .unwrap_or_else(|_| RawValue::NULL.to_owned()),
             address: perhaps(&row.address),
         }
     }

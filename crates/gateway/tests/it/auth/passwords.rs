@@ -88,13 +88,20 @@ async fn a_reset_sets_a_password_once_and_ends_all_sessions() {
 async fn a_profile_changes_its_name_and_nothing_else() {
     let house = House::open().await;
     let session = house.somebody("a@example.org").await;
-    let patch = async |body: serde_json::Value| {
+    let patch_of = async |version: &str, body: serde_json::Value| {
         let request = Request::new("PATCH", "/auth/profile").header("content-type", "application/json");
+        let request = if version.is_empty() { request } else { request.header("if-match", version) };
         request.body(body.to_string()).bearer(text(&session, "token")).send(house.gateway.url()).await
     };
-    let answer = patch(json!({ "name": "A. Person" })).await;
+    let shown = house.get_as(text(&session, "token"), "/auth/profile").await;
+    let version = shown.header("etag").unwrap().to_owned();
+    let answer = patch_of(&version, json!({ "name": "A. Person" })).await;
     assert_eq!((answer.status, answer.header("etag")), (200, Some("\"2\"")));
     assert_eq!(text(&answer.json(), "name"), "A. Person");
+    for (stale, status) in [("", 428), (version.as_str(), 412), ("*", 200)] {
+        assert_eq!(patch_of(stale, json!({ "name": "Another" })).await.status, status, "{stale}");
+    }
+    let patch = async |body: serde_json::Value| patch_of("*", body).await;
     for field in ["role", "email", "plan", "team", "enabled", "credits", "id"] {
         let answer = patch(json!({ field: "owner" })).await;
         assert_eq!((answer.status, answer.json()["error"]["param"].as_str()), (400, Some(field)));

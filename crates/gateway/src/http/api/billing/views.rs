@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use waypost_core::access::Caller;
@@ -25,12 +26,17 @@ fn number(decimal: String) -> Box<RawValue> {
     RawValue::from_string(decimal).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
-#[derive(Serialize)]
+/// What a key may spend, as OpenAI's old dashboard told it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BillingSubscription")]
 pub(super) struct Subscription {
     object: &'static str,
     has_payment_method: bool,
+    #[schemars(with = "f64")]
     soft_limit_usd: Box<RawValue>,
+    #[schemars(with = "f64")]
     hard_limit_usd: Box<RawValue>,
+    #[schemars(with = "f64")]
     system_hard_limit_usd: Box<RawValue>,
     /// Seconds since 1970; 0 if the key does not expire.
     access_until: i64,
@@ -59,26 +65,34 @@ fn expiry(caller: &Caller) -> i64 {
     caller.scopes.expires_at.map_or(0, |at| at.div_euclid(1000))
 }
 
-#[derive(Serialize)]
+/// What a key has spent, as OpenAI's old dashboard told it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BillingUsage")]
 pub(super) struct Costs {
     object: &'static str,
     /// In hundredths of a dollar, since the key was made, whatever days were asked for: what clients take from the limit.
+    #[schemars(with = "f64")]
     total_usage: Box<RawValue>,
     daily_costs: Vec<Daily>,
 }
 
-#[derive(Serialize)]
+/// The costs of a day.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BillingDay")]
 struct Daily {
     /// Seconds since 1970 at the beginning of the day.
     timestamp: i64,
     line_items: Vec<Item>,
 }
 
-#[derive(Serialize)]
+/// The costs of a model on a day.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BillingItem")]
 struct Item {
     /// The model.
     name: String,
     /// In hundredths of a dollar.
+    #[schemars(with = "f64")]
     cost: Box<RawValue>,
 }
 
@@ -98,7 +112,7 @@ impl Costs {
 }
 
 /// What `/v1/usage` says.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct KeyUsage {
     object: &'static str,
     key: String,
@@ -127,14 +141,15 @@ impl KeyUsage {
 }
 
 /// What `/api/usage/token` says, in the family's unit.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 pub(super) struct TokenUsage {
     code: bool,
     message: &'static str,
     data: TokenStanding,
 }
 
-#[derive(Serialize)]
+/// What was granted to a key, and how much of it is used.
+#[derive(Serialize, JsonSchema)]
 struct TokenStanding {
     object: &'static str,
     name: String,
