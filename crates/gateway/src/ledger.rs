@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use waypost_core::config::{Config, Durability, Unfinished};
 use waypost_store::ledger::ChainKey;
+use waypost_store::ledger::verify::Verifier;
 use waypost_store::money::{Money, MoneyError, Replayed, Settings, Unknown};
 use waypost_store::{Kind, Store, Vault, id, journal};
 
@@ -176,6 +177,7 @@ async fn verify(money: Money) {
         if begun.elapsed() >= VERIFY_ALL_EVERY {
             (verifier, begun) = (money.verifier(), Instant::now());
         }
+        go_ahead(&money, &mut verifier).await;
         match money.verify(&mut verifier, unix_millis()).await {
             Ok(report) => {
                 for flaw in &report.flaws {
@@ -184,6 +186,16 @@ async fn verify(money: Money) {
             }
             Err(error) => tracing::debug!(error = %Chain(&error), "the ledger cannot be looked at now"),
         }
+    }
+}
+
+/// Proves what is there to prove at a tenth of the speed that it could, because requests come first.
+async fn go_ahead(money: &Money, verifier: &mut Verifier) {
+    const REST: u32 = 9;
+    let mut begun = Instant::now();
+    while let Ok(true) = money.verify_ahead(verifier).await {
+        sleep(begun.elapsed() * REST).await;
+        begun = Instant::now();
     }
 }
 

@@ -114,6 +114,12 @@ pub trait ClientDialect: Sync {
     fn encode_error(&self, fault: &Fault<'_>) -> Bytes;
 
     fn stream_encoder(&self, reply: Reply) -> Box<dyn StreamEncoder>;
+
+    /// The frame that says usage in a stream of the dialect which is relayed and whose upstream said none, to stand before the
+    /// terminal mark. `id` is that of the stream. `None` where usage has no frame of its own.
+    fn usage_frame(&self, _reply: &Reply, _id: Option<&str>, _usage: &Usage) -> Option<Bytes> {
+        None
+    }
 }
 
 /// A dialect that applications speak, with its codec: how Waypost looks to one caller.

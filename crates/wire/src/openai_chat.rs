@@ -21,7 +21,7 @@ mod usage;
 
 use bytes::Bytes;
 
-use crate::chat::{Request, Response};
+use crate::chat::{Request, Response, Usage};
 use crate::dialect::{
     AnswerSplice, ClientDialect, Decoded, Reply, StreamDecoder, StreamEncoder, Survey, Tap, Target, UpstreamDialect,
 };
@@ -90,5 +90,9 @@ impl ClientDialect for OpenaiChat {
 
     fn stream_encoder(&self, reply: Reply) -> Box<dyn StreamEncoder> {
         Box::new(stream_encoder::Encoder::new(reply))
+    }
+
+    fn usage_frame(&self, reply: &Reply, id: Option<&str>, usage: &Usage) -> Option<Bytes> {
+        Some(stream_encoder::usage_frame(reply, id, usage))
     }
 }

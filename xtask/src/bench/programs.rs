@@ -198,11 +198,20 @@ pub(super) fn start_waypost(upstreams: &[String; 4]) -> Outcome<Live> {
 /// A release Waypost with this configuration, on a port of its own.
 pub(super) fn start_with(text: &str) -> Outcome<Live> {
     let place = target().join("bench");
+    // Every start has a database of its own: what one measurement wrote would be proved in the next.
+    let data = place.join("data");
+    match std::fs::remove_dir_all(&data) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(format!("{}: {error}", data.display()));
+        }
+        Ok(()) | Err(_) => {}
+    }
     let file = place.join("waypost.yaml");
     std::fs::write(&file, text).map_err(|error| format!("{}: {error}", file.display()))?;
     let port = free_port()?;
     let mut waypost = shell("waypost");
     waypost.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    waypost.env("DB_PATH", data.join("app.db"));
     waypost.arg("--config").arg(file).args(["--port", &port.to_string()]);
     Live::ready(&mut waypost, port, "/health/ready", &place.join("waypost.log"))
 }

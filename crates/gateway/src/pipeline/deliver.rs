@@ -11,6 +11,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Response};
 use waypost_core::GatewayError;
+use waypost_core::operation::Operation;
 use waypost_core::snapshot::Deployment;
 use waypost_core::usage::{Basis, Outcome};
 use waypost_core::verdict::Class;
@@ -102,7 +103,10 @@ pub fn reply(
                 change.model = None;
             }
             headers.insert(CONTENT_TYPE, EVENT_STREAM);
-            let relay = Relay::new(opening, tap, change, call.face.codec, reply, meter);
+            let mut relay = Relay::new(opening, tap, change, call.face.codec, reply, meter);
+            if call.operation == Operation::Chat {
+                relay.owe_usage();
+            }
             (Body::Relay(Box::new(relay)), PENDING, None)
         }
         Content::TranslatedStream(opening) => {
@@ -241,6 +245,25 @@ pub struct Relay {
     reply: Reply,
     meter: Meter,
     kept: Kept,
+    owed: Owed,
+}
+
+/// Whether the caller of a relayed stream was promised usage that the upstream has not said.
+#[derive(Default)]
+struct Owed {
+    is_promised: bool,
+    is_said: bool,
+    /// Of the stream.
+    id: Option<String>,
+}
+
+impl Owed {
+    fn see(&mut self, event: &Event) {
+        if let Event::Start { id: Some(id), .. } = event {
+            self.id = Some(id.clone());
+        }
+        self.is_said |= matches!(event, Event::Usage(_));
+    }
 }
 
 impl Relay {
@@ -253,12 +276,34 @@ impl Relay {
         mut meter: Meter,
     ) -> Self {
         let Opening { frames, held, events } = opening;
-        events.iter().for_each(|event| meter.see(event));
+        let mut owed = Owed::default();
+        for event in &events {
+            meter.see(event);
+            owed.see(event);
+        }
         let (frames, tail, ending, kept) = (Some(frames), None, Ending::default(), Kept::default());
         // The events are looked at once more, for the terminal mark.
-        let mut relay = Self { frames, tail, ending, held, events, tap, change, face, reply, meter, kept };
+        let mut relay = Self { frames, tail, ending, held, events, tap, change, face, reply, meter, kept, owed };
         relay.finish_if_done();
         relay
+    }
+
+    /// The caller is told usage at the end, if it asked for it, whether the upstream says it or not.
+    fn owe_usage(&mut self) {
+        self.owed.is_promised = self.reply.include_usage;
+    }
+
+    /// Says what is owed; nothing if the upstream has said it.
+    fn say_usage(&mut self, out: &mut Out) {
+        if !self.owed.is_promised || std::mem::replace(&mut self.owed.is_said, true) {
+            return;
+        }
+        let (usage, _) = self.meter.usage();
+        if let Some(frame) = self.face.usage_frame(&self.reply, self.owed.id.as_deref(), &usage) {
+            self.end_frame(out);
+            self.ending = Ending::Blank;
+            out.push(frame);
+        }
     }
 
     fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -275,7 +320,10 @@ impl Relay {
             };
             self.events.clear();
             let step = frames.step(&mut self.events);
-            self.events.iter().for_each(|event| self.meter.see(event));
+            for event in &self.events {
+                self.meter.see(event);
+                self.owed.see(event);
+            }
             match step {
                 Ok(Step::Frame(frame)) => {
                     self.push(&mut out, frame);
@@ -285,6 +333,7 @@ impl Relay {
                     // Complete, but without its terminal mark: say it for the upstream.
                     let mark = self.tap.terminal_mark();
                     if !mark.is_empty() {
+                        self.say_usage(&mut out);
                         self.end_frame(&mut out);
                         out.push(Bytes::from_static(mark));
                     }
@@ -306,6 +355,9 @@ impl Relay {
     }
 
     fn push(&mut self, out: &mut Out, frame: Frame) {
+        if self.owed.is_promised && frame.data().is_some_and(|data| data.trim_ascii() == b"[DONE]") {
+            self.say_usage(out);
+        }
         let bytes = match frame.data().and_then(|data| self.change.apply(self.tap, data)) {
             None => frame.raw,
             Some(hidden) if hidden.is_empty() => return,

@@ -104,6 +104,30 @@ fn usage_chunks(events: &[Event]) -> Vec<serde_json::Value> {
 }
 
 #[tokio::test]
+async fn a_chat_caller_who_asked_is_told_usage_of_a_stream_whose_provider_says_none_000_15() {
+    for upstream in Upstream::ALL {
+        // In one piece, and in two: the end may be in the first that is read.
+        for pieces in [1, 2] {
+            let said = silent(upstream, upstream.stream());
+            let half = said.len() / 2 * (pieces - 1);
+            let parts = [said[..half].to_owned(), said[half..].to_owned()];
+            let script = Script::stream(parts.into_iter().filter(|piece| !piece.is_empty()));
+            let scripted = Scripted::always(script).await;
+            let mut gateway = Gateway::with_channels(&upstream.channel("one", &scripted.url(), "")).await;
+            let body = Caller::Chat.stream_request().replacen('{', r#"{"stream_options":{"include_usage":true},"#, 1);
+            let answer = gateway.post("/v1/chat/completions", body).await;
+            let record = gateway.record().await;
+            let (events, story) = (answer.events(), format!("{upstream:?} in {pieces}: {}", answer.text()));
+            let [chunk] = &usage_chunks(&events)[..] else { unreachable!("one chunk of usage: {story}") };
+            assert_eq!(chunk["usage"]["completion_tokens"].as_u64(), record.usage.output, "{story}");
+            assert_eq!((&chunk["choices"], &chunk["id"]), (&serde_json::json!([]), &events[0].json()["id"]), "{story}");
+            let last: Vec<_> = events.iter().rev().take(2).map(|event| event.data.as_str()).collect();
+            assert!(last[0] == "[DONE]" && last[1].contains("completion_tokens"), "{story}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_chat_caller_sees_usage_in_a_stream_exactly_if_asked_for_whoever_answers() {
     for upstream in Upstream::ALL {
         for asked in [false, true] {

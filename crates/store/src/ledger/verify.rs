@@ -27,6 +27,8 @@ pub struct Verifier {
     touched: BTreeSet<String>,
     touched_windows: BTreeSet<(String, i64)>,
     begun: bool,
+    /// What was found ahead of the next pass.
+    found: Report,
 }
 
 /// What a pass found.
@@ -79,7 +81,22 @@ impl Verifier {
             touched: BTreeSet::new(),
             touched_windows: BTreeSet::new(),
             begun: false,
+            found: Report::default(),
         }
+    }
+
+    /// Proves the next few hundred links of every chain ahead of the next pass, which tells what was found, and says whether
+    /// there may be more. For a job that leaves the machine to others in between.
+    pub async fn step(&mut self, store: &Store) -> Result<bool, StoreError> {
+        let mut tx = store.reader().begin().await?;
+        let mut report = std::mem::take(&mut self.found);
+        let mut more = false;
+        for row in sqlx::query("select node from ledger_nodes order by node").fetch_all(&mut *tx).await? {
+            more |= self.walk_on(&mut tx, &row.try_get::<String, _>(0)?, &mut report).await?;
+        }
+        self.found = report;
+        tx.rollback().await?;
+        Ok(more)
     }
 
     /// Looks at everything that is new, and at the sums it changed; the first time, at everything. `anchors` are links that
@@ -100,10 +117,10 @@ impl Verifier {
         tx: &mut Transaction<'static, Any>,
         anchors: &[(&str, &Anchor)],
     ) -> Result<Report, StoreError> {
-        let mut report = Report::default();
+        let mut report = std::mem::take(&mut self.found);
         let all = !self.begun;
         for node in nodes(tx).await? {
-            self.walk(tx, &node, &mut report).await?;
+            while self.walk_on(tx, &node, &mut report).await? {}
         }
         self.heads(tx, anchors, &mut report).await?;
         self.balances(tx, all, &mut report).await?;
@@ -118,44 +135,43 @@ impl Verifier {
         Ok(report)
     }
 
-    async fn walk(
+    /// Proves the next page of a chain. False at its end.
+    async fn walk_on(
         &mut self,
         tx: &mut Transaction<'static, Any>,
         node: &str,
         report: &mut Report,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let (mut number, mut hash) = self.nodes.get(node).cloned().unwrap_or_default();
-        loop {
-            let page = page(tx, node, number).await?;
-            if page.is_empty() {
-                break;
-            }
-            let mut corrections = Vec::new();
-            for (at, draft, stored) in page {
-                let follows = at == number + 1;
-                if !follows {
-                    report.flaws.push(Flaw::Missing { node: node.to_owned(), number: number + 1 });
-                }
-                match draft {
-                    // Without its predecessor a link cannot be proved; the next one can.
-                    Some(draft) => {
-                        if follows && self.key.link(&hash, node, at, &draft) != stored {
-                            report.flaws.push(Flaw::Changed { node: node.to_owned(), number: at });
-                        }
-                        self.add(node, at, &draft, report);
-                        if draft.kind == Kind::Correction {
-                            corrections.push(draft.request);
-                        }
-                    }
-                    None => report.flaws.push(Flaw::Changed { node: node.to_owned(), number: at }),
-                }
-                (number, hash) = (at, stored);
-                report.transactions += 1;
-            }
-            unfounded(tx, corrections, report).await?;
+        let page = page(tx, node, number).await?;
+        if page.is_empty() {
+            return Ok(false);
         }
+        let mut corrections = Vec::new();
+        for (at, draft, stored) in page {
+            let follows = at == number + 1;
+            if !follows {
+                report.flaws.push(Flaw::Missing { node: node.to_owned(), number: number + 1 });
+            }
+            match draft {
+                // Without its predecessor a link cannot be proved; the next one can.
+                Some(draft) => {
+                    if follows && self.key.link(&hash, node, at, &draft) != stored {
+                        report.flaws.push(Flaw::Changed { node: node.to_owned(), number: at });
+                    }
+                    self.add(node, at, &draft, report);
+                    if draft.kind == Kind::Correction {
+                        corrections.push(draft.request);
+                    }
+                }
+                None => report.flaws.push(Flaw::Changed { node: node.to_owned(), number: at }),
+            }
+            (number, hash) = (at, stored);
+            report.transactions += 1;
+        }
+        unfounded(tx, corrections, report).await?;
         self.nodes.insert(node.to_owned(), (number, hash));
-        Ok(())
+        Ok(true)
     }
 
     fn add(&mut self, node: &str, number: i64, draft: &Draft, report: &mut Report) {

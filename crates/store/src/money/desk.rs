@@ -246,6 +246,12 @@ impl Money {
         Ok(report)
     }
 
+    /// Goes some way ahead of the next [`Money::verify`], and says whether there may be more to go: so that a long ledger is proved
+    /// bit by bit, and no snapshot of the database is held meanwhile.
+    pub async fn verify_ahead(&self, verifier: &mut Verifier) -> Result<bool, MoneyError> {
+        Ok(verifier.step(&self.0.store).await?)
+    }
+
     /// A verifier that has proved nothing yet.
     pub fn verifier(&self) -> Verifier {
         Verifier::new(self.0.settings.key.clone())

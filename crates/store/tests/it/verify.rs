@@ -224,3 +224,27 @@ async fn the_export_adds_up_and_nothing_in_it_runs_as_a_formula() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn what_is_proved_ahead_is_told_by_the_next_pass_together_with_what_came_since() {
+    on_both(async |store| {
+        let disk = MemoryDisk::default();
+        let money = history(&store, &disk).await;
+        let mut verifier = money.verifier();
+        while money.verify_ahead(&mut verifier).await.unwrap() {}
+        settle(money.hold(ask(&money, "r5", 100)).await.unwrap(), 15).await;
+        money.fold_all(NOW).await.unwrap();
+        let report = verifier.pass(&store, &[]).await.unwrap();
+        assert_eq!((report.transactions, &report.flaws[..]), (7, &[][..]));
+
+        disarm(&store).await;
+        sql(&store, "update ledger_transactions set cost = cost + 1 where number = 3").await.unwrap();
+        let mut verifier = money.verifier();
+        while money.verify_ahead(&mut verifier).await.unwrap() {}
+        let report = verifier.pass(&store, &[]).await.unwrap();
+        assert_eq!(report.transactions, 7);
+        assert!(matches!(&report.flaws[..], [Flaw::Changed { number: 3, .. }]), "{:?}", report.flaws);
+        assert_eq!(verifier.pass(&store, &[]).await.unwrap().flaws, [], "it is told once");
+    })
+    .await;
+}

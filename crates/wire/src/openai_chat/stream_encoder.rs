@@ -5,7 +5,7 @@ mod frames;
 
 use std::collections::BTreeMap;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use serde_json::{Value, json};
 
 use self::frames::{CallDelta, Delta, Frames, NamedDelta};
@@ -49,6 +49,19 @@ struct Call {
     kind: ToolKind,
     /// Nothing was said of its arguments yet.
     silent: bool,
+}
+
+/// See [`crate::dialect::ClientDialect::usage_frame`].
+pub(super) fn usage_frame(reply: &Reply, id: Option<&str>, usage: &Usage) -> Bytes {
+    let frames = Frames {
+        id: id.map_or_else(|| completion_id(None, reply), str::to_owned),
+        created: reply.created,
+        model: reply.model.clone(),
+        include_usage: true,
+    };
+    let mut out = BytesMut::new();
+    frames.usage(usage, &mut out);
+    out.freeze()
 }
 
 impl StreamEncoder for Encoder {
