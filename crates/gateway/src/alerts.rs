@@ -130,11 +130,14 @@ impl Room {
 
     /// What this process spent goes to what all have spent in the hour.
     async fn sum_up(&self) -> Result<(), StoreError> {
-        for (hour, amount) in self.sight.spent() {
+        let mut hours = self.sight.spent().into_iter();
+        while let Some((hour, amount)) = hours.next() {
             let sum = match self.store.add_to_alert_sum(Kind::Cost, hour, amount).await {
                 Ok(sum) => sum,
                 Err(error) => {
-                    self.sight.spend(hour, amount);
+                    std::iter::once((hour, amount))
+                        .chain(hours)
+                        .for_each(|(hour, amount)| self.sight.spend(hour, amount));
                     return Err(error);
                 }
             };
@@ -157,7 +160,9 @@ impl Room {
     }
 
     async fn tell(&self, now: i64, jobs: &Jobs) -> Result<(), StoreError> {
-        for alert in self.store.take_alerts(now, now + MINE, BATCH).await? {
+        for _ in 0..BATCH {
+            // One by one: a post that fails costs no other alert one of its tries.
+            let Some(alert) = self.store.take_alerts(now, now + MINE, 1).await?.pop() else { return Ok(()) };
             if alert.tries == 0 {
                 self.counts.count(&alert.kind);
                 let Alert { id, kind, subject, mark, reached, bound, unit, .. } = &alert;

@@ -132,7 +132,9 @@ fn judge(snapshot: &Snapshot, charge: &Charged, as_of: AsOf, now: i64) -> Verdic
     let Some(version) = version(snapshot, charge, at) else { return Verdict::WithoutPrice };
     // What a process charged in full that did not know what was used.
     let in_full = charge.outcome == "unknown" && charge.corrections() == 0 && charge.cost == charge.held;
-    if charge.reversed || (in_full && charge.cost != NanoUsd::ZERO) {
+    // What such a process forgave (`ledger.unfinished: none`) had a price, and stays forgiven.
+    let forgiven = charge.outcome == "unknown" && charge.cost == NanoUsd::ZERO && !charge.price.is_empty();
+    if charge.reversed || (in_full && charge.cost != NanoUsd::ZERO) || (forgiven && charge.corrections() == 0) {
         return Verdict::Left;
     }
     let Some((usage, terms)) = recorded::read(&charge.usage) else { return Verdict::Left };

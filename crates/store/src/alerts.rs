@@ -217,10 +217,13 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Forgets what is older. Says how much that was.
+    /// Forgets what is older, but for credit: that a mark of it was told is known by nothing else. Says how much that was.
     pub async fn prune_alerts(&self, before: i64) -> Result<u64, StoreError> {
         let mut tx = self.begin().await?;
-        let pruned = sqlx::query("delete from alerts where created_at < $1").bind(before).execute(&mut *tx).await?;
+        let pruned = sqlx::query("delete from alerts where created_at < $1 and kind <> 'credit'")
+            .bind(before)
+            .execute(&mut *tx)
+            .await?;
         sqlx::query("delete from alert_sums where window_at < $1").bind(before).execute(&mut *tx).await?;
         tx.commit().await?;
         Ok(pruned.rows_affected())
@@ -240,8 +243,14 @@ impl Store {
     /// raises what has come to a mark (per cents).
     pub async fn raise_credit_alerts(&self, marks: &[u16], since: i64, now: i64) -> Result<usize, StoreError> {
         let mut raised = 0;
+        if marks.is_empty() {
+            return Ok(0);
+        }
         for balance in self.prepaid_since(since).await? {
             let Ok(account) = Account::parse(&balance.account) else { continue };
+            if !self.is_news(marks, &balance).await? {
+                continue;
+            }
             let mut tx = self.begin().await?;
             let round = round(&mut tx, &balance).await?;
             let given = round.0.saturating_sub(round.1);
@@ -266,6 +275,20 @@ impl Store {
             tx.commit().await?;
         }
         Ok(raised)
+    }
+
+    /// Is there something to write about this credit: was something given since anybody looked, or is a mark behind it that was
+    /// not told? Nearly always there is not, and the one who writes to the database is not kept from it.
+    async fn is_news(&self, marks: &[u16], balance: &Balance) -> Result<bool, StoreError> {
+        let sql = "select granted, spent, (select max(mark) from alerts where kind = 'credit' and subject = $1 \
+                   and window_at = granted) from alert_rounds where account = $1";
+        let row = sqlx::query(sql).bind(balance.account.clone()).fetch_optional(self.reader()).await?;
+        let Some(row) = row else { return Ok(true) };
+        let (granted, spent, told): (i64, i64, Option<i64>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        let (given, used) = (granted.saturating_sub(spent), balance.spent.get().saturating_sub(spent));
+        let passed = |mark: i64| given > 0 && i128::from(used) * 100 >= i128::from(mark) * i128::from(given);
+        let untold = marks.iter().map(|mark| i64::from(*mark)).any(|mark| Some(mark) > told && passed(mark));
+        Ok(granted != balance.granted.get() || untold)
     }
 }
 

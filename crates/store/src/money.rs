@@ -80,6 +80,8 @@ struct Shared {
     fold: Mutex<Fold>,
     /// One refill at a time: those behind may find what the first one brought.
     refilling: Mutex<()>,
+    /// One change of budgets at a time.
+    budgets: Mutex<()>,
     /// Since when other processes' changes were looked for.
     seen: Mutex<i64>,
 }
@@ -161,6 +163,7 @@ impl Money {
             open: AtomicUsize::new(0),
             fold: Mutex::new(fold),
             refilling: Mutex::default(),
+            budgets: Mutex::default(),
             seen: Mutex::new(now),
         };
         Ok((Self(Arc::new(shared)), replayed))

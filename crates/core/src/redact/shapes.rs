@@ -1,7 +1,7 @@
 //! What secrets and media look like in plain text. Rather too much than too little: a word that is taken for a secret costs a word.
 //! Tests: `redact/tests.rs`.
 
-use super::strings::is_secret_name;
+use super::strings::{LONGEST_NAME, is_secret_name};
 use super::{About, Note, SECRET, Span};
 
 /// How keys, tokens and the like begin, and how many characters must follow for it to be one: ours, and those of providers and of
@@ -58,10 +58,13 @@ pub(super) fn find(text: &str, about: About<'_>) -> Vec<Span> {
     private_keys(text, &mut found);
     media(text, &mut found);
     let bytes = text.as_bytes();
-    let mut before = b' ';
+    // Within a key there is no other to be found, and a text of nothing but beginnings would be read again from each of them.
+    let (mut before, mut taken) = (b' ', 0);
     for (at, byte) in bytes.iter().copied().enumerate() {
         if !before.is_ascii_alphanumeric() && byte.is_ascii_alphabetic() {
-            prefixed(text, at, about.cut, &mut found);
+            if at >= taken {
+                taken = prefixed(text, at, about.cut, &mut found).unwrap_or(taken);
+            }
             logins(text, at, about.cut, &mut found);
             named(text, at, &mut found);
         }
@@ -106,13 +109,20 @@ fn known(text: &str, about: About<'_>, found: &mut Vec<Span>) {
 /// From `-----BEGIN .. PRIVATE KEY-----` to its end, or to the end of the text that it stands in.
 fn private_keys(text: &str, found: &mut Vec<Span>) {
     const END: &str = "PRIVATE KEY-----";
+    /// The longest head.
+    const HEAD: usize = 64;
+    let mut taken = 0;
     for (at, _) in text.match_indices("-----BEGIN ") {
-        let rest = text.get(at..).unwrap_or_default();
-        let rest = rest.split('"').next().unwrap_or_default();
-        let Some(head) = rest.find(END).filter(|head| *head < 64) else { continue };
-        let body = head + END.len();
-        let end = rest.get(body..).and_then(|rest| rest.find(END)).map_or(rest.len(), |end| body + end + END.len());
-        found.push(secret(at..at + end));
+        let near = text.as_bytes().iter().skip(at).take(HEAD + END.len()).take_while(|byte| **byte != b'"');
+        let near: Vec<u8> = near.copied().collect();
+        let Some(head) = near.windows(END.len()).position(|part| part == END.as_bytes()).filter(|_| at >= taken) else {
+            continue;
+        };
+        let body = at + head + END.len();
+        let rest = text.get(body..).unwrap_or_default();
+        let key = rest.find(END).map_or(rest, |end| rest.get(..end + END.len()).unwrap_or(rest));
+        taken = body + key.find('"').unwrap_or(key.len());
+        found.push(secret(at..taken));
     }
 }
 
@@ -137,7 +147,9 @@ fn media(text: &str, found: &mut Vec<Span>) {
 }
 
 /// Keys that say what they are. At a missing end, whatever begins like one.
-fn prefixed(text: &str, at: usize, cut: bool, found: &mut Vec<Span>) {
+/// Answers where it ends.
+fn prefixed(text: &str, at: usize, cut: bool, found: &mut Vec<Span>) -> Option<usize> {
+    let mut end = None;
     let rest = text.get(at..).unwrap_or_default();
     for (prefix, least) in PREFIXES {
         if !rest.starts_with(prefix) {
@@ -151,8 +163,10 @@ fn prefixed(text: &str, at: usize, cut: bool, found: &mut Vec<Span>) {
         }
         if length >= prefix.len() + least || open {
             found.push(secret(at..at + length));
+            end = end.max(Some(at + length));
         }
     }
+    end
 }
 
 /// `Bearer ..` and `Basic ..`, unless what follows is a plain word.
@@ -176,11 +190,18 @@ fn logins(text: &str, at: usize, cut: bool, found: &mut Vec<Span>) {
 
 /// `password: ..`, `api_key=..` and the like.
 fn named(text: &str, at: usize, found: &mut Vec<Span>) {
-    let length = run(text, at, |byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let length = text.as_bytes().iter().skip(at).take(LONGEST_NAME + 1).take_while(|byte| is_name(byte)).count();
     if !text.get(at..at + length).is_some_and(is_secret_name) {
         return;
     }
+    // A name in double quotes is a field's: those are looked at as JSON.
     let quote = |from: usize| run(text, from, |byte| matches!(byte, b'\'' | b'`')).min(1);
+    let opening = |from: usize| match text.as_bytes().get(from..) {
+        Some([b'\\', b'"', ..]) => 2,
+        Some([b'\'' | b'`' | b'"', ..]) => 1,
+        Some(_) | None => 0,
+    };
     let space = |from: usize| run(text, from, |byte| byte == b' ');
     let mut from = at + length;
     from += quote(from);
@@ -190,7 +211,7 @@ fn named(text: &str, at: usize, found: &mut Vec<Span>) {
     }
     from += 1;
     from += space(from);
-    from += quote(from);
+    from += opening(from);
     let is_value = |byte: u8| !byte.is_ascii_whitespace() && !b"\"'`\\,;&)}]<>".contains(&byte);
     let length = run(text, from, is_value);
     // The note has no closing bracket here.

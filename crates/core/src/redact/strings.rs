@@ -48,8 +48,14 @@ const SECRET_NAMES: [&str; 27] = [
     "xauthtoken",
 ];
 
+/// No name of a secret is longer, with all that may stand before it.
+pub(super) const LONGEST_NAME: usize = 64;
+
 /// Does a field of this name hold a secret? `OPENAI_API_KEY` does because `API_KEY` does.
 pub(super) fn is_secret_name(name: &str) -> bool {
+    if name.len() > LONGEST_NAME {
+        return false;
+    }
     let joins = |letter: char| matches!(letter, '-' | '_' | ' ');
     let tails = name.match_indices(joins).filter_map(|(at, _)| name.get(at + 1..));
     std::iter::once(name).chain(tails).any(|tail| {

@@ -14,7 +14,7 @@ use super::print::Column;
 pub enum Budgets {
     /// Lists budgets.
     List {
-        /// Only those of this: global, team:<id>, user:<id>, key:<id> or group:<name>.
+        /// Only those of this: global, `team:<id>`, `user:<id>`, `key:<id>` or `group:<name>`.
         #[arg(long, value_parser = scope)]
         scope: Option<String>,
         #[command(flatten)]
@@ -33,7 +33,7 @@ pub enum Budgets {
 /// A budget to be made.
 #[derive(Args, Clone, Debug, Serialize)]
 pub struct Create {
-    /// What it is for: global, team:<id>, user:<id>, key:<id> or group:<name>.
+    /// What it is for: global, `team:<id>`, `user:<id>`, `key:<id>` or `group:<name>`.
     #[arg(long, value_parser = scope)]
     scope: String,
     /// How long until the amount is there again.

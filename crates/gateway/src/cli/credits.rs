@@ -25,7 +25,7 @@ pub enum Credits {
 /// An account.
 #[derive(Args, Clone, Debug)]
 pub struct Show {
-    /// The account: user:<id>, team:<id> or key:<id>.
+    /// The account: `user:<id>`, `team:<id>` or `key:<id>`.
     #[arg(value_parser = account)]
     account: Id,
     #[command(flatten)]
@@ -35,7 +35,7 @@ pub struct Show {
 /// A page of what happened.
 #[derive(Args, Clone, Debug)]
 pub struct History {
-    /// The account: user:<id>, team:<id> or key:<id>.
+    /// The account: `user:<id>`, `team:<id>` or `key:<id>`.
     #[arg(value_parser = account)]
     account: Id,
     /// How many, 1 to 500.
@@ -51,7 +51,7 @@ pub struct History {
 /// An amount, and why.
 #[derive(Args, Clone, Debug, Serialize)]
 pub struct Give {
-    /// The account: user:<id>, team:<id> or key:<id>.
+    /// The account: `user:<id>`, `team:<id>` or `key:<id>`.
     #[arg(value_parser = account)]
     #[serde(skip)]
     account: Id,

@@ -98,6 +98,8 @@ impl Writer {
     /// Writes the group in one go.
     pub(super) fn write(&mut self, group: Vec<Queued>) -> Outcome {
         let mut outcome = Outcome::default();
+        // It was given up because a group could not be taken back from it, here or by a caller.
+        let torn = self.current.is_none();
         if self.ready(&mut outcome).and_then(|()| self.put(&group, &mut outcome)).is_ok() {
             self.done(group, &mut outcome);
             return outcome;
@@ -105,7 +107,7 @@ impl Writer {
         outcome.failed = true;
         let (mut must, may): (Vec<_>, Vec<_>) = group.into_iter().partition(|queued| queued.record.must_be_kept());
         // A group that could not be taken back may be read again after a crash. What is refused now never began.
-        if self.current.is_none() {
+        if torn || self.current.is_none() {
             must.extend(may.iter().filter_map(|queued| refused(&queued.record)));
         }
         outcome.told.extend(may.into_iter().map(|queued| (queued, Err(Unwritten::Disk))));

@@ -349,7 +349,8 @@ pub(super) async fn count_in_windows(
     }
     let now = fresh.iter().map(|draft| draft.at).max().unwrap_or(0);
     let mut alerts = Vec::new();
-    for ((budget, start), amount) in spent {
+    // What cost nothing moves nothing, and locks nothing.
+    for ((budget, start), amount) in spent.into_iter().filter(|(_, amount)| *amount != 0) {
         alerts.extend(super::budgets::count(tx, budget, start, amount, now).await?);
     }
     Ok(alerts)

@@ -124,6 +124,8 @@ impl Money {
         if budget.amount.get() < 0 {
             return Err(StoreError::Refused("amount: a budget is 0 or more".to_owned()).into());
         }
+        // One after the other: who is refused puts back what the one before left.
+        let _one = self.0.budgets.lock().await;
         let store = &self.0.store;
         let known = self.purse_of(&budget.id);
         let new = Arc::new(budget.clone());

@@ -15,7 +15,7 @@ pub(super) const ROUTES: &[Route] = &[Route::new(
     ("GET", "/admin/alerts"),
     "alert.list",
     "what has come to a mark of its bound, the newest first",
-    Needs::May(Action::ReadLogs),
+    Needs::May(Action::ReadMoney),
     Kind::List,
     |ask| Box::pin(list(ask)),
 )
