@@ -62,8 +62,9 @@ pub struct Checkpoint {
     pub at: i64,
     pub usage: Counts,
     pub cost: NanoUsd,
-    /// The version of the price that it cost so; empty if it has none.
-    pub price: Arc<str>,
+    /// The version of the price that it cost so; empty if it has none. Absent: that of the hold, as in journals of before this
+    /// was told.
+    pub price: Option<Arc<str>>,
     pub deployment: Option<Arc<str>>,
 }
 
@@ -75,8 +76,9 @@ pub struct Settle {
     pub usage: Counts,
     /// All of it, before payer and operator share it.
     pub cost: NanoUsd,
-    /// The version of the price that it cost so; empty if it has none.
-    pub price: Arc<str>,
+    /// The version of the price that it cost so; empty if it has none. Absent: that of the hold, as in journals of before this
+    /// was told.
+    pub price: Option<Arc<str>>,
     /// In one word: `complete`, `broken`, `abandoned`, `failed`, `unknown`.
     pub outcome: Arc<str>,
     /// The deployment that answered.
@@ -111,21 +113,21 @@ impl Record {
         match self {
             Self::Hold(opened) => opened.write(out),
             Self::Checkpoint(it) => {
-                out.byte(2);
+                out.byte(7);
                 out.text(&it.request);
                 out.signed(it.at);
                 write_counts(out, &it.usage);
                 out.signed(it.cost.get());
-                out.text(&it.price);
+                out.maybe(it.price.as_deref());
                 out.maybe(it.deployment.as_deref());
             }
             Self::Settle(it) => {
-                out.byte(3);
+                out.byte(8);
                 out.text(&it.request);
                 out.signed(it.at);
                 write_counts(out, &it.usage);
                 out.signed(it.cost.get());
-                out.text(&it.price);
+                out.maybe(it.price.as_deref());
                 out.text(&it.outcome);
                 out.maybe(it.deployment.as_deref());
             }
@@ -148,20 +150,20 @@ impl Record {
     pub(super) fn read(input: &mut In<'_>) -> Option<Self> {
         let record = match input.byte()? {
             1 => Self::Hold(Opened::read(input)?),
-            2 => Self::Checkpoint(Checkpoint {
+            kind @ (2 | 7) => Self::Checkpoint(Checkpoint {
                 request: input.text()?,
                 at: input.signed()?,
                 usage: read_counts(input)?,
                 cost: NanoUsd(input.signed()?),
-                price: input.text()?,
+                price: if kind == 2 { None } else { input.maybe()? },
                 deployment: input.maybe()?,
             }),
-            3 => Self::Settle(Settle {
+            kind @ (3 | 8) => Self::Settle(Settle {
                 request: input.text()?,
                 at: input.signed()?,
                 usage: read_counts(input)?,
                 cost: NanoUsd(input.signed()?),
-                price: input.text()?,
+                price: if kind == 3 { None } else { input.maybe()? },
                 outcome: input.text()?,
                 deployment: input.maybe()?,
             }),
@@ -257,13 +259,13 @@ mod tests {
             parties,
         };
         let (cost, deployment) = (NanoUsd(7), Some("ch/gpt".into()));
-        let price: Arc<str> = "file:ch/gpt@0#00".into();
+        let price: Option<Arc<str>> = Some("file:ch/gpt@0#00".into());
         let checkpoint = Checkpoint {
             request: Arc::clone(&request),
             at,
             usage: usage.clone(),
             cost,
-            price: Arc::clone(&price),
+            price: price.clone(),
             deployment: deployment.clone(),
         };
         let outcome = "complete".into();
@@ -276,6 +278,28 @@ mod tests {
             Record::Anchor(Anchor { number: 3, hash: vec![1; 32] }),
             Record::Seal,
         ]
+    }
+
+    #[test]
+    fn what_was_written_before_prices_were_told_is_still_read() {
+        let mut out = Out::default();
+        out.byte(3);
+        out.text("req_1");
+        out.signed(5);
+        write_counts(&mut out, &vec![("input".into(), 12)]);
+        out.signed(7);
+        out.text("complete");
+        out.maybe(Some("ch/gpt"));
+        let settle = Settle {
+            request: "req_1".into(),
+            at: 5,
+            usage: vec![("input".into(), 12)],
+            cost: NanoUsd(7),
+            price: None,
+            outcome: "complete".into(),
+            deployment: Some("ch/gpt".into()),
+        };
+        assert_eq!(Record::read(&mut In(&out.0)), Some(Record::Settle(settle)));
     }
 
     #[test]

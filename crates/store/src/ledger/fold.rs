@@ -131,7 +131,8 @@ impl Fold {
             }
             Record::Settle(it) => {
                 let Some(running) = self.open.remove(&it.request) else { return };
-                let end = End { at: it.at, usage: &it.usage, cost: it.cost, price: &it.price, outcome: &it.outcome };
+                let price = it.price.as_deref().unwrap_or(&running.opened.prices);
+                let end = End { at: it.at, usage: &it.usage, cost: it.cost, price, outcome: &it.outcome };
                 self.end(at, &running.opened, end, it.deployment.as_deref());
             }
             Record::Release(it) => {

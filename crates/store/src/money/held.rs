@@ -88,7 +88,7 @@ impl Held {
     /// Notes what was delivered so far, so that a crash is charged for it. Waits for nothing.
     pub fn checkpoint(&mut self, so_far: Progress) {
         let Progress { at, usage, cost, deployment } = so_far;
-        let (request, price) = (Arc::clone(&self.request), Arc::clone(&self.price));
+        let (request, price) = (Arc::clone(&self.request), Some(Arc::clone(&self.price)));
         let checkpoint = Checkpoint { request, at, usage, cost, price, deployment };
         // A checkpoint that is lost costs the operator a little after a crash, nobody else anything.
         drop(self.money.0.journal.append(Record::Checkpoint(checkpoint.clone())));
@@ -103,7 +103,7 @@ impl Held {
             at: end.at,
             usage: end.usage,
             cost: end.cost,
-            price: Arc::clone(&self.price),
+            price: Some(Arc::clone(&self.price)),
             outcome: end.outcome,
             deployment: end.deployment,
         };

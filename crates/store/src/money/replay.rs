@@ -89,7 +89,7 @@ fn end(policy: Unknown, running: &crate::ledger::Running, now: i64) -> Record {
         at: now,
         usage: last.map_or(Counts::new(), |last| last.usage.clone()),
         cost,
-        price: Arc::clone(last.map_or(&running.opened.prices, |last| &last.price)),
+        price: last.and_then(|last| last.price.clone()),
         outcome: "unknown".into(),
         deployment: last.and_then(|last| last.deployment.clone()),
     })
