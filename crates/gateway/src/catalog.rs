@@ -1,21 +1,14 @@
-//! The catalog of this process: what the database held of a configuration when it was last read, and the job that reads it again
-//! when its version has changed. Decides when; what it means is for [`crate::config_sources`]. Tests: `it/catalog.rs`.
+//! The catalog of this process: what the database held of a configuration when it was last read. Decides whether it has changed; when
+//! that is looked at is for [`crate::follow`], what it means for [`crate::config_sources`]. Tests: `it/catalog.rs`.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval};
 use waypost_core::config::Catalog;
 use waypost_store::seal::Dice;
 use waypost_store::{Store, StoreError, Vault};
 
-use crate::jobs::Jobs;
-use crate::pipeline::meter::Chain;
-use crate::reload::Orders;
-
-/// How often the version is asked for: a write by another process is in effect this much later, at most.
-pub const LOOK_EVERY: Duration = Duration::from_secs(1);
+use crate::follow;
 
 /// The catalog as it was read last.
 pub struct Feed {
@@ -44,9 +37,13 @@ impl Feed {
     pub fn vault(&self) -> &Vault {
         &self.vault
     }
+}
+
+impl follow::Feed for Feed {
+    const NAME: &'static str = "the catalog";
 
     /// Reads it again if its version has changed; says whether it had.
-    pub async fn refresh(&self) -> Result<bool, StoreError> {
+    async fn refresh(&self) -> Result<bool, StoreError> {
         if self.store.catalog_version().await? == self.version.load(Ordering::Acquire) {
             return Ok(false);
         }
@@ -54,33 +51,6 @@ impl Feed {
         *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(edition.catalog);
         self.version.store(edition.version, Ordering::Release);
         Ok(true)
-    }
-
-    /// Reads it whenever it has changed and has it taken into use, until the jobs are told to stop. A database that is away leaves
-    /// everything as it is.
-    pub async fn run(self: Arc<Self>, orders: Orders, jobs: Jobs) {
-        let mut look = interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_away = false;
-        loop {
-            tokio::select! {
-                () = jobs.stopping() => return,
-                _ = look.tick() => {}
-            }
-            match self.refresh().await {
-                Ok(changed) => {
-                    is_away = false;
-                    if changed {
-                        orders.tell_catalog();
-                    }
-                }
-                Err(error) if !is_away => {
-                    is_away = true;
-                    tracing::warn!(error = %Chain(&error), "the catalog cannot be read; what was read last stays in use");
-                }
-                Err(_) => {}
-            }
-        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod config_cli;
 pub mod config_sources;
 pub mod discovery;
 pub mod events;
+pub mod follow;
 pub mod http;
 pub mod identity;
 pub mod jobs;

@@ -1,23 +1,17 @@
-//! The prices that were set while gateways ran, as this process knows them, and the job that reads them again when another process
-//! has set one or taken it back. Decides when; what they mean is core's, and that files come before them. Tests: `it/prices.rs`.
+//! The prices that were set while gateways ran, as this process knows them. Decides whether one was set or taken back; when that is
+//! looked at is for [`crate::follow`], what they mean core's, and that files come before them. Tests: `it/prices.rs`.
 
 use std::sync::{Arc, Mutex as Lock, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Mutex;
-use tokio::time::{MissedTickBehavior, interval};
 use waypost_core::config::{PriceEntry, SetPrice};
 use waypost_core::pricing::{Book, Version};
 use waypost_store::changes::Since;
 use waypost_store::prices::{self, PriceVersion};
 use waypost_store::{Store, StoreError};
 
-use crate::jobs::Jobs;
-use crate::pipeline::meter::Chain;
-use crate::reload::Orders;
+use crate::follow;
 
-/// How often others' writes are looked for: a price of another process is in effect this much later, at most.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Up to so many changes are looked through; beyond, all prices are read again.
 const MOST_CHANGES: i64 = 1000;
 
@@ -41,9 +35,13 @@ impl PriceFeed {
     pub fn prices(&self) -> Vec<SetPrice> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+impl follow::Feed for PriceFeed {
+    const NAME: &'static str = "prices";
 
     /// Reads them again if one was set or taken back; says whether that was so.
-    pub async fn refresh(&self) -> Result<bool, StoreError> {
+    async fn refresh(&self) -> Result<bool, StoreError> {
         let mut change = self.change.lock().await;
         let (last, touched) = match self.store.changes_since(*change, MOST_CHANGES).await? {
             Since::Changes(changes) => {
@@ -58,33 +56,6 @@ impl PriceFeed {
         }
         *change = last;
         Ok(touched)
-    }
-
-    /// Reads them whenever they have changed and has them taken into use, until the jobs are told to stop. A database that is away
-    /// leaves everything as it is.
-    pub async fn run(self: Arc<Self>, orders: Orders, jobs: Jobs) {
-        let mut look = interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut is_away = false;
-        loop {
-            tokio::select! {
-                () = jobs.stopping() => return,
-                _ = look.tick() => {}
-            }
-            match self.refresh().await {
-                Ok(changed) => {
-                    is_away = false;
-                    if changed {
-                        orders.tell_catalog();
-                    }
-                }
-                Err(error) if !is_away => {
-                    is_away = true;
-                    tracing::warn!(error = %Chain(&error), "prices cannot be read; what was read last stays in use");
-                }
-                Err(_) => {}
-            }
-        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::{StartError, eprint_lines};
 use crate::app::App;
 use crate::catalog::{Feed, dice};
 use crate::config_sources::{ConfigSource, variables};
+use crate::follow::follow;
 use crate::jobs::Jobs;
 use crate::pipeline::meter::Chain;
 use crate::prices::PriceFeed;
@@ -39,10 +40,10 @@ impl Opened {
     pub(super) fn follow(&self, app: &App, jobs: &Jobs) {
         let _ = app.vault.set(Arc::clone(&self.vault));
         let _ = app.prices.set(Arc::clone(&self.prices));
-        jobs.spawn("prices", Arc::clone(&self.prices).run(app.reloads.clone(), jobs.clone()));
+        jobs.spawn("prices", follow(Arc::clone(&self.prices), app.reloads.clone(), jobs.clone()));
         if let Some(feed) = &self.catalog {
             let _ = app.catalog.set(Arc::clone(feed));
-            jobs.spawn("catalog", Arc::clone(feed).run(app.reloads.clone(), jobs.clone()));
+            jobs.spawn("catalog", follow(Arc::clone(feed), app.reloads.clone(), jobs.clone()));
         }
     }
 }

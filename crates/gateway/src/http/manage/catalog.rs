@@ -14,6 +14,7 @@ use super::answer::Answer;
 use super::ask::Ask;
 use super::route::{Kind, Needs, Route, shape};
 use crate::catalog::{Feed, dice};
+use crate::follow::Feed as _;
 use crate::transfer::{self, ChannelPlan, CredentialPlan};
 
 const READ: Needs = Needs::May(Action::ReadGateway);

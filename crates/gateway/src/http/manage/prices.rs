@@ -16,6 +16,7 @@ use waypost_store::prices::{self, Filter, PriceVersion};
 use super::answer::{Answer, Page};
 use super::ask::Ask;
 use super::route::{Kind, Needs, Route, shape};
+use crate::follow::Feed as _;
 use crate::prices::read;
 
 const READ: Needs = Needs::May(Action::ReadPrices);
