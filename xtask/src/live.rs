@@ -106,8 +106,21 @@ impl Live {
 
 /// A port nobody listens on now.
 pub(crate) fn free_port() -> Outcome<u16> {
-    let taken = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
-    taken.map(|address| address.port()).map_err(|error| format!("no free loopback port: {error}"))
+    free_ports::<1>().map(|[port]| port)
+}
+
+/// Ports that nobody uses now, no two the same.
+pub(crate) fn free_ports<const N: usize>() -> Outcome<[u16; N]> {
+    let mut ports = [0; N];
+    // All are held until the last is known, or one might be given twice.
+    let mut held = Vec::with_capacity(N);
+    for port in &mut ports {
+        let taken = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| Ok((listener.local_addr()?, listener)));
+        let (address, listener) = taken.map_err(|error| format!("no free loopback port: {error}"))?;
+        *port = address.port();
+        held.push(listener);
+    }
+    Ok(ports)
 }
 
 /// The status of `GET path`, if it answers.

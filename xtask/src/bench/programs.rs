@@ -13,7 +13,7 @@ use super::nginx::{self, Route};
 use super::proc::{cpu_micros, resident_kb};
 use crate::Outcome;
 use crate::command::{built, target};
-use crate::live::{Live, free_port};
+use crate::live::{Live, free_port, free_ports};
 
 const KEY: &str = "wp-bench";
 /// A thousand events, a second apart: longer than any measurement.
@@ -40,13 +40,9 @@ impl Programs {
         let fast = Live::announced(Command::new(built("release", "mock-upstream")).stderr(Stdio::null()))?;
         let brisk = Live::announced(shell("mock-upstream").args(BRISK))?;
         let slow = Live::announced(shell("mock-upstream").args(SLOW))?;
-        let echo = free_port()?;
+        let [echo, nginx_ports @ ..] = free_ports::<5>()?;
         let upstreams =
             [fast.address.clone(), brisk.address.clone(), slow.address.clone(), format!("127.0.0.1:{echo}")];
-        let mut nginx_ports = [0; 4];
-        for port in &mut nginx_ports {
-            *port = free_port()?;
-        }
         let routes: Vec<Route> =
             nginx_ports.into_iter().zip(upstreams.clone()).map(|(port, to)| Route { port, to }).collect();
         let nginx = nginx::start(&place.join("nginx"), &routes)?;
