@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
@@ -17,6 +18,8 @@ use tokio::time::{Instant, timeout_at};
 #[derive(Clone, Default)]
 pub struct Jobs {
     shared: Arc<Shared>,
+    /// Where tasks are spawned, if not where the caller is.
+    runtime: Option<Handle>,
 }
 
 #[derive(Default)]
@@ -57,16 +60,25 @@ impl Jobs {
         Self::default()
     }
 
-    /// Runs `job` on the current Tokio runtime. `name` says in logs and in [`Jobs::drain`]'s answer what it was.
+    /// The same set; what is spawned by this runs on that runtime, which must live until [`Jobs::drain`] is over.
+    pub fn on(&self, runtime: &Handle) -> Self {
+        Self { shared: Arc::clone(&self.shared), runtime: Some(runtime.clone()) }
+    }
+
+    /// Runs `job` on the runtime of [`Jobs::on`], else on the current one. `name` says in logs and in [`Jobs::drain`]'s answer what it was.
     pub fn spawn(&self, name: &'static str, job: impl Future<Output = ()> + Send + 'static) {
         // The lock is held over the spawn, so that a job which ends at once is removed after it was added.
         let mut live = self.shared.lock();
         let id = live.next;
         live.next += 1;
         let entry = Entry { shared: Arc::clone(&self.shared), id, name };
+        let entered = Entered { job, entry };
         #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
-        let handle = tokio::spawn(Entered { job, entry });
-        live.tasks.insert(id, (name, handle.abort_handle()));
+        let task = match &self.runtime {
+            Some(runtime) => runtime.spawn(entered),
+            None => tokio::spawn(entered),
+        };
+        live.tasks.insert(id, (name, task.abort_handle()));
     }
 
     /// How many jobs have not ended.

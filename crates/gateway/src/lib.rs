@@ -3,6 +3,7 @@
 
 pub mod alerts;
 pub mod app;
+pub mod background;
 pub mod callers;
 pub mod captures;
 pub mod catalog;

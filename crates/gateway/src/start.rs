@@ -24,6 +24,7 @@ use self::end::{Patience, end};
 use self::outlets::{access_log, captures, log_level, log_style, log_to_stderr, logbook, room, tracer};
 use self::secure::{certificate, warn_of_plain_http};
 use crate::app::{App, Live, Parts};
+use crate::background::Background;
 use crate::callers::Callers;
 use crate::cli::test::Testing;
 use crate::cli::{
@@ -115,7 +116,9 @@ async fn print(what: &Look, arguments: &Arguments) -> Result<(), StartError> {
 async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let said = arguments.logging().map_err(StartError)?;
     let mut source = ConfigSource::new(arguments.wanted(), random()?);
-    let opened = database::prepare(&mut source, unix_millis()).await?;
+    let background = Background::start()
+        .map_err(|error| StartError::one(format!("the thread for the background cannot start: {error}")))?;
+    let opened = database::prepare(&mut source, &background, unix_millis()).await?;
     let states = States::default();
     let Booted { found, snapshot, mistakes } = boot(&mut source, &states).map_err(StartError)?;
     let logging = &found.loaded.config.logging;
@@ -133,7 +136,8 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
 
     let money = opened.money(&found.loaded.config, u128::from_le_bytes(random()?)).await?;
     let jobs = Jobs::new();
-    ledger::run(&money, &jobs);
+    let behind = jobs.on(background.runtime());
+    ledger::run(&money, &behind);
     let (records, inbox) = Records::new();
     let limits = Limits {
         max_body_bytes: settings.max_body_bytes,
@@ -158,20 +162,20 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let remembered = today::remember(&app, &store).await;
     remembered.map_err(|error| StartError::one(format!("the log of today's calls cannot be read: {error}")))?;
     jobs.spawn("keys of the database", Callers::follow(Arc::clone(&app), store.clone(), jobs.clone()));
-    jobs.spawn("last uses of keys", Callers::note_uses_often(Arc::clone(&app), store.clone(), jobs.clone()));
+    behind.spawn("last uses of keys", Callers::note_uses_often(Arc::clone(&app), store.clone(), jobs.clone()));
     let setup_token = people::let_in(&app, &opened, &found.loaded.config.identity, &jobs).await?;
     let outlets = Outlets {
         telemetry: Arc::clone(&app.telemetry),
         clock: app.clock,
         log: access_log(logging, style, &app.telemetry)?,
-        tracer: tracer(&found.loaded.config, &app, &jobs)?,
-        logbook: logbook(logging, &store, &app, &jobs),
+        tracer: tracer(&found.loaded.config, &app, &behind)?,
+        logbook: logbook(logging, &store, &app, &behind),
         alerts: found.loaded.config.alerts.clone(),
     };
-    jobs.spawn("records", records::work(inbox, outlets));
-    let room = room(&found.loaded.config.alerts, &store, &app, &jobs)?;
-    jobs.spawn("alerts", room.run(jobs.clone()));
-    captures(logging, &opened, &app, &jobs)?;
+    behind.spawn("records", records::work(inbox, outlets));
+    let room = room(&found.loaded.config.alerts, &store, &app, &behind)?;
+    behind.spawn("alerts", room.run(jobs.clone()));
+    captures(logging, &opened, &app, &behind)?;
 
     opened.follow(&app, &jobs);
     let refused = u64::from(!mistakes.is_empty());
@@ -184,7 +188,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     let discovery = Arc::clone(&app.discovery).run(Arc::clone(&app), jobs.clone(), move || reloads.tell_news());
     jobs.spawn("model discovery", discovery);
     jobs.spawn("probes", probe::run(Arc::clone(&app), jobs.clone()));
-    jobs.spawn("security log", keep::run(Arc::clone(&app), store.clone(), jobs.clone()));
+    behind.spawn("security log", keep::run(Arc::clone(&app), store.clone(), jobs.clone()));
     let certs = certificate(&settings)?;
     let listener = listen(&settings.host, settings.port).await?;
     let address =
@@ -217,6 +221,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     jobs.drain(Instant::now() + Duration::from_secs(2)).await;
     ledger::close(&money).await;
     store.close().await;
+    background.stop();
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use waypost_store::{Place, Store, StoreError, Vault, VaultError};
 
 use super::{StartError, eprint_lines};
 use crate::app::App;
+use crate::background::Background;
 use crate::catalog::{Feed, dice};
 use crate::config_sources::{ConfigSource, variables};
 use crate::follow::follow;
@@ -71,8 +72,13 @@ impl Opened {
     }
 }
 
-/// Opens the database that the configuration names, and lays what it holds under the configuration.
-pub(super) async fn prepare(source: &mut ConfigSource, now: i64) -> Result<Opened, StartError> {
+/// Opens the database that the configuration names, and lays what it holds under the configuration. `background` makes its
+/// first connections: an embedded database has threads of its own, which are to be as nice.
+pub(super) async fn prepare(
+    source: &mut ConfigSource,
+    background: &Background,
+    now: i64,
+) -> Result<Opened, StartError> {
     let mode = source.mode().map_err(StartError)?;
     let found = match (source.find(), source.find_last_good()) {
         (Ok(found), _) => found,
@@ -82,7 +88,7 @@ pub(super) async fn prepare(source: &mut ConfigSource, now: i64) -> Result<Opene
     };
     let config = &found.loaded.config;
     mode.check(&config.database).map_err(StartError)?;
-    let store = open(&config.database, now).await?;
+    let store = open(&config.database, background, now).await?;
     let key = master_key::source(config, &variables().map_err(StartError)?);
     let mut dice = dice().ok_or_else(|| StartError::one("the operating system gives no random numbers"))?;
     let opened = master_key::open(&store, &key, &mut dice, now).await;
@@ -108,8 +114,11 @@ pub(super) async fn prepare(source: &mut ConfigSource, now: i64) -> Result<Opene
 }
 
 /// Opens it and brings its tables up to date.
-async fn open(wanted: &Database, now: i64) -> Result<Store, StartError> {
-    Store::open(&place(wanted), now).await.map_err(|error| StartError::one(words(wanted, &error)))
+async fn open(wanted: &Database, background: &Background, now: i64) -> Result<Store, StartError> {
+    let place = place(wanted);
+    let opened = background.run(async move { Store::open(&place, now).await }).await;
+    let opened = opened.map_err(|error| StartError::one(format!("the database cannot be opened: {error}")))?;
+    opened.map_err(|error| StartError::one(words(wanted, &error)))
 }
 
 /// Where it is.
