@@ -12,6 +12,7 @@ mod load;
 mod pulse;
 mod signals;
 mod socket;
+mod spoken;
 mod stall;
 mod tls;
 
@@ -117,7 +118,10 @@ pub struct Edge {
 struct Shared {
     limits: Limits,
     jobs: Jobs,
+    /// Finds out which HTTP a connection speaks.
     http: auto::Builder<Jobs>,
+    /// For those that are known to speak HTTP/1.
+    http1: auto::Builder<Jobs>,
     draw: Option<Draw>,
     load: Arc<Load>,
     permits: Arc<Semaphore>,
@@ -150,6 +154,7 @@ impl Edge {
         let shared = Shared {
             limits,
             jobs,
+            http1: http.clone().http1_only(),
             http,
             draw,
             load,

@@ -13,6 +13,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use hyper_util::server::conn::auto;
 use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -22,10 +23,12 @@ use super::bare::Draw;
 use super::farewell::Farewell;
 use super::pulse::{Handed, Order, Pulse};
 use super::socket::{Socket, Stream, Watched};
+use super::spoken::Spoken;
 use super::stall::Sweep;
 use super::tls::TlsCerts;
 use super::{Edge, Handler, LastWords, Peer};
 use crate::clock::Alarm;
+use crate::jobs::Jobs;
 
 /// For a year, this host is asked over TLS only.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
@@ -56,25 +59,33 @@ pub(super) async fn serve<H: Handler>(edge: Edge, stream: TcpStream, certs: Opti
     };
     let draw = edge.shared.draw.clone();
     let reception = Reception { handler, peer, pulse: Arc::clone(&pulse), secure, draw };
-    let mut http = pin!(
-        edge.shared
-            .http
-            .serve_connection_with_upgrades(TokioIo::new(Socket::new(socket, edge.shared.draw.clone())), reception)
-    );
+    let mut fresh = Some((Socket::new(socket, edge.shared.draw.clone()), reception));
+    let mut http = pin!(None);
     let (mut farewell, mut sweep) = (Farewell::default(), Sweep::default());
 
     poll_fn(|cx| {
         loop {
-            if farewell.is_due(&pulse, limits) {
-                http.as_mut().graceful_shutdown();
+            if let Some((socket, _)) = &fresh
+                && let Poll::Ready(spoken) = socket.poll_spoken(cx)
+                && let Some((socket, reception)) = fresh.take()
+            {
+                let builder = match spoken {
+                    Spoken::Http1 => &edge.shared.http1,
+                    Spoken::Open => &edge.shared.http,
+                };
+                http.set(Some(builder.serve_connection(TokioIo::new(socket), reception)));
+            }
+            if farewell.is_due(&pulse, limits) && !say_farewell(http.as_mut()) {
+                return Poll::Ready(());
             }
             // How a connection broke is of no use to anyone: the requests on it tell their own ends.
-            if farewell.is_over() || sweep.finds_stall(&pulse, limits) || http.as_mut().poll(cx).is_ready() {
+            let over = farewell.is_over() || sweep.finds_stall(&pulse, limits);
+            if over || http.as_mut().as_pin_mut().is_some_and(|http| http.poll(cx).is_ready()) {
                 return Poll::Ready(());
             }
             // A request may just have begun that is to be the last.
-            if farewell.is_due(&pulse, limits) {
-                http.as_mut().graceful_shutdown();
+            if farewell.is_due(&pulse, limits) && !say_farewell(http.as_mut()) {
+                return Poll::Ready(());
             }
             let patience = pulse.deadline(limits);
             let Some(deadline) = patience.into_iter().chain(farewell.next()).chain(sweep.next(&pulse, limits)).min()
@@ -89,6 +100,17 @@ pub(super) async fn serve<H: Handler>(edge: Edge, stream: TcpStream, certs: Opti
     })
     .await;
     pulse.driver_leaves();
+}
+
+/// Tells hyper that no request follows. False if nothing has come on the connection yet: then nothing is owed either.
+fn say_farewell<H: Handler>(http: Pin<&mut Option<Http<'_, H>>>) -> bool {
+    match http.as_pin_mut() {
+        Some(http) => {
+            http.graceful_shutdown();
+            true
+        }
+        None => false,
+    }
 }
 
 /// The TLS handshake; `None` if it fails, takes too long, or if the edge is told to end: nothing is owed to anyone yet.
@@ -112,6 +134,9 @@ async fn shake_hands(
     .await
 }
 
+/// What hyper makes of a connection.
+type Http<'e, H> = auto::Connection<'e, TokioIo<Socket>, Reception<H>, Jobs>;
+
 /// hyper's view of the handler.
 struct Reception<H> {
     handler: H,
@@ -124,13 +149,14 @@ struct Reception<H> {
 impl<H: Handler> hyper::service::Service<Request<Incoming>> for Reception<H> {
     type Response = Response<Counted<H::Body>>;
     type Error = Infallible;
-    type Future = Answering<H::Answering>;
+    /// hyper keeps its room as long as the connection: what is large in it goes when the answer begins.
+    type Future = Answering<Pin<Box<H::Answering>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let ticket = Ticket::new(Arc::clone(&self.pulse), request.version() == Version::HTTP_2);
         let peer = Peer { overloaded: ticket.one_too_many, ..self.peer };
         let (secure, draw) = (self.secure, self.draw.clone());
-        Answering { answering: self.handler.handle(request, peer), ticket: Some(ticket), secure, draw }
+        Answering { answering: Box::pin(self.handler.handle(request, peer)), ticket: Some(ticket), secure, draw }
     }
 }
 

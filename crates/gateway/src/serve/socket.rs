@@ -2,6 +2,7 @@
 //! Tests: `tests/it/edge.rs`, `tests/it/tls.rs`.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -13,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::bare::{self, Draw};
 use super::pulse::Pulse;
+use super::spoken::{PREFACE, Spoken};
 
 /// Bytes a closing connection reads and throws away, so that the last answer is not lost to a reset.
 const MAX_DISCARDED: usize = 1024 * 1024;
@@ -34,6 +36,14 @@ pub(super) enum Stream {
 impl Socket {
     pub(super) fn new(stream: Stream, draw: Option<Draw>) -> Self {
         Self { stream, draw, worded: None }
+    }
+
+    /// Waits for what tells which HTTP this is. A connection that breaks meanwhile tells it when it is read.
+    pub(super) fn poll_spoken(&self, cx: &mut Context<'_>) -> Poll<Spoken> {
+        match &self.stream {
+            Stream::Plain(stream) => stream.poll_spoken(cx),
+            Stream::Tls(stream) => Poll::Ready(Spoken::of_protocol(stream.get_ref().1.alpn_protocol())),
+        }
     }
 
     /// Is this write a bare refusal, or the rest of one? Then writes the words in its place.
@@ -159,6 +169,13 @@ pub(super) struct Watched {
 impl Watched {
     pub(super) fn new(stream: TcpStream, pulse: Arc<Pulse>) -> Self {
         Self { stream, pulse, sent_fin: false, discarded: 0 }
+    }
+
+    fn poll_spoken(&self, cx: &mut Context<'_>) -> Poll<Spoken> {
+        let mut first = [MaybeUninit::uninit(); PREFACE.len()];
+        let mut first = ReadBuf::uninit(&mut first);
+        let looked = ready!(self.stream.poll_peek(cx, &mut first));
+        Poll::Ready(looked.map_or(Spoken::Http1, |_| Spoken::of_first(first.filled())))
     }
 
     fn note_write(&self, written: &Poll<io::Result<usize>>) {
