@@ -14,6 +14,7 @@ mod leases;
 mod post;
 pub mod verify;
 pub mod vouchers;
+mod whole;
 
 pub use chain::ChainKey;
 pub use fold::{Alert, Fold, Folded, Trip};

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use sqlx::AnyConnection;
 
+use crate::Kind;
+
 pub(crate) type Query = sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
 
 /// How many rows a statement has; the largest stays below the number of values that either database takes.
@@ -41,7 +43,12 @@ pub(crate) fn portions<T>(rows: &[T]) -> impl Iterator<Item = &[T]> {
 /// `($1, $2), ($3, $4)`: places for the values of so many rows. For SQLite they are `(?, ?), (?, ?)`: it takes `$1` for a name
 /// and looks through all of them for each, which costs more than the rows when there are thousands.
 pub(crate) fn places(connection: &AnyConnection, rows: usize, width: usize) -> String {
-    text_of_places(connection.backend_name() == "PostgreSQL", rows, width)
+    text_of_places(database(connection) == Kind::Postgres, rows, width)
+}
+
+/// Which of the two it is.
+pub(crate) fn database(connection: &AnyConnection) -> Kind {
+    if connection.backend_name() == "PostgreSQL" { Kind::Postgres } else { Kind::Sqlite }
 }
 
 fn text_of_places(numbered: bool, rows: usize, width: usize) -> String {

@@ -10,8 +10,8 @@ use waypost_core::ledger::Account;
 use waypost_core::money::NanoUsd;
 
 use super::post::{Draft, Kind};
-use super::verify::read;
-use crate::rows::{places, portions};
+use super::whole::{self, Link};
+use crate::rows::{database, places, portions};
 use crate::{Store, StoreError};
 
 /// Which charges; all that is given must fit.
@@ -92,9 +92,6 @@ pub(super) fn corrected(id: &str) -> Option<(&str, i64)> {
     Some((request, number.parse().ok().filter(|number| *number > 0)?))
 }
 
-const COLUMNS: &str = "number, request, kind, outcome, actor, reason, prices, usage_counts, budgets, key_id, user_id, \
-                       team_id, model, deployment, at, cost, charged, held, hash, node";
-
 impl Store {
     /// Charges in the order of their time, after this place. Requests that never reached a deployment are left out.
     pub async fn charges(
@@ -105,8 +102,9 @@ impl Store {
     ) -> Result<Vec<Charged>, StoreError> {
         let first = Mark { at: i64::MIN, node: String::new(), number: 0 };
         let after = after.unwrap_or(&first);
+        let columns = whole::columns(self.kind());
         let sql = format!(
-            "select {COLUMNS} from ledger_transactions where at >= $1 and at < $2 \
+            "select {columns} from ledger_transactions where at >= $1 and at < $2 \
              and (at > $3 or (at = $3 and (node > $4 or (node = $4 and number > $5)))) and kind = 'charge' \
              and deployment <> '' and ($6 = '' or model = $6) and ($7 = 0 or prices = '') order by at, node, number limit $8"
         );
@@ -117,10 +115,8 @@ impl Store {
         let rows = query.fetch_all(&mut *connection).await?;
         let mut charges = Vec::with_capacity(rows.len());
         for row in rows {
-            let (number, draft, _) = read(&row)?;
-            if let Some(draft) = draft {
-                charges.push(charge(row.try_get(19)?, number, draft));
-            }
+            let Link { node, number, draft, .. } = whole::read(&row)?;
+            charges.extend(draft.map(|draft| charge(node, number, draft)));
         }
         follow(&mut connection, &mut charges).await?;
         Ok(charges)
@@ -213,19 +209,19 @@ pub(super) async fn of_requests(
     connection: &mut AnyConnection,
     requests: &[String],
 ) -> Result<Vec<Charged>, StoreError> {
+    let columns = whole::columns(database(connection));
     let mut charges = Vec::new();
     for requests in portions(requests) {
         let places = places(connection, 1, requests.len());
-        let sql = format!("select {COLUMNS} from ledger_transactions where request in {places}");
+        let sql = format!("select {columns} from ledger_transactions where request in {places}");
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for request in requests {
             query = query.bind(request.clone());
         }
         for row in query.fetch_all(&mut *connection).await? {
-            let (number, draft, _) = read(&row)?;
-            if let Some(draft) = draft.filter(|draft| draft.kind == Kind::Charge) {
-                charges.push(charge(row.try_get(19)?, number, draft));
-            }
+            let Link { node, number, draft, .. } = whole::read(&row)?;
+            let draft = draft.filter(|draft| draft.kind == Kind::Charge);
+            charges.extend(draft.map(|draft| charge(node, number, draft)));
         }
     }
     follow(connection, &mut charges).await?;

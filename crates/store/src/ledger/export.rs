@@ -3,11 +3,11 @@
 
 use std::io::{self, Write};
 
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::AssertSqlSafe;
 use waypost_core::money::NanoUsd;
 
 use super::post::Draft;
-use super::verify::read;
+use super::whole;
 use crate::{Store, StoreError};
 
 /// How it is written.
@@ -51,11 +51,12 @@ pub async fn export(
     }
     let (mut after, mut count) = ((i64::MIN, String::new(), 0_i64), 0);
     loop {
-        let sql = "select number, request, kind, outcome, actor, reason, prices, usage_counts, budgets, key_id, user_id, \
-                   team_id, model, deployment, at, cost, charged, held, hash, node from ledger_transactions \
-                   where at >= $1 and at < $2 and (at > $3 or (at = $3 and (node > $4 or (node = $4 and number > $5)))) \
-                   order by at, node, number limit $6";
-        let query = sqlx::query(AssertSqlSafe(sql.to_owned())).bind(between.0).bind(between.1);
+        let columns = whole::columns(store.kind());
+        let sql = format!(
+            "select {columns} from ledger_transactions where at >= $1 and at < $2 \
+             and (at > $3 or (at = $3 and (node > $4 or (node = $4 and number > $5)))) order by at, node, number limit $6"
+        );
+        let query = sqlx::query(AssertSqlSafe(sql)).bind(between.0).bind(between.1);
         let query = query.bind(after.0).bind(after.1.clone()).bind(after.2).bind(PAGE);
         let rows = query.fetch_all(store.reader()).await?;
         if rows.is_empty() {
@@ -64,12 +65,9 @@ pub async fn export(
         }
         let mut text = String::new();
         for row in rows {
-            let node: String = row.try_get(19)?;
-            let (number, draft, _) = read(&row)?;
-            let Some(mut draft) = draft else {
-                return Err(StoreError::Corrupt(format!("transaction {number} of node {node} is of an unknown kind")));
-            };
-            draft.entries = entries(store, &node, number).await?;
+            let link = whole::read(&row)?;
+            let (node, number) = (link.node.clone(), link.number);
+            let draft = link.draft()?;
             match format {
                 Format::Csv => csv(&mut text, &node, number, &draft),
                 Format::Json => json(&mut text, &node, number, &draft),
@@ -79,12 +77,6 @@ pub async fn export(
         }
         write(out, &text)?;
     }
-}
-
-async fn entries(store: &Store, node: &str, number: i64) -> Result<Vec<(String, i64)>, StoreError> {
-    let sql = "select account, amount from ledger_entries where node = $1 and number = $2 order by place";
-    let rows = sqlx::query(sql).bind(node.to_owned()).bind(number).fetch_all(store.reader()).await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
 fn write(out: &mut (dyn Write + Send), text: &str) -> Result<(), StoreError> {

@@ -126,7 +126,10 @@ async fn every_kind_of_tampering_is_found_and_named() {
         let money = history(&store, &disk).await;
         assert_eq!(money.verify(&mut money.verifier(), NOW).await.unwrap().flaws, []);
         disarm(&store).await;
-        for (text, expected) in &table {
+        // Only SQLite keeps in a column what is not of its type.
+        let loose = ("update ledger_transactions set cost = 'much' where number = 4", changed(4));
+        let loose = Some(loose).filter(|_| store.kind() == Kind::Sqlite);
+        for (text, expected) in table.iter().chain(&loose) {
             // Found by a new process with the same key, in one look at everything; then undone.
             let mut tx = store.begin().await.unwrap();
             sqlx::raw_sql(AssertSqlSafe((*text).to_owned())).execute(&mut *tx).await.unwrap();
