@@ -72,8 +72,7 @@ impl Opened {
     }
 }
 
-/// Opens the database that the configuration names, and lays what it holds under the configuration. `background` makes its
-/// first connections: an embedded database has threads of its own, which are to be as nice.
+/// Opens the database that the configuration names, and lays what it holds under the configuration.
 pub(super) async fn prepare(
     source: &mut ConfigSource,
     background: &Background,
@@ -113,11 +112,17 @@ pub(super) async fn prepare(
     Ok(Opened { store, vault, origin, catalog, prices })
 }
 
-/// Opens it and brings its tables up to date.
+/// Opens it and brings its tables up to date. An embedded one has threads of its own, which are to be as nice as the
+/// background; connections to a server belong to the runtime that opened them, which is to be that of requests.
 async fn open(wanted: &Database, background: &Background, now: i64) -> Result<Store, StartError> {
     let place = place(wanted);
-    let opened = background.run(async move { Store::open(&place, now).await }).await;
-    let opened = opened.map_err(|error| StartError::one(format!("the database cannot be opened: {error}")))?;
+    let opened = match place {
+        Place::Postgres { .. } => Store::open(&place, now).await,
+        Place::Sqlite(_) => background
+            .run(async move { Store::open(&place, now).await })
+            .await
+            .map_err(|error| StartError::one(format!("the database cannot be opened: {error}")))?,
+    };
     opened.map_err(|error| StartError::one(words(wanted, &error)))
 }
 
