@@ -125,12 +125,17 @@ pub(crate) fn free_ports<const N: usize>() -> Outcome<[u16; N]> {
 
 /// The status of `GET path`, if it answers.
 pub(crate) fn status(address: &str, path: &str) -> Option<u16> {
+    get(address, path)?.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
+}
+
+/// The whole answer to `GET path`, with its head.
+pub(crate) fn get(address: &str, path: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").ok()?;
-    let mut head = [0; 12];
-    stream.read_exact(&mut head).ok()?;
-    std::str::from_utf8(&head).ok()?.strip_prefix("HTTP/1.1 ")?.parse().ok()
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }
 
 fn spawn(program: &mut Command) -> Outcome<Child> {

@@ -13,7 +13,7 @@ use super::nginx::{self, Route};
 use super::proc::{cpu_micros, resident_kb};
 use crate::Outcome;
 use crate::command::{built, target};
-use crate::live::{Live, free_port, free_ports};
+use crate::live::{Live, free_port, free_ports, get};
 
 const KEY: &str = "wp-bench";
 /// A thousand events, a second apart: longer than any measurement.
@@ -73,6 +73,15 @@ impl Programs {
         let arguments =
             ["--listen", &port, "--chunks", &count, "--interval-us", "2000", "--body", "stream", "--model", "echo"];
         self.measured(gateway, "chunks", 3, milliseconds, &arguments)
+    }
+
+    /// How many calls Waypost has not logged until now, because more came than its database took.
+    pub(super) fn unlogged(&self) -> Outcome<f64> {
+        let metrics = get(&self.waypost.address, "/metrics").unwrap_or_default();
+        let count = metrics.lines().find_map(|line| line.strip_prefix("waypost_log_rows_dropped_total "));
+        count
+            .and_then(|count| count.trim().parse().ok())
+            .ok_or_else(|| "the metrics do not tell how many rows of the log were dropped".to_owned())
     }
 
     /// Opens so many streams, and weighs the gateway while they are open.
