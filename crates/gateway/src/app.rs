@@ -314,14 +314,11 @@ impl App {
         self.named(start)
     }
 
-    /// A name with 128 random bits behind its beginning.
+    /// A name of its own behind this beginning.
     fn named(&self, start: impl Into<String>) -> Arc<str> {
         let mut dice = self.dice();
         let mut name = start.into();
-        for bits in [dice.throw(), dice.throw()] {
-            let digits = (0..16).rev().map(|place| (bits >> (place * 4)) as u32 & 15);
-            name.extend(digits.filter_map(|digit| char::from_digit(digit, 16)));
-        }
+        push_unique(&mut name, self.unix_millis(), [dice.throw(), dice.throw()]);
         name.into()
     }
 
@@ -415,4 +412,32 @@ impl App {
 
 fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Appends 48 bits of time in milliseconds and 80 random ones, in hexadecimal. What comes later sorts later: so an index over
+/// names grows at its end, where random ones would be written all over it.
+fn push_unique(name: &mut String, millis: i64, random: [u64; 2]) {
+    let [first, second] = random;
+    let bits = (millis as u64 & 0xffff_ffff_ffff) << 16 | first & 0xffff;
+    for bits in [bits, second] {
+        let digits = (0..16).rev().map(|place| (bits >> (place * 4)) as u32 & 15);
+        name.extend(digits.filter_map(|digit| char::from_digit(digit, 16)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_sort_by_their_time_and_differ_by_chance() {
+        let name = |millis, random| {
+            let mut name = String::from("req_");
+            push_unique(&mut name, millis, random);
+            name
+        };
+        assert_eq!(name(0x0123_4567_89ab, [0xffcd, 0xef]), "req_0123456789abffcd00000000000000ef");
+        assert!(name(1, [u64::MAX; 2]) < name(2, [0; 2]));
+        assert_ne!(name(1, [0, 1]), name(1, [0, 2]));
+    }
 }

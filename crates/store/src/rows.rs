@@ -52,17 +52,17 @@ pub(crate) fn database(connection: &AnyConnection) -> Kind {
 }
 
 fn text_of_places(numbered: bool, rows: usize, width: usize) -> String {
-    let mut text = String::with_capacity(rows * (width * if numbered { 7 } else { 3 } + 4));
+    if !numbered {
+        let row = format!("({})", vec!["?"; width].join(", "));
+        return vec![row.as_str(); rows].join(", ");
+    }
+    let mut text = String::with_capacity(rows * (width * 7 + 4));
     for row in 0..rows {
         text.push_str(if row == 0 { "(" } else { ", (" });
         for place in 1..=width {
             text.push_str(if place == 1 { "" } else { ", " });
-            if numbered {
-                // Writing to a string does not fail.
-                let _ = write!(text, "${}", row * width + place);
-            } else {
-                text.push('?');
-            }
+            // Writing to a string does not fail.
+            let _ = write!(text, "${}", row * width + place);
         }
         text.push(')');
     }
