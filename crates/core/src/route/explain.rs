@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Query;
 use crate::health::{Admission, Bar};
 use crate::moment::Moment;
-use crate::snapshot::{Deployment, Snapshot};
+use crate::snapshot::{Deployment, Route, Snapshot};
 
 /// A deployment of the model, and how it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +30,12 @@ pub struct Explained<'s> {
     pub latency: Option<Duration>,
 }
 
-/// Explains a query, with the strategy's name; `None` if nobody knows the model.
+/// Explains a query, with the route it takes; `None` if nobody knows the model.
 pub fn explain<R>(
     snapshot: &Snapshot,
     query: &Query<'_>,
     now: Moment,
-    tell: impl FnOnce(&'static str, Vec<Explained<'_>>) -> R,
+    tell: impl FnOnce(&Route, Vec<Explained<'_>>) -> R,
 ) -> Option<R> {
     let route = match query.model {
         Some(model) => snapshot.route(model)?,
@@ -55,7 +55,7 @@ pub fn explain<R>(
             place += 1;
         }
     }
-    Some(tell(route.strategy.name(), explained))
+    Some(tell(&route, explained))
 }
 
 fn one<'d>(deployment: &'d Deployment, query: &Query<'_>, now: Moment) -> Explained<'d> {
@@ -145,9 +145,9 @@ channels:
             needs: waypost_wire::peek::Needs::default(),
             charge: None,
         };
-        let (strategy, told) = explain(&snapshot, &query, now, |strategy, explained| {
+        let (strategy, told) = explain(&snapshot, &query, now, |route, explained| {
             let told = |one: &Explained<'_>| (one.deployment.to_owned(), one.place, one.veto, one.behind);
-            (strategy, explained.iter().map(told).collect::<Vec<_>>())
+            (route.strategy.name(), explained.iter().map(told).collect::<Vec<_>>())
         })
         .unwrap();
         assert_eq!(strategy, "least_busy");

@@ -6,15 +6,31 @@ use std::sync::Arc;
 
 use waypost_core::access::Caller;
 use waypost_core::dice::Dice;
-use waypost_core::ledger::{Short, WhenSpent};
+use waypost_core::ledger::{Purse, Scope, Short, WhenSpent};
 use waypost_core::money::NanoUsd;
+use waypost_core::operation::Operation;
 use waypost_core::route::{self, Plan};
-use waypost_core::snapshot::Deployment;
+use waypost_core::snapshot::{Deployment, Route};
 use waypost_core::usage::Degraded;
 
 use super::call::Call;
 use super::funds;
 use crate::app::{App, Live};
+
+/// The budgets that every request for a model counts in, whoever asks, and that let it fall to what is cheaper when they have not
+/// enough left for it.
+pub fn budgets(app: &App, model: Option<&str>, operation: Operation) -> Vec<Arc<Purse>> {
+    let Some(money) = app.money.as_ref().filter(|_| funds::may_cost(operation)) else { return Vec::new() };
+    let scopes = std::iter::once(Scope::Global).chain(model.map(|model| Scope::Group(model.into())));
+    let mut budgets: Vec<_> = scopes.flat_map(|scope| money.books().budgets(&scope)).collect();
+    budgets.retain(|purse| purse.definition().is_some_and(|budget| budget.when_spent == WhenSpent::Degrade));
+    budgets
+}
+
+/// The models that stand in for one that is asked, in the order in which they are tried.
+pub fn ladder<'r>(route: &'r Route, asked: Option<&str>) -> impl Iterator<Item = &'r Arc<str>> {
+    route.degrade_to.iter().filter(move |model| Some(&***model) != asked)
+}
 
 /// The way down of one request.
 pub struct Descent {
@@ -25,7 +41,8 @@ pub struct Descent {
 
 impl Descent {
     pub fn of(call: &Call, plan: &Plan<'_>) -> Self {
-        Self { ladder: plan.route().degrade_to.clone().into_iter(), asked: call.model.clone(), fell: None }
+        let ladder: Vec<_> = ladder(plan.route(), call.model.as_deref()).cloned().collect();
+        Self { ladder: ladder.into_iter(), asked: call.model.clone(), fell: None }
     }
 
     /// Changes plan and call to what is cheaper, where the budget that has not enough says so. `bound` is the most that the
@@ -73,7 +90,7 @@ impl Descent {
         plan: &mut Plan<'s>,
         dice: &mut Dice,
     ) -> bool {
-        for model in self.ladder.by_ref().filter(|model| Some(model) != self.asked.as_ref()) {
+        for model in self.ladder.by_ref() {
             let was = (call.model.replace(model), call.charge, call.payer.take());
             funds::charge(app, caller, call);
             if let Ok(other) = route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), dice) {

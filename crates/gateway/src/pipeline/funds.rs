@@ -110,11 +110,19 @@ pub fn charge(app: &App, caller: &Caller, call: &mut Call) {
     call.payer = Some(payer);
 }
 
-/// Counting and looking cost nothing.
 fn is_charged(call: &Call) -> bool {
-    match call.operation {
-        Operation::Chat | Operation::Completions | Operation::Embeddings | Operation::Images | Operation::Audio => true,
-        Operation::Passthrough => !call.method.is_safe(),
+    may_cost(call.operation) && (call.operation != Operation::Passthrough || !call.method.is_safe())
+}
+
+/// Counting and looking cost nothing.
+pub fn may_cost(operation: Operation) -> bool {
+    match operation {
+        Operation::Chat
+        | Operation::Completions
+        | Operation::Embeddings
+        | Operation::Images
+        | Operation::Audio
+        | Operation::Passthrough => true,
         Operation::CountTokens | Operation::Models => false,
     }
 }

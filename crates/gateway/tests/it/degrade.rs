@@ -9,6 +9,7 @@ use waypost_testkit::{Answer, Request, Script, Upstream};
 
 use crate::harness::{Database, Gateway, KEY, NOW};
 
+const TOKEN: &str = "an-admin-token-0123456789";
 const CHAT: &str = "/v1/chat/completions";
 
 fn answer(input: u64, output: u64) -> Script {
@@ -39,7 +40,7 @@ impl Shop {
         let upstream = || Upstream::always(answer(10, 50));
         let (dear, cheap, plain, free) = (upstream().await, upstream().await, upstream().await, upstream().await);
         let yaml = format!(
-            "keys: [{keys}]\nretry: {{max_attempts: 1}}\nbreaker: off\n\
+            "admin: {{token: {TOKEN}}}\nkeys: [{keys}]\nretry: {{max_attempts: 1}}\nbreaker: off\n\
              routing: {{models: {{smart: {{degrade_to: [plain, free]}}}}}}\n\
              prices:\n  - {{model: smart, channel: dear, input: 10, output: 100}}\n  \
              - {{model: smart, channel: cheap, input: 1, output: 10}}\n  \
@@ -73,6 +74,24 @@ impl Shop {
     fn hits(&self) -> [usize; 4] {
         [self.dear.hits(), self.cheap.hits(), self.plain.hits(), self.free.hits()]
     }
+}
+
+#[tokio::test]
+async fn an_explanation_names_the_budgets_that_degrade_and_the_models_that_stand_in() {
+    let shop = Shop::open(&everything()).await;
+    shop.budget("bud_group", Scope::Group("smart".into()), 8_000_000, WhenSpent::Degrade).await;
+    shop.budget("bud_all", Scope::Global, 8_000_000, WhenSpent::Degrade).await;
+    shop.budget("bud_hard", Scope::Global, 8_000_000, WhenSpent::Refuse).await;
+    shop.budget("bud_key", Scope::Key("test".into()), 8_000_000, WhenSpent::Degrade).await;
+    let explained = async |query: &str| {
+        let path = format!("/admin/explain?{query}");
+        let answer = Request::get(&path).bearer(TOKEN).send(shop.gateway.url()).await.json();
+        (answer["degrading_budgets"].clone(), answer["degrade_to"].clone())
+    };
+    assert_eq!(explained("model=smart").await, (json!(["bud_all", "bud_group"]), json!(["plain", "free"])));
+    assert_eq!(explained("model=plain").await, (json!(["bud_all"]), json!([])));
+    // Counting costs nothing.
+    assert_eq!(explained("model=smart&operation=count_tokens").await.0, json!([]));
 }
 
 fn everything() -> String {

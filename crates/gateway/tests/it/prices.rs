@@ -24,6 +24,21 @@ fn usd(nanos: i64) -> String {
     NanoUsd(nanos).to_string()
 }
 
+/// A configuration with these prices.
+fn file(upstream: &Upstream, prices: &str) -> String {
+    let url = upstream.url();
+    format!(
+        "keys: [{{name: test, key: {KEY}}}]\nprices: {prices}\nchannels:\n- {{name: up, provider: openai_compatible, base_url: '{url}/v1', api_key: k, models: [m, n, filed]}}\n"
+    )
+}
+
+/// What is shown of a price that was just set, whenever somebody looks at it.
+fn shown(mut made: Value) -> Value {
+    let fields = made.as_object_mut().unwrap();
+    assert!(fields.remove("in_effect").is_some() && fields.remove("why").is_some(), "{made}");
+    made
+}
+
 /// A gateway before an upstream that always answers, over a database of its own.
 struct Till {
     gateway: Running,
@@ -44,12 +59,8 @@ impl Till {
     }
 
     async fn gateway(folder: &Folder, upstream: &Upstream, prices: &str) -> Running {
-        let url = upstream.url();
-        let yaml = format!(
-            "keys: [{{name: test, key: {KEY}}}]\nprices: {prices}\nchannels:\n- {{name: up, provider: openai_compatible, base_url: '{url}/v1', api_key: k, models: [m, n, filed]}}\n"
-        );
         let waypost = Waypost::new().arguments(&["--port", "0"]).env("DB_PATH", &folder.database());
-        waypost.file("waypost.yaml", &yaml).env("WAYPOST_ADMIN_TOKEN", TOKEN).start().await
+        waypost.file("waypost.yaml", &file(upstream, prices)).env("WAYPOST_ADMIN_TOKEN", TOKEN).start().await
     }
 
     async fn ask(&self, method: &str, path: &str, body: Value) -> Answer {
@@ -148,6 +159,21 @@ async fn a_price_that_is_set_counts_from_the_next_request_on_to_the_nano_usd() {
 }
 
 #[tokio::test]
+async fn a_price_that_a_broken_file_keeps_from_being_used_says_so_and_holds_once_it_is_mended() {
+    let till = Till::open("[]").await;
+    till.gateway.write("waypost.yaml", "channels: nothing like that\n");
+    let made = till.set(json!({ "price": { "model": "m", "input": 1 } })).await;
+    assert_eq!((&made["in_effect"], &made["pending"]), (&json!(false), &json!(false)));
+    let why = made["why"].as_str().unwrap();
+    assert!(why.contains("the old one stays in use") && why.contains("channels"), "{why}");
+    assert_eq!(till.effective("model=m").await.0, "-");
+    till.gateway.write("waypost.yaml", &file(&till.upstream, "[]"));
+    let made = till.set(json!({ "price": { "model": "n", "input": 2 } })).await;
+    assert_eq!((&made["in_effect"], &made["why"]), (&json!(true), &Value::Null));
+    assert_eq!(till.effective("model=m").await, ("api".to_owned(), "1".to_owned()));
+}
+
+#[tokio::test]
 async fn what_was_served_without_a_price_is_charged_later_exactly_and_once() {
     let till = Till::open("[]").await;
     till.chat("n", None).await;
@@ -202,9 +228,13 @@ async fn what_was_served_without_a_price_is_charged_later_exactly_and_once() {
 async fn versions_are_listed_and_withdrawn_until_they_are_in_effect() {
     let till = Till::open("[]").await;
     let past = till.set(json!({ "price": { "model": "m", "input": 1 } })).await;
+    assert_eq!((&past["in_effect"], &past["why"]), (&json!(true), &Value::Null));
     let far = json!({ "price": { "model": "m", "input": 2, "channel": "up", "provider": "openai" }, "effective_at": 4_000_000_000_000_i64 });
     let pending = till.set(far).await;
     assert_eq!((&pending["pending"], &pending["channel"]), (&json!(true), &json!("up")));
+    let why = "It holds from 2096-10-02T07:06:40.000Z on.";
+    assert_eq!((&pending["in_effect"], &pending["why"]), (&json!(false), &json!(why)));
+    let [past, pending] = [past, pending].map(shown);
     let path = |price: &Value| format!("/admin/prices/{}", price["id"].as_str().unwrap());
     assert_eq!(till.ask("GET", &path(&pending), Value::Null).await.json(), pending);
     let page = till.ask("GET", "/admin/prices?limit=1&model=m", Value::Null).await.json();

@@ -57,7 +57,7 @@ pub struct Charged {
     pub outcome: String,
     pub model: String,
     pub deployment: String,
-    /// Somebody undid it or one of its corrections by hand.
+    /// It or one of its corrections was undone, as only older ledgers have it.
     pub reversed: bool,
     /// How often it was corrected.
     pub(super) corrections: i64,
@@ -78,7 +78,7 @@ pub(super) fn correction_id(request: &str, number: i64) -> String {
     format!("correction:{request}:{number}")
 }
 
-/// The id of what undoes the correction of this number; with 0, the charge itself.
+/// The id of what undid the correction of this number; with 0, the charge itself.
 fn reversal_id(request: &str, number: i64) -> String {
     match number {
         0 => format!("reversal:{request}"),

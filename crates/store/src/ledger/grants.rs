@@ -1,5 +1,5 @@
-//! What operators do to accounts: credit given and taken back, and what was done undone. Each is a transaction with who did
-//! it and why. Decides that nothing is taken which is not there. Tests: `tests/it/ledger.rs`.
+//! What operators do to accounts: credit given and taken back. Each is a transaction with who did it and why. Decides that
+//! nothing is taken which is not there. Tests: `tests/it/ledger.rs`.
 
 use sqlx::{Any, Row as _, Transaction};
 use waypost_core::ledger::Account;
@@ -51,13 +51,6 @@ impl Store {
         row.map(|row| read(&row)).transpose()
     }
 
-    /// Accounts by name, after this one.
-    pub async fn balances(&self, after: &str, most: i64) -> Result<Vec<Balance>, StoreError> {
-        let sql = sqlx::AssertSqlSafe(format!("{BALANCE} where name > $1 order by name limit $2"));
-        let rows = sqlx::query(sql).bind(after.to_owned()).bind(most).fetch_all(self.reader()).await?;
-        rows.iter().map(read).collect()
-    }
-
     /// Prepaid accounts that were changed at or after this time.
     pub(crate) async fn prepaid_since(&self, since: i64) -> Result<Vec<Balance>, StoreError> {
         let sql = sqlx::AssertSqlSafe(format!("{BALANCE} where prepaid = 1 and changed_at >= $1 order by name"));
@@ -71,21 +64,6 @@ impl Store {
         prepay(&mut tx, account.as_str(), now).await?;
         tx.commit().await?;
         self.balance(account).await?.ok_or(StoreError::NotFound)
-    }
-
-    /// What a transaction moved on accounts that pay.
-    pub(crate) async fn movements(&self, request: &str) -> Result<Vec<(Account, NanoUsd)>, StoreError> {
-        let sql = "select e.account, e.amount from ledger_transactions t join ledger_entries e \
-                   on e.node = t.node and e.number = t.number where t.request = $1 order by e.place";
-        let rows = sqlx::query(sql).bind(request.to_owned()).fetch_all(self.reader()).await?;
-        let mut moved = Vec::new();
-        for row in rows {
-            let name: String = row.try_get(0)?;
-            if let Some(account) = Account::parse(&name).ok().filter(Account::pays) {
-                moved.push((account, NanoUsd(row.try_get(1)?)));
-            }
-        }
-        Ok(moved)
     }
 
     pub(crate) async fn set_read_only(&self, account: &str, read_only: bool, now: i64) -> Result<(), StoreError> {
@@ -124,11 +102,13 @@ pub(crate) async fn grant(store: &Store, pen: Pen<'_>, grant: &Grant<'_>) -> Res
 }
 
 /// The other side of a grant.
-fn source_of(kind: Kind) -> Account {
+fn source_of(kind: Kind) -> Result<Account, StoreError> {
     match kind {
-        Kind::Voucher => Account::vouchers(),
-        Kind::TopUp | Kind::Adjustment => Account::adjustments(),
-        Kind::Charge | Kind::Reversal | Kind::Correction => Account::revenue(),
+        Kind::Voucher => Ok(Account::vouchers()),
+        Kind::TopUp | Kind::Adjustment => Ok(Account::adjustments()),
+        Kind::Charge | Kind::Reversal | Kind::Correction => {
+            Err(StoreError::Refused(format!("kind: nobody gives credit as a {}", kind.name())))
+        }
     }
 }
 
@@ -141,43 +121,9 @@ pub(super) async fn grant_within(
     let amount = grant.amount.get();
     let back = amount.checked_neg().ok_or_else(super::post::too_much)?;
     draft.entries =
-        vec![(grant.account.as_str().to_owned(), amount), (source_of(grant.kind).as_str().to_owned(), back)];
+        vec![(grant.account.as_str().to_owned(), amount), (source_of(grant.kind)?.as_str().to_owned(), back)];
     write(tx, pen, draft, grant.at).await?;
-    if grant.kind != Kind::Correction {
-        prepay(tx, grant.account.as_str(), grant.at).await?;
-    }
-    Ok(())
-}
-
-/// Undoes what another transaction did, entry by entry, under a name of its own.
-pub(crate) async fn reverse(
-    store: &Store,
-    pen: Pen<'_>,
-    request: &str,
-    actor: &str,
-    reason: &str,
-    at: i64,
-) -> Result<Vec<Balance>, StoreError> {
-    let mut tx = store.begin().await?;
-    let sql = "select e.account, e.amount from ledger_transactions t join ledger_entries e \
-               on e.node = t.node and e.number = t.number where t.request = $1 order by e.place";
-    let rows = sqlx::query(sql).bind(request.to_owned()).fetch_all(&mut *tx).await?;
-    if rows.is_empty() {
-        return Err(StoreError::NotFound);
-    }
-    let mut draft = Draft::of_operator(format!("reversal:{request}"), Kind::Reversal, at, actor, reason);
-    for row in rows {
-        let amount = row.try_get::<i64, _>(1)?.checked_neg().ok_or_else(super::post::too_much)?;
-        draft.entries.push((row.try_get(0)?, amount));
-    }
-    let accounts: Vec<String> = draft.entries.iter().map(|(account, _)| account.clone()).collect();
-    write(&mut tx, pen, draft, at).await?;
-    tx.commit().await?;
-    let mut balances = Vec::new();
-    for account in accounts.iter().filter_map(|account| Account::parse(account).ok()) {
-        balances.extend(store.balance(&account).await?);
-    }
-    Ok(balances)
+    prepay(tx, grant.account.as_str(), grant.at).await
 }
 
 async fn write(tx: &mut Transaction<'static, Any>, pen: Pen<'_>, draft: Draft, at: i64) -> Result<(), StoreError> {

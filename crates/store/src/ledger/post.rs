@@ -19,7 +19,7 @@ pub enum Kind {
     /// An operator gave or took credit.
     Adjustment,
     Voucher,
-    /// What another transaction did was undone.
+    /// What another transaction did was undone. Nothing writes it any more; ledgers may have it.
     Reversal,
     /// A charge was priced anew.
     Correction,

@@ -50,25 +50,6 @@ impl Money {
         Ok(amount)
     }
 
-    /// Undoes a transaction, named by its request or its id. What it gave must still be there.
-    pub async fn reverse(&self, request: &str, actor: &str, reason: &str, now: i64) -> Result<(), MoneyError> {
-        self.fold_all(now).await?;
-        let mut taken = Vec::new();
-        for (account, amount) in self.0.store.movements(request).await? {
-            let back = NanoUsd(amount.get().saturating_neg());
-            taken.push((account.clone(), back, self.set_aside(&account, back, now)?));
-        }
-        grants::reverse(&self.0.store, self.pen(), request, actor, reason, now).await?;
-        for (account, amount, hold) in taken {
-            match (hold, self.0.books.credit(&account)) {
-                (Some(hold), _) => drop(hold.settle(NanoUsd(amount.get().saturating_neg()))),
-                (None, Some(purse)) => self.pour(&purse, amount),
-                (None, None) => {}
-            }
-        }
-        Ok(())
-    }
-
     /// What is to be taken is held first, so that no request spends it meanwhile.
     fn set_aside(&self, account: &Account, amount: NanoUsd, now: i64) -> Result<Option<Hold>, StoreError> {
         let Some(purse) = self.0.books.credit(account).filter(|_| amount.get() < 0) else { return Ok(None) };

@@ -115,13 +115,6 @@ impl Held {
         (settled, ticket)
     }
 
-    /// Ends a request that never reached an upstream.
-    pub fn release(mut self, at: i64, reason: &str) -> Ticket {
-        let release = Release { request: Arc::clone(&self.request), at, reason: reason.into() };
-        self.hold = None;
-        self.money.0.journal.append(Record::Release(release))
-    }
-
     /// The hold is not in the journal: there is nothing to end there.
     pub(super) fn forget(mut self) {
         self.hold = None;

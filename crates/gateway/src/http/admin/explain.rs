@@ -6,6 +6,7 @@ use serde::Serialize;
 use waypost_core::GatewayError;
 use waypost_core::operation::Operation;
 use waypost_core::route::{self, Explained};
+use waypost_core::snapshot::Route;
 use waypost_wire::Dialect;
 use waypost_wire::peek::Needs;
 
@@ -13,6 +14,7 @@ use super::query::Query;
 use super::shown;
 use crate::app::App;
 use crate::http::body::Body;
+use crate::pipeline::degrade;
 
 const OPERATIONS: [Operation; 8] = [
     Operation::Chat,
@@ -36,6 +38,11 @@ pub(in crate::http) struct Explanation {
     /// The deployment that would be tried first; null if none would.
     first: Option<String>,
     candidates: Vec<Candidate>,
+    /// The budgets of the gateway and of this model that degrade: what they have not enough left for falls to cheaper deployments
+    /// of the model, and then to `degrade_to`. Those of a key, a user or a team are not among them: nobody is asked about.
+    degrading_budgets: Vec<String>,
+    /// The models that stand in for this one then, in the order in which they are tried.
+    degrade_to: Vec<String>,
 }
 
 /// A deployment that it might go to.
@@ -67,16 +74,19 @@ pub(super) fn answer(app: &App, query: &Query) -> Result<Response<Body>, Gateway
     let (live, model) = (app.live(), query.get("model"));
     let snapshot = &live.snapshot;
     let asked = route::Query { model, operation, dialect, needs: Needs::default(), charge: None };
-    let tell = |strategy, explained: Vec<Explained<'_>>| {
+    let budgets = degrade::budgets(app, model, operation);
+    let tell = |route: &Route, explained: Vec<Explained<'_>>| {
         let first = explained.iter().find(|one| one.place == Some(0)).map(|one| one.deployment);
         let first = first.map(str::to_owned);
         Explanation {
             model: model.map(str::to_owned),
             operation: operation.name(),
             dialect: dialect.name(),
-            strategy,
+            strategy: route.strategy.name(),
             first,
             candidates: explained.iter().map(candidate).collect(),
+            degrading_budgets: budgets.iter().map(|budget| budget.id().as_str().to_owned()).collect(),
+            degrade_to: degrade::ladder(route, model).map(|model| model.to_string()).collect(),
         }
     };
     let told = route::explain(snapshot, &asked, app.clock.now(), tell);

@@ -1,5 +1,5 @@
 //! Prices over HTTP: versions are added and, until they are in effect, taken back; none is changed. Shows which price holds for a
-//! model and who said it, and prices the past anew. What is written is in effect before the answer is sent.
+//! model and who said it, and prices the past anew. What is written is in effect before the answer is sent, or the answer says why not.
 //! Tests: `it/prices.rs`.
 
 use schemars::JsonSchema;
@@ -18,6 +18,7 @@ use super::ask::Ask;
 use super::route::{Kind, Needs, Route, shape};
 use crate::follow::Feed as _;
 use crate::prices::read;
+use crate::telemetry::wall::rfc_3339;
 
 const READ: Needs = Needs::May(Action::ReadPrices);
 const WRITE: Needs = Needs::May(Action::WritePrices);
@@ -42,7 +43,7 @@ pub(super) const ROUTES: &[Route] = &[
         |ask| Box::pin(create(ask)),
     )
     .taking(shape::<NewPrice>)
-    .giving(shape::<PriceView>),
+    .giving(shape::<MadePrice>),
     Route::new(
         ("GET", "/admin/prices/effective"),
         "price.effective",
@@ -92,6 +93,17 @@ pub(super) struct PriceView {
     name: Option<String>,
     created_at: i64,
     created_by: String,
+}
+
+/// A version of a price that was set just now.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct MadePrice {
+    #[serde(flatten)]
+    price: PriceView,
+    /// From the next request on what it is for is charged by it, unless a price of a file comes before it.
+    in_effect: bool,
+    /// Why it is not; null if it is. It is kept in any case, and comes into effect when that is over.
+    why: Option<String>,
 }
 
 /// A price to be set.
@@ -249,8 +261,13 @@ async fn create(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let id = version.id.clone();
     let view = PriceView::of(version, ask.now());
     ask.commit(tx, &id, None, &json!({ "price": view })).await?;
-    take_effect(&ask).await?;
-    Answer::made(&view, ONLY)
+    let why = match take_effect(&ask).await? {
+        None if view.pending => {
+            Some(format!("It holds from {} on.", rfc_3339(u64::try_from(effective_at).unwrap_or_default())))
+        }
+        refused => refused,
+    };
+    Answer::made(&MadePrice { price: view, in_effect: why.is_none(), why }, ONLY)
 }
 
 async fn withdraw(ask: Ask<'_>) -> Result<Answer, GatewayError> {
@@ -265,14 +282,18 @@ async fn withdraw(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     Ok(Answer::done())
 }
 
-/// From now on requests are charged by what the database says.
-async fn take_effect(ask: &Ask<'_>) -> Result<(), GatewayError> {
+/// From now on requests are charged by what the database says. Says why not, if something is in the way.
+async fn take_effect(ask: &Ask<'_>) -> Result<Option<String>, GatewayError> {
     if let Some(feed) = ask.app.prices.get() {
         feed.refresh().await.map_err(|error| ask.fault(error))?;
-        // Why it was not taken into use, if it was not, is in the log and in the report of the reload.
-        ask.app.reloads.reload().await;
+        if let Some(report) = ask.app.reloads.reload().await {
+            return Ok((!report.is_ok()).then(|| {
+                let errors = report.errors.join("; ");
+                format!("The configuration is wrong, and the old one stays in use with its prices: {errors}")
+            }));
+        }
     }
-    Ok(())
+    Ok(Some("This gateway has no configuration that it could read again.".to_owned()))
 }
 
 async fn effective(ask: Ask<'_>) -> Result<Answer, GatewayError> {
