@@ -12,6 +12,7 @@ pub mod grants;
 pub mod history;
 mod leases;
 mod post;
+mod read;
 pub mod verify;
 pub mod vouchers;
 

@@ -10,7 +10,7 @@ use waypost_core::ledger::Account;
 use waypost_core::money::NanoUsd;
 
 use super::post::{Draft, Kind};
-use super::verify::read;
+use super::read::{COLUMNS, Link, read};
 use crate::rows::{places, portions};
 use crate::{Store, StoreError};
 
@@ -92,9 +92,6 @@ pub(super) fn corrected(id: &str) -> Option<(&str, i64)> {
     Some((request, number.parse().ok().filter(|number| *number > 0)?))
 }
 
-const COLUMNS: &str = "number, request, kind, outcome, actor, reason, prices, usage_counts, budgets, key_id, user_id, \
-                       team_id, model, deployment, at, cost, charged, held, hash, node";
-
 impl Store {
     /// Charges in the order of their time, after this place. Requests that never reached a deployment are left out.
     pub async fn charges(
@@ -117,9 +114,9 @@ impl Store {
         let rows = query.fetch_all(&mut *connection).await?;
         let mut charges = Vec::with_capacity(rows.len());
         for row in rows {
-            let (number, draft, _) = read(&row)?;
+            let Link { node, number, draft, .. } = read(&row)?;
             if let Some(draft) = draft {
-                charges.push(charge(row.try_get(19)?, number, draft));
+                charges.push(charge(node, number, draft));
             }
         }
         follow(&mut connection, &mut charges).await?;
@@ -222,9 +219,9 @@ pub(super) async fn of_requests(
             query = query.bind(request.clone());
         }
         for row in query.fetch_all(&mut *connection).await? {
-            let (number, draft, _) = read(&row)?;
+            let Link { node, number, draft, .. } = read(&row)?;
             if let Some(draft) = draft.filter(|draft| draft.kind == Kind::Charge) {
-                charges.push(charge(row.try_get(19)?, number, draft));
+                charges.push(charge(node, number, draft));
             }
         }
     }

@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use waypost_core::money::NanoUsd;
 
 use super::post::Draft;
-use super::verify::read;
+use super::read::{COLUMNS, Link, add_entries, read};
 use crate::{Store, StoreError};
 
 /// How it is written.
@@ -49,27 +49,18 @@ pub async fn export(
         let columns = format!("node,number,at,{},cost,charged,held,account,amount\r\n", TEXTS.join(","));
         write(out, &columns)?;
     }
-    let (mut after, mut count) = ((i64::MIN, String::new(), 0_i64), 0);
+    let (mut after, mut count) = ((between.0, String::new(), 0), 0);
     loop {
-        let sql = "select number, request, kind, outcome, actor, reason, prices, usage_counts, budgets, key_id, user_id, \
-                   team_id, model, deployment, at, cost, charged, held, hash, node from ledger_transactions \
-                   where at >= $1 and at < $2 and (at > $3 or (at = $3 and (node > $4 or (node = $4 and number > $5)))) \
-                   order by at, node, number limit $6";
-        let query = sqlx::query(AssertSqlSafe(sql.to_owned())).bind(between.0).bind(between.1);
-        let query = query.bind(after.0).bind(after.1.clone()).bind(after.2).bind(PAGE);
-        let rows = query.fetch_all(store.reader()).await?;
-        if rows.is_empty() {
+        let page = page(store, &after, between.1).await?;
+        if page.is_empty() {
             out.flush().map_err(file)?;
             return Ok(count);
         }
         let mut text = String::new();
-        for row in rows {
-            let node: String = row.try_get(19)?;
-            let (number, draft, _) = read(&row)?;
-            let Some(mut draft) = draft else {
+        for Link { node, number, draft, .. } in page {
+            let Some(draft) = draft else {
                 return Err(StoreError::Corrupt(format!("transaction {number} of node {node} is of an unknown kind")));
             };
-            draft.entries = entries(store, &node, number).await?;
             match format {
                 Format::Csv => csv(&mut text, &node, number, &draft),
                 Format::Json => json(&mut text, &node, number, &draft),
@@ -81,10 +72,30 @@ pub async fn export(
     }
 }
 
-async fn entries(store: &Store, node: &str, number: i64) -> Result<Vec<(String, i64)>, StoreError> {
-    let sql = "select account, amount from ledger_entries where node = $1 and number = $2 order by place";
-    let rows = sqlx::query(sql).bind(node.to_owned()).bind(number).fetch_all(store.reader()).await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+/// A place in the order of an export: time, node and number.
+type Place = (i64, String, i64);
+
+/// The next transactions, each with its entries. The ledger only grows, so that the two queries need not see the same moment.
+async fn page(store: &Store, after: &Place, to: i64) -> Result<Vec<Link>, StoreError> {
+    let mut connection = store.reader().acquire().await?;
+    let sql = format!(
+        "select {COLUMNS} from ledger_transactions where (at, node, number) > ($1, $2, $3) and at < $4 \
+         order by at, node, number limit $5"
+    );
+    let (at, node, number) = after;
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(at).bind(node).bind(number).bind(to).bind(PAGE);
+    let rows = query.fetch_all(&mut *connection).await?;
+    let mut links = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    if let Some(last) = rows.last() {
+        let last: Place = (last.try_get("at")?, last.try_get("node")?, last.try_get("number")?);
+        let sql = "select e.node, e.number, e.account, e.amount from ledger_transactions t \
+                   join ledger_entries e on e.node = t.node and e.number = t.number \
+                   where (t.at, t.node, t.number) > ($1, $2, $3) and (t.at, t.node, t.number) <= ($4, $5, $6) \
+                   order by e.node, e.number, e.place";
+        let query = sqlx::query(sql).bind(at).bind(node).bind(number).bind(last.0).bind(last.1).bind(last.2);
+        add_entries(&mut connection, &mut links, query).await?;
+    }
+    Ok(links)
 }
 
 fn write(out: &mut (dyn Write + Send), text: &str) -> Result<(), StoreError> {

@@ -5,12 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use sqlx::any::AnyRow;
 use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 
 use super::chain::ChainKey;
 use super::charges;
 use super::post::{Draft, Kind};
+use super::read::{COLUMNS, Link, add_entries, read};
 use crate::journal::Anchor;
 use crate::{Kind as Database, Store, StoreError};
 
@@ -66,8 +66,6 @@ pub enum Flaw {
     Correction { id: String },
 }
 
-const COLUMNS: &str = "select number, request, kind, outcome, actor, reason, prices, usage_counts, budgets, key_id, \
-                       user_id, team_id, model, deployment, at, cost, charged, held, hash from ledger_transactions";
 const PAGE: i64 = 512;
 
 impl Verifier {
@@ -148,7 +146,7 @@ impl Verifier {
             return Ok(false);
         }
         let mut corrections = Vec::new();
-        for (at, draft, stored) in page {
+        for Link { number: at, draft, hash: stored, .. } in page {
             let follows = at == number + 1;
             if !follows {
                 report.flaws.push(Flaw::Missing { node: node.to_owned(), number: number + 1 });
@@ -306,51 +304,18 @@ async fn nodes(tx: &mut Transaction<'static, Any>) -> Result<Vec<String>, StoreE
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
-type Link = (i64, Option<Draft>, Vec<u8>);
-
 /// The next links of a chain, each with its entries.
 async fn page(tx: &mut Transaction<'static, Any>, node: &str, after: i64) -> Result<Vec<Link>, StoreError> {
-    let sql = AssertSqlSafe(format!("{COLUMNS} where node = $1 and number > $2 order by number limit $3"));
-    let rows = sqlx::query(sql).bind(node.to_owned()).bind(after).bind(PAGE).fetch_all(&mut **tx).await?;
-    let mut links = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    let last = links.last().map_or(after, |(number, ..)| *number);
-    let sql = "select number, account, amount from ledger_entries where node = $1 and number > $2 and number <= $3 \
-               order by number, place";
-    let mut entries: HashMap<i64, Vec<(String, i64)>> = HashMap::new();
-    for row in sqlx::query(sql).bind(node.to_owned()).bind(after).bind(last).fetch_all(&mut **tx).await? {
-        entries.entry(row.try_get(0)?).or_default().push((row.try_get(1)?, row.try_get(2)?));
-    }
-    for (number, draft, _) in &mut links {
-        if let Some(draft) = draft {
-            draft.entries = entries.remove(number).unwrap_or_default();
-        }
+    let sql =
+        format!("select {COLUMNS} from ledger_transactions where node = $1 and number > $2 order by number limit $3");
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(node).bind(after).bind(PAGE);
+    let mut links = query.fetch_all(&mut **tx).await?.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    if let Some(last) = links.last().map(|link| link.number) {
+        let sql = "select node, number, account, amount from ledger_entries where node = $1 and number > $2 and number <= $3 \
+                   order by number, place";
+        add_entries(tx, &mut links, sqlx::query(sql).bind(node).bind(after).bind(last)).await?;
     }
     Ok(links)
-}
-
-/// A transaction as it is in its row, without its entries; absent if its kind is unknown.
-pub(super) fn read(row: &AnyRow) -> Result<Link, StoreError> {
-    let text = |place: usize| row.try_get::<String, _>(place);
-    let amount = |place: usize| row.try_get::<i64, _>(place);
-    let (number, hash) = (amount(0)?, row.try_get(18)?);
-    let Some(kind) = Kind::parse(&text(2)?) else { return Ok((number, None, hash)) };
-    let draft = Draft {
-        request: text(1)?,
-        kind,
-        outcome: text(3)?,
-        actor: text(4)?,
-        reason: text(5)?,
-        prices: text(6)?,
-        usage: text(7)?,
-        budgets: text(8)?,
-        parties: [text(9)?, text(10)?, text(11)?, text(12)?, text(13)?],
-        at: amount(14)?,
-        cost: amount(15)?,
-        charged: amount(16)?,
-        held: amount(17)?,
-        entries: Vec::new(),
-    };
-    Ok((number, Some(draft), hash))
 }
 
 /// Corrections that do not continue a charge: it is not there, one before is missing, or together they come to less than nothing or
