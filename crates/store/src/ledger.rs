@@ -12,9 +12,9 @@ pub mod grants;
 pub mod history;
 mod leases;
 mod post;
+mod read;
 pub mod verify;
 pub mod vouchers;
-mod whole;
 
 pub use chain::ChainKey;
 pub use fold::{Alert, Fold, Folded, Trip};

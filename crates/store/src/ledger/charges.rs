@@ -10,7 +10,7 @@ use waypost_core::ledger::Account;
 use waypost_core::money::NanoUsd;
 
 use super::post::{Draft, Kind};
-use super::whole::{self, Link};
+use super::read::{self, Link};
 use crate::rows::{database, places, portions};
 use crate::{Store, StoreError};
 
@@ -102,7 +102,7 @@ impl Store {
     ) -> Result<Vec<Charged>, StoreError> {
         let first = Mark { at: i64::MIN, node: String::new(), number: 0 };
         let after = after.unwrap_or(&first);
-        let columns = whole::columns(self.kind());
+        let columns = read::columns(self.kind());
         let sql = format!(
             "select {columns} from ledger_transactions where at >= $1 and at < $2 \
              and (at > $3 or (at = $3 and (node > $4 or (node = $4 and number > $5)))) and kind = 'charge' \
@@ -115,7 +115,7 @@ impl Store {
         let rows = query.fetch_all(&mut *connection).await?;
         let mut charges = Vec::with_capacity(rows.len());
         for row in rows {
-            let Link { node, number, draft, .. } = whole::read(&row)?;
+            let Link { node, number, draft, .. } = read::read(&row)?;
             charges.extend(draft.map(|draft| charge(node, number, draft)));
         }
         follow(&mut connection, &mut charges).await?;
@@ -209,7 +209,7 @@ pub(super) async fn of_requests(
     connection: &mut AnyConnection,
     requests: &[String],
 ) -> Result<Vec<Charged>, StoreError> {
-    let columns = whole::columns(database(connection));
+    let columns = read::columns(database(connection));
     let mut charges = Vec::new();
     for requests in portions(requests) {
         let places = places(connection, 1, requests.len());
@@ -219,7 +219,7 @@ pub(super) async fn of_requests(
             query = query.bind(request.clone());
         }
         for row in query.fetch_all(&mut *connection).await? {
-            let Link { node, number, draft, .. } = whole::read(&row)?;
+            let Link { node, number, draft, .. } = read::read(&row)?;
             let draft = draft.filter(|draft| draft.kind == Kind::Charge);
             charges.extend(draft.map(|draft| charge(node, number, draft)));
         }

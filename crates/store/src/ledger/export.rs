@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use waypost_core::money::NanoUsd;
 
 use super::post::Draft;
-use super::whole;
+use super::read;
 use crate::{Store, StoreError};
 
 /// How it is written.
@@ -51,7 +51,7 @@ pub async fn export(
     }
     let (mut after, mut count) = ((i64::MIN, String::new(), 0_i64), 0);
     loop {
-        let columns = whole::columns(store.kind());
+        let columns = read::columns(store.kind());
         let sql = format!(
             "select {columns} from ledger_transactions where at >= $1 and at < $2 \
              and (at > $3 or (at = $3 and (node > $4 or (node = $4 and number > $5)))) order by at, node, number limit $6"
@@ -65,7 +65,7 @@ pub async fn export(
         }
         let mut text = String::new();
         for row in rows {
-            let link = whole::read(&row)?;
+            let link = read::read(&row)?;
             let (node, number) = (link.node.clone(), link.number);
             let draft = link.draft()?;
             match format {

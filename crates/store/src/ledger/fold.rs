@@ -2,6 +2,7 @@
 //! database transaction together with the place it reached. So doing it again does nothing, and a crash anywhere loses
 //! nothing. Tests: `tests/it/simulation.rs`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -152,7 +153,8 @@ impl Fold {
         }
     }
 
-    async fn commit(&mut self, now: i64) -> Result<Folded, MoneyError> {
+    /// Leaves what waits as it is, so that it can be tried again, though this ends anywhere.
+    async fn commit(&self, now: i64) -> Result<Folded, MoneyError> {
         self.step_is_taken()?;
         let mut tx = self.store.begin().await?;
         self.step_is_taken()?;
@@ -165,13 +167,7 @@ impl Fold {
         (head.segment, head.offset) = (signed(self.from.segment), signed(self.from.offset));
         self.step_is_taken()?;
         let there = already(&mut tx, &self.waiting).await?;
-        let mut fresh: Vec<Draft> = Vec::with_capacity(self.waiting.len());
-        let mut seen = HashSet::new();
-        for draft in &self.waiting {
-            if !there.contains(&draft.request) && seen.insert(draft.request.as_str()) {
-                fresh.push(draft.clone());
-            }
-        }
+        let mut fresh = fresh(&self.waiting, &there);
         fit(&mut tx, &self.node, &mut fresh).await?;
         self.step_is_taken()?;
         for batch in fresh.chunks(BATCH) {
@@ -212,6 +208,16 @@ impl Fold {
     }
 }
 
+/// Those that are not in the ledger yet, the first of each request. It is rare that this is not all of them: then it is a copy.
+fn fresh<'a>(waiting: &'a [Draft], there: &HashSet<String>) -> Cow<'a, [Draft]> {
+    let mut seen = HashSet::with_capacity(waiting.len());
+    let fresh: Vec<&Draft> = waiting
+        .iter()
+        .filter(|&draft| !there.contains(&draft.request) && seen.insert(draft.request.as_str()))
+        .collect();
+    if fresh.len() == waiting.len() { Cow::Borrowed(waiting) } else { fresh.into_iter().cloned().collect() }
+}
+
 struct End<'a> {
     at: i64,
     usage: &'a Counts,
@@ -248,7 +254,7 @@ fn draft(opened: &Opened, end: End<'_>, deployment: Option<&str>) -> Draft {
 
 /// Moves the charges out of the node's leases. What does not fit, because a lease was written off or the payer spent on
 /// account until a moment ago, is the operator's: no purse is ever overdrawn.
-async fn fit(tx: &mut Transaction<'static, Any>, node: &str, fresh: &mut [Draft]) -> Result<(), StoreError> {
+async fn fit(tx: &mut Transaction<'static, Any>, node: &str, fresh: &mut Cow<'_, [Draft]>) -> Result<(), StoreError> {
     let mut limits: BTreeMap<(String, i64), Limit> = BTreeMap::new();
     for draft in fresh.iter().filter(|draft| draft.charged > 0) {
         for purse in purses_of(draft) {
@@ -259,7 +265,8 @@ async fn fit(tx: &mut Transaction<'static, Any>, node: &str, fresh: &mut [Draft]
     for ((purse, start), limit) in &mut limits {
         *limit = leases::limit(tx, node, &leases::id_of(purse), *start).await?;
     }
-    for draft in fresh.iter_mut().filter(|draft| draft.charged > 0) {
+    let mut refused = Vec::new();
+    for (at, draft) in fresh.iter().enumerate().filter(|(_, draft)| draft.charged > 0) {
         let purses: Vec<_> = purses_of(draft).collect();
         let fits = purses.iter().all(|purse| limits.get(purse).is_none_or(|limit| limit.fits(draft.charged)));
         if fits {
@@ -269,6 +276,11 @@ async fn fit(tx: &mut Transaction<'static, Any>, node: &str, fresh: &mut [Draft]
                 }
             }
         } else {
+            refused.push(at);
+        }
+    }
+    for at in refused {
+        if let Some(draft) = fresh.to_mut().get_mut(at) {
             let payer = draft.entries.first().map(|(account, _)| account.clone()).unwrap_or_default();
             charge(draft, &payer, 0);
         }

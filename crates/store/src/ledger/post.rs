@@ -179,7 +179,7 @@ pub(crate) async fn post(
         sqlx::query(sql).bind(account).bind(granted).bind(spent).bind(at).execute(&mut **tx).await?;
     }
     let sql = "update ledger_nodes set number = $2, hash = $3, segment = $4, byte_offset = $5 where node = $1";
-    let place = sqlx::query(sql).bind(node).bind(head.number).bind(head.hash.clone());
+    let place = sqlx::query(sql).bind(node).bind(head.number).bind(head.hash.as_slice());
     place.bind(head.segment).bind(head.offset).execute(&mut **tx).await?;
     Ok(())
 }
@@ -209,15 +209,16 @@ async fn insert(
     let before = "insert into ledger_transactions (node, number, request, kind, outcome, actor, reason, prices, \
                   usage_counts, budgets, key_id, user_id, team_id, model, deployment, at, cost, charged, held, hash) values";
     insert_all(tx, (before, ""), COLUMNS.0, &links, |query, (number, hash, draft)| {
-        let query = query.bind(node.to_owned()).bind(*number);
-        let query = draft.texts().into_iter().fold(query, |query, text| query.bind(text.to_owned()));
+        let query = query.bind(node).bind(*number);
+        let query = draft.texts().into_iter().fold(query, |query, text| query.bind(text));
         let query = draft.amounts().into_iter().fold(query, |query, amount| query.bind(amount));
-        query.bind(hash.clone())
+        // As a slice: of a vector that is bound two copies are made.
+        query.bind(hash.as_slice())
     })
     .await?;
     let before = "insert into ledger_entries (node, number, place, account, amount) values";
     insert_all(tx, (before, ""), COLUMNS.1, &entries, |query, (number, place, account, amount)| {
-        query.bind(node.to_owned()).bind(*number).bind(*place).bind((*account).clone()).bind(*amount)
+        query.bind(node).bind(*number).bind(*place).bind(account.as_str()).bind(*amount)
     })
     .await?;
     Ok(())

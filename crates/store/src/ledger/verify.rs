@@ -10,7 +10,7 @@ use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 use super::chain::ChainKey;
 use super::charges;
 use super::post::{Draft, Kind};
-use super::whole::{self, Link};
+use super::read::{self, Link};
 use crate::journal::Anchor;
 use crate::rows::database;
 use crate::{Kind as Database, Store, StoreError};
@@ -307,11 +307,11 @@ async fn nodes(tx: &mut Transaction<'static, Any>) -> Result<Vec<String>, StoreE
 
 /// The next links of a chain.
 async fn page(tx: &mut Transaction<'static, Any>, node: &str, after: i64) -> Result<Vec<Link>, StoreError> {
-    let columns = whole::columns(database(tx));
+    let columns = read::columns(database(tx));
     let sql =
         format!("select {columns} from ledger_transactions where node = $1 and number > $2 order by number limit $3");
     let query = sqlx::query(AssertSqlSafe(sql)).bind(node.to_owned()).bind(after).bind(PAGE);
-    query.fetch_all(&mut **tx).await?.iter().map(whole::read).collect()
+    query.fetch_all(&mut **tx).await?.iter().map(read::read).collect()
 }
 
 /// Corrections that do not continue a charge: it is not there, one before is missing, or together they come to less than nothing or

@@ -259,3 +259,44 @@ async fn what_is_proved_ahead_is_told_by_the_next_pass_together_with_what_came_s
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_export_of_many_pages_has_every_transaction_once_in_order_with_its_own_entries() {
+    on_both(async |store| {
+        let _money = history(&store, &MemoryDisk::default()).await;
+        // Two more nodes of 700 transactions, three at each moment, so that pages end in the midst of a moment.
+        for node in ["a", "b"] {
+            let numbers =
+                "(with recursive n(i) as (select 1 union all select i + 1 from n where i < 700) select i from n) as n";
+            sql(
+                &store,
+                &format!(
+                    "insert into ledger_transactions select '{node}', n.i, '{node}' || n.i, kind, n.i / 3, outcome, actor, \
+                     reason, prices, usage_counts, n.i, n.i, held, budgets, key_id, user_id, team_id, model, deployment, hash \
+                     from {numbers} cross join ledger_transactions t where t.node = 'node-1' and t.number = 2; \
+                     insert into ledger_entries select '{node}', n.i, 1, 'revenue', n.i from {numbers} where n.i % 5 <> 0; \
+                     insert into ledger_entries select '{node}', n.i, 0, 'user:usr_ann', -n.i from {numbers} where n.i % 5 <> 0"
+                ),
+            )
+            .await
+            .unwrap();
+        }
+        let mut out = Vec::new();
+        assert_eq!(export(&store, Format::Json, Between(1, i64::MAX), &mut out).await.unwrap(), 1396 + 6);
+        let mut places = Vec::new();
+        for line in String::from_utf8(out).unwrap().lines() {
+            let line: serde_json::Value = serde_json::from_str(line).unwrap();
+            let (node, number) = (line["node"].as_str().unwrap().to_owned(), line["number"].as_i64().unwrap());
+            if node != "node-1" {
+                let amount = NanoUsd(number).to_string();
+                let spent = serde_json::json!({ "account": "user:usr_ann", "amount": format!("-{amount}") });
+                let earned = serde_json::json!({ "account": "revenue", "amount": amount });
+                let entries = if number % 5 == 0 { vec![] } else { vec![spent, earned] };
+                assert_eq!(line["entries"], serde_json::Value::from(entries), "{node} {number}");
+            }
+            places.push((line["at"].as_i64().unwrap(), node, number));
+        }
+        assert!(places.is_sorted_by(|one, next| one < next), "each once, and in order");
+    })
+    .await;
+}
