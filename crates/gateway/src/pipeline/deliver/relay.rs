@@ -149,7 +149,7 @@ impl Relay {
             self.say_usage(out);
         }
         let bytes = match frame.data().and_then(|data| self.change.apply(self.tap, data)) {
-            None => frame.raw,
+            None => frame.into_raw(),
             Some(hidden) if hidden.is_empty() => return,
             Some(json) => frame.with_data(&json),
         };
@@ -280,8 +280,7 @@ impl Out {
 
     fn take(&mut self) -> Option<Bytes> {
         let first = std::mem::take(&mut self.first);
-        let rest = self.rest.split().freeze();
-        let bytes = if rest.is_empty() { first } else { rest };
+        let bytes = if self.rest.is_empty() { first } else { std::mem::take(&mut self.rest).freeze() };
         (!bytes.is_empty()).then_some(bytes)
     }
 }
