@@ -29,7 +29,7 @@ fn frames<'a>(chunks: impl Iterator<Item = &'a [u8]>) -> Vec<Frame> {
 }
 
 fn joined(frames: &[Frame]) -> Vec<u8> {
-    frames.iter().flat_map(|frame| frame.raw.to_vec()).collect()
+    frames.iter().flat_map(|frame| frame.raw().to_vec()).collect()
 }
 
 fn said(frames: &[Frame]) -> Vec<(Option<&str>, &[u8])> {

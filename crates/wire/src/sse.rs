@@ -11,61 +11,84 @@ use memchr::memchr2;
 /// One frame: the bytes up to and including its blank line, and what they say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// The frame as it arrived.
-    pub raw: Bytes,
-    event: Option<Bytes>,
-    data: Option<Bytes>,
-    /// Where the data stands in `raw`, if it is on one line.
-    data_at: Option<Range<usize>>,
+    raw: Bytes,
+    /// Where the name stands in `raw`.
+    event: Option<Range<usize>>,
+    data: Option<Data>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Data {
+    /// On one line, which stands here in `raw`.
+    At(Range<usize>),
+    /// On several lines.
+    Joined(Vec<u8>),
 }
 
 impl Frame {
+    /// The frame as it arrived.
+    pub fn raw(&self) -> &Bytes {
+        &self.raw
+    }
+
+    /// The same, without what was read of it.
+    pub fn into_raw(self) -> Bytes {
+        self.raw
+    }
+
     /// The `event:` field; `None` if absent or not UTF-8.
     pub fn event(&self) -> Option<&str> {
-        self.event.as_deref().and_then(|name| std::str::from_utf8(name).ok())
+        std::str::from_utf8(self.raw.get(self.event.clone()?)?).ok()
     }
 
     /// The `data:` lines, joined with LF; `None` for a frame of comments or other fields only.
     pub fn data(&self) -> Option<&[u8]> {
-        self.data.as_deref()
+        match self.data.as_ref()? {
+            Data::At(at) => self.raw.get(at.clone()),
+            Data::Joined(data) => Some(data),
+        }
     }
 
     /// The frame's bytes with other data, which must hold no line break; line ends, comments and other fields stay.
     pub fn with_data(&self, data: &[u8]) -> Bytes {
-        let mut out = BytesMut::with_capacity(self.raw.len() + data.len());
-        match &self.data_at {
-            Some(at) => {
-                out.extend_from_slice(self.raw.get(..at.start).unwrap_or_default());
-                out.extend_from_slice(data);
-                out.extend_from_slice(self.raw.get(at.end..).unwrap_or_default());
-            }
-            None => write(&mut out, self.event(), data),
-        }
-        out.freeze()
+        let Some(Data::At(at)) = &self.data else {
+            let mut out = BytesMut::new();
+            write(&mut out, self.event(), data);
+            return out.freeze();
+        };
+        let before = self.raw.get(..at.start).unwrap_or_default();
+        let behind = self.raw.get(at.end..).unwrap_or_default();
+        [before, data, behind].concat().into()
     }
 
     fn read(raw: Bytes) -> Self {
         let mut event = None;
-        let mut data: Option<Bytes> = None;
-        let mut data_at = None;
+        let mut data = None;
         for line in lines(&raw) {
             let bytes = raw.get(line.clone()).unwrap_or_default();
             let colon = memchr::memchr(b':', bytes).unwrap_or(bytes.len());
             let value = bytes.get(colon + 1..).unwrap_or_default();
             let value = value.strip_prefix(b" ").unwrap_or(value);
+            let at = line.end - value.len()..line.end;
             match bytes.get(..colon).unwrap_or_default() {
-                b"event" => event = Some(raw.slice_ref(value)),
+                b"event" => event = Some(at),
                 b"data" => {
-                    data_at = data.is_none().then(|| line.end - value.len()..line.end);
                     data = Some(match data {
-                        None => raw.slice_ref(value),
-                        Some(before) => [&before[..], b"\n", value].concat().into(),
+                        None => Data::At(at),
+                        Some(Data::At(before)) => {
+                            Data::Joined([raw.get(before).unwrap_or_default(), value].join(&b'\n'))
+                        }
+                        Some(Data::Joined(mut joined)) => {
+                            joined.push(b'\n');
+                            joined.extend_from_slice(value);
+                            Data::Joined(joined)
+                        }
                     });
                 }
                 _ => {}
             }
         }
-        Self { raw, event, data, data_at }
+        Self { raw, event, data }
     }
 }
 
@@ -136,6 +159,9 @@ impl Framer {
     }
 
     fn settle_chunk(&mut self) {
+        if self.chunk.is_empty() {
+            return;
+        }
         let chunk = std::mem::take(&mut self.chunk);
         self.pending.extend_from_slice(&chunk);
     }
@@ -223,7 +249,7 @@ mod tests {
             }
         }
         frames.extend(framer.finish());
-        let raw = frames.iter().flat_map(|frame| frame.raw.to_vec()).collect();
+        let raw = frames.iter().flat_map(|frame| frame.raw().to_vec()).collect();
         let said = frames
             .iter()
             .map(|frame| {

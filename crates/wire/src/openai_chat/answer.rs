@@ -112,6 +112,14 @@ impl<'a> Choice<'a> {
         self.delta.as_ref()
     }
 
+    /// The words said in a chunk, where they are one string.
+    pub(super) fn plain_text(&self) -> Option<&str> {
+        said(&self.text).or_else(|| match self.delta()?.content.as_ref()? {
+            Content::Text(text) => Some(&**text),
+            Content::Chunks(_) => None,
+        })
+    }
+
     /// What is said in a whole answer.
     pub(super) fn message(&self) -> Option<&Message<'a>> {
         self.message.as_ref()
@@ -147,6 +155,11 @@ impl Message<'_> {
     /// Thoughts as plain text, in either of the two spellings.
     pub(super) fn plain_reasoning(&self) -> Option<&str> {
         said(&self.reasoning_content).or_else(|| said(&self.reasoning))
+    }
+
+    /// It holds a call or a piece of one, in either form.
+    pub(super) fn has_calls(&self) -> bool {
+        self.function_call.is_some() || self.tool_calls.as_ref().is_some_and(|calls| !calls.is_empty())
     }
 }
 

@@ -2,38 +2,42 @@
 //! at the top and before anything nested, and no usage but a last `null`. Decides only whether a chunk is so; any other is
 //! left to the scan. Tests are below.
 
+use std::sync::LazyLock;
+
 use bytes::{Bytes, BytesMut};
-use memchr::{memchr2, memmem};
+use memchr::memchr2;
+use memchr::memmem::Finder;
 
 use crate::dialect::AnswerSplice;
 use crate::splice::quoted;
 
-const MODEL: &[u8] = b"\"model\"";
-const USAGE: &[u8] = b"\"usage\"";
-const NO_USAGE: &[u8] = b",\"usage\":null}";
+// To get ready for a search costs more than to look through a chunk.
+static MODEL: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"model\""));
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"usage\""));
 /// A name may hide behind it.
-const ESCAPED: &[u8] = b"\\u";
+static ESCAPED: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\\u"));
+const NO_USAGE: &[u8] = b",\"usage\":null}";
 
 /// What the scan would make of valid JSON: `Some(None)` if nothing has to change. `None`: it has to be scanned.
 pub(super) fn edited(json: &[u8], splice: &AnswerSplice<'_>) -> Option<Option<Bytes>> {
-    let has = |bytes: &[u8], word: &[u8]| memmem::find(bytes, word).is_some();
-    if splice.usage.is_some() || has(json, ESCAPED) {
+    let has = |bytes: &[u8], word: &Finder<'_>| word.find(bytes).is_some();
+    if splice.usage.is_some() || has(json, &ESCAPED) {
         return None;
     }
     let idle = splice.hide_usage && json.ends_with(NO_USAGE);
     let (kept, brace) = if idle { (json.get(..json.len() - NO_USAGE.len())?, "}") } else { (json, "") };
-    if splice.hide_usage && has(kept, USAGE) {
+    if splice.hide_usage && has(kept, &USAGE) {
         return None;
     }
-    let name = splice.model.filter(|_| has(kept, MODEL));
+    let name = splice.model.filter(|_| has(kept, &MODEL));
     let Some(name) = name else {
         return Some(idle.then(|| [kept, brace.as_bytes()].concat().into()));
     };
-    let at = memmem::find(kept, MODEL)?;
-    let (before, behind) = (kept.get(..at)?, kept.get(at + MODEL.len()..)?);
+    let at = MODEL.find(kept)?;
+    let (before, behind) = (kept.get(..at)?, kept.get(at + MODEL.needle().len()..)?);
     let nested = before.get(1..).is_none_or(|inside| memchr2(b'{', b'[', inside).is_some());
     let is_key = before.ends_with(b",") || before == b"{";
-    if nested || !is_key || has(behind, MODEL) {
+    if nested || !is_key || has(behind, &MODEL) {
         return None;
     }
     let value = behind.strip_prefix(b":\"")?;
@@ -42,7 +46,7 @@ pub(super) fn edited(json: &[u8], splice: &AnswerSplice<'_>) -> Option<Option<By
     if !idle && shown.get(1..shown.len() - 1)?.as_bytes() == value.get(..end)? {
         return Some(None);
     }
-    let start = at + MODEL.len() + 1;
+    let start = at + MODEL.needle().len() + 1;
     let mut edited = BytesMut::with_capacity(kept.len() + shown.len());
     for piece in [kept.get(..start)?, shown.as_bytes(), kept.get(start + end + 2..)?, brace.as_bytes()] {
         edited.extend_from_slice(piece);

@@ -1,8 +1,10 @@
 //! Reads an upstream's stream, of chat or of legacy completions: a state machine with one terminal state.
 //! Decides which pieces belong to which call, and when a stream without `[DONE]` was whole all the same. Tests are below.
 
+mod alike;
 mod calls;
 
+use self::alike::Pattern;
 use self::calls::Calls;
 use super::answer::{Answer, Choice, Message, Words, finish, parse, said};
 use super::error;
@@ -24,6 +26,7 @@ pub(crate) struct Decoder {
     choices: Vec<Progress>,
     /// What the latest chunk that said so said.
     served: Option<Served>,
+    pattern: Pattern,
 }
 
 /// How far one of the parallel answers is.
@@ -49,6 +52,10 @@ impl StreamDecoder for Decoder {
         }
         if frame.event() == Some("error") {
             return self.end_with(Event::Error(error::decode(data)), out);
+        }
+        if let Some(event) = self.pattern.read(data) {
+            out.push(event);
+            return Ok(());
         }
         match parse(data) {
             Ok(answer) => self.chunk(&answer, data, out),
@@ -80,6 +87,7 @@ impl Decoder {
         {
             return self.end_with(Event::Error(error), out);
         }
+        let before = out.len();
         self.start(answer, out);
         for choice in answer.choices.iter().flatten() {
             self.read(choice, out)?;
@@ -87,6 +95,8 @@ impl Decoder {
         self.served = answer.served().or(self.served);
         let usage = answer.usage().map(|usage| Usage { served: self.served, ..usage });
         out.extend(usage.map(Event::Usage));
+        let (choices, said) = (answer.choices.as_deref(), out.get(before..));
+        self.pattern.learn(data, choices.unwrap_or_default(), said.unwrap_or_default());
         Ok(())
     }
 

@@ -147,7 +147,7 @@ fn cut(dialect: Dialect, frames: &[Frame], name: &str) {
     let done = events.contains(&Event::Done);
     assert!(!done || finished, "{name}: done without a finish");
     assert!(done || failed || end.is_err(), "{name}: neither done nor failed, but no complaint");
-    if frames.last().is_none_or(|frame| frame.raw.ends_with(b"\n\n")) && end.is_err() {
+    if frames.last().is_none_or(|frame| frame.raw().ends_with(b"\n\n")) && end.is_err() {
         assert_eq!(end, Err(WireError::Unfinished), "{name}");
     }
     if done {
