@@ -72,8 +72,11 @@ fn interleaved(programs: &Programs, pace: Pace, table: &mut Table) -> Outcome {
         samples.add(Gateway::Waypost, "translated", translated);
     }
     samples.fill(table);
-    // What is not done costs nothing: the CPU figures are to be read with this one.
-    table.push(Row::of_waypost("calls missing in the log after all that", programs.unlogged()?));
+    // What is not done costs nothing: the CPU figures are to be read with this one, if there is one.
+    let unlogged = programs.unlogged()?;
+    if unlogged > 0.0 {
+        table.push(Row::of_waypost("calls that the log missed meanwhile", unlogged));
+    }
     Ok(())
 }
 
