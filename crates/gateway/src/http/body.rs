@@ -9,7 +9,7 @@ use http_body::{Frame, SizeHint};
 use crate::captures::Taped;
 use crate::events::Feed;
 use crate::pipeline::deliver::{Relay, Through, Translate};
-use crate::pipeline::kept;
+use crate::pipeline::kept::Keeping;
 use crate::serve::LastWords;
 
 /// What a caller is sent. Dropping it before its end means that the caller left: whatever is behind it is cancelled.
@@ -17,11 +17,11 @@ pub enum Body {
     /// Known whole.
     Full(Bytes),
     /// A stream in the upstream's own dialect, tapped.
-    Relay(Box<Relay>),
+    Relay(Box<Keeping<Relay>>),
     /// A stream rewritten from another dialect.
-    Translate(Box<Translate>),
+    Translate(Box<Keeping<Translate>>),
     /// Bytes nobody reads here.
-    Through(Box<Through>),
+    Through(Box<Keeping<Through>>),
     /// What happens, as it happens.
     Feed(Box<Feed>),
     /// Any of them, taken down as it leaves.
@@ -59,9 +59,9 @@ impl http_body::Body for Body {
         let chunk = match self.get_mut() {
             Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Full(bytes) => Poll::Ready(Some(Ok(std::mem::take(bytes)))),
-            Self::Relay(relay) => kept::poll(&mut **relay, cx),
-            Self::Translate(translate) => kept::poll(&mut **translate, cx),
-            Self::Through(through) => kept::poll(&mut **through, cx),
+            Self::Relay(relay) => relay.poll_chunk(cx),
+            Self::Translate(translate) => translate.poll_chunk(cx),
+            Self::Through(through) => through.poll_chunk(cx),
             Self::Feed(feed) => feed.poll_chunk(cx).map(|chunk| chunk.map(Ok)),
             Self::Taped(taped) => return taped.poll_frame(cx),
         };
@@ -88,8 +88,8 @@ impl http_body::Body for Body {
 impl LastWords for Body {
     fn last_words(self: Pin<&mut Self>) -> Option<Bytes> {
         match self.get_mut() {
-            Self::Relay(relay) => Some(relay.cut_short()),
-            Self::Translate(translate) => Some(translate.cut_short()),
+            Self::Relay(relay) => Some(relay.stream().cut_short()),
+            Self::Translate(translate) => Some(translate.stream().cut_short()),
             Self::Taped(taped) => taped.last_words(),
             Self::Full(_) | Self::Through(_) | Self::Feed(_) => None,
         }

@@ -29,7 +29,7 @@ pub use self::translate::Translate;
 use super::attempt::{Answer, Content};
 use super::call::Call;
 use super::frames::Frames;
-use super::kept::Written;
+use super::kept::{Keeping, Written};
 use super::meter::Meter;
 use crate::app::{App, Live};
 use crate::http::body::Body;
@@ -111,7 +111,7 @@ pub fn reply(
             if call.operation == Operation::Chat {
                 relay.owe_usage();
             }
-            (Body::Relay(Box::new(relay)), PENDING, None)
+            (Body::Relay(Box::new(Keeping::new(relay))), PENDING, None)
         }
         Content::TranslatedStream(opening) => {
             headers.insert(CONTENT_TYPE, EVENT_STREAM);
@@ -120,11 +120,12 @@ pub fn reply(
             }
             let encoder = call.face.codec.stream_encoder(reply);
             let witness = SealWitness::new(Arc::clone(&app.seals), deployment.channel.id);
-            (Body::Translate(Box::new(Translate::new(opening, encoder, meter, witness))), PENDING, None)
+            let translate = Translate::new(opening, encoder, meter, witness);
+            (Body::Translate(Box::new(Keeping::new(translate))), PENDING, None)
         }
         Content::Through(body) => {
             keep_entity_headers(&upstream, &mut headers);
-            (Body::Through(Box::new(Through::new(body, meter))), Basis::Estimated.name(), None)
+            (Body::Through(Box::new(Keeping::new(Through::new(body, meter)))), Basis::Estimated.name(), None)
         }
     };
     headers.insert(COST_BASIS, HeaderValue::from_static(basis));

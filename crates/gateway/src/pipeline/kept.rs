@@ -36,31 +36,44 @@ pub type Chunk = Option<Result<Bytes, Broken>>;
 pub trait Stream {
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Chunk>;
     fn meter(&mut self) -> &mut Meter;
-    fn kept(&mut self) -> &mut Kept;
 }
 
-/// What is kept back, and until when.
-#[derive(Default)]
-pub struct Kept(Option<(Written, Chunk)>);
+/// An answer of which nothing leaves before what its ledger has to know is kept.
+pub struct Keeping<S> {
+    stream: S,
+    /// What is kept back, and until when.
+    back: Option<(Written, Chunk)>,
+}
 
-/// The next bytes that may leave.
-pub fn poll(stream: &mut impl Stream, cx: &mut Context<'_>) -> Poll<Chunk> {
-    if stream.kept().0.is_none() {
-        let chunk = ready!(stream.poll_bytes(cx));
-        match stream.meter().written() {
-            None => return Poll::Ready(chunk),
-            Some(written) => stream.kept().0 = Some((written, chunk)),
-        }
+impl<S: Stream> Keeping<S> {
+    pub fn new(stream: S) -> Self {
+        Self { stream, back: None }
     }
-    let Some((written, _)) = &mut stream.kept().0 else { return Poll::Ready(None) };
-    let outcome = ready!(Pin::new(written).poll(cx));
-    let chunk = stream.kept().0.take().and_then(|(_, chunk)| chunk);
-    Poll::Ready(match outcome {
-        Ok(()) => chunk,
-        // The caller must not take it for complete.
-        Err(error) => {
-            tracing::error!(request.id = stream.meter().request_id(), %error, "cut: the settlement cannot be kept");
-            Some(Err(Broken))
+
+    pub fn stream(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
+    /// The next bytes that may leave.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Chunk> {
+        if self.back.is_none() {
+            let chunk = ready!(self.stream.poll_bytes(cx));
+            match self.stream.meter().written() {
+                None => return Poll::Ready(chunk),
+                Some(written) => self.back = Some((written, chunk)),
+            }
         }
-    })
+        let Some((written, _)) = &mut self.back else { return Poll::Ready(None) };
+        let outcome = ready!(Pin::new(written).poll(cx));
+        let chunk = self.back.take().and_then(|(_, chunk)| chunk);
+        Poll::Ready(match outcome {
+            Ok(()) => chunk,
+            // The caller must not take it for complete.
+            Err(error) => {
+                let request = self.stream.meter().request_id();
+                tracing::error!(request.id = request, %error, "cut: the settlement cannot be kept");
+                Some(Err(Broken))
+            }
+        })
+    }
 }

@@ -28,22 +28,24 @@ impl Link {
 
 /// What a statement over `ledger_transactions` selects for [`read`].
 pub(super) fn columns(database: Database) -> String {
+    let of_it =
+        "from ledger_entries e where e.node = ledger_transactions.node and e.number = ledger_transactions.number";
     let (array, entries) = match database {
-        Database::Sqlite => ("json_array", "json((select json_group_array(json_array(account, amount) order by place)"),
-        Database::Postgres => {
-            ("json_build_array", "(select coalesce(json_agg(json_build_array(account, amount) order by place), '[]')")
-        }
-    };
-    let end = match database {
-        Database::Sqlite => "))",
-        Database::Postgres => ")",
+        // Without `json`, what a subquery answers would be a text within the text.
+        Database::Sqlite => (
+            "json_array",
+            format!("json((select json_group_array(json_array(account, amount) order by place) {of_it}))"),
+        ),
+        Database::Postgres => (
+            "json_build_array",
+            format!("(select coalesce(json_agg(json_build_array(account, amount) order by place), '[]') {of_it})"),
+        ),
     };
     format!(
         "node, number, hash, cast({array}(\
          {array}(request, kind, outcome, actor, reason, prices, usage_counts, budgets, key_id, user_id, team_id, model, deployment), \
          {array}(at, cost, charged, held), \
-         {entries} from ledger_entries e where e.node = ledger_transactions.node and e.number = ledger_transactions.number{end}\
-         ) as text)"
+         {entries}) as text)"
     )
 }
 

@@ -17,7 +17,7 @@ use waypost_wire::sse::Frame;
 
 use super::{Change, Opening};
 use crate::pipeline::frames::{Break, Frames, Step, Tail};
-use crate::pipeline::kept::{Chunk, Kept, Stream};
+use crate::pipeline::kept::{Chunk, Stream};
 use crate::pipeline::meter::Meter;
 
 /// A stream in the upstream's own dialect: its frames, untouched but for [`Change`], read beside for the meter.
@@ -34,7 +34,6 @@ pub struct Relay {
     face: &'static dyn ClientDialect,
     reply: Reply,
     meter: Meter,
-    kept: Kept,
     owed: Owed,
 }
 
@@ -71,9 +70,9 @@ impl Relay {
             meter.see(event);
             owed.see(event);
         }
-        let (frames, tail, ending, kept) = (Some(frames), None, Ending::default(), Kept::default());
+        let (frames, tail, ending) = (Some(frames), None, Ending::default());
         // The events are looked at once more, for the terminal mark.
-        let mut relay = Self { frames, tail, ending, held, events, tap, change, face, reply, meter, kept, owed };
+        let mut relay = Self { frames, tail, ending, held, events, tap, change, face, reply, meter, owed };
         relay.finish_if_done();
         relay
     }
@@ -226,10 +225,6 @@ impl Stream for Relay {
 
     fn meter(&mut self) -> &mut Meter {
         &mut self.meter
-    }
-
-    fn kept(&mut self) -> &mut Kept {
-        &mut self.kept
     }
 }
 

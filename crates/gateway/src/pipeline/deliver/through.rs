@@ -10,7 +10,7 @@ use waypost_core::usage::Outcome;
 
 use crate::http::body::Broken;
 use crate::pipeline::frames::Break;
-use crate::pipeline::kept::{Chunk, Kept, Stream};
+use crate::pipeline::kept::{Chunk, Stream};
 use crate::pipeline::meter::Meter;
 use crate::upstream::AnswerBody;
 
@@ -18,12 +18,11 @@ use crate::upstream::AnswerBody;
 pub struct Through {
     body: AnswerBody,
     meter: Meter,
-    kept: Kept,
 }
 
 impl Through {
     pub fn new(body: AnswerBody, meter: Meter) -> Self {
-        Self { body, meter, kept: Kept::default() }
+        Self { body, meter }
     }
 }
 
@@ -51,9 +50,5 @@ impl Stream for Through {
 
     fn meter(&mut self) -> &mut Meter {
         &mut self.meter
-    }
-
-    fn kept(&mut self) -> &mut Kept {
-        &mut self.kept
     }
 }

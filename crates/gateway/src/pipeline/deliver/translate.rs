@@ -14,7 +14,7 @@ use waypost_wire::dialect::StreamEncoder;
 
 use super::Opening;
 use crate::pipeline::frames::{Break, Frames, Step, Tail};
-use crate::pipeline::kept::{Chunk, Kept, Stream};
+use crate::pipeline::kept::{Chunk, Stream};
 use crate::pipeline::meter::Meter;
 use crate::seals::witness::SealWitness;
 
@@ -26,23 +26,13 @@ pub struct Translate {
     events: Vec<Event>,
     encoder: Box<dyn StreamEncoder>,
     meter: Meter,
-    kept: Kept,
     witness: SealWitness,
 }
 
 impl Translate {
     pub fn new(opening: Opening, encoder: Box<dyn StreamEncoder>, meter: Meter, witness: SealWitness) -> Self {
         let Opening { frames, events: held, held: _ } = opening;
-        Self {
-            frames: Some(frames),
-            tail: None,
-            held,
-            events: Vec::new(),
-            encoder,
-            meter,
-            kept: Kept::default(),
-            witness,
-        }
+        Self { frames: Some(frames), tail: None, held, events: Vec::new(), encoder, meter, witness }
     }
 
     fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -139,9 +129,5 @@ impl Stream for Translate {
 
     fn meter(&mut self) -> &mut Meter {
         &mut self.meter
-    }
-
-    fn kept(&mut self) -> &mut Kept {
-        &mut self.kept
     }
 }
