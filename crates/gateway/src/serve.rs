@@ -194,17 +194,11 @@ impl Edge {
             match accepted {
                 Ok((stream, addr, permit)) => {
                     failures = 0;
-                    let connection = connection::serve(
-                        self.clone(),
-                        stream,
-                        certs.clone(),
-                        Peer { addr, overloaded: false },
-                        handler.clone(),
-                    );
-                    self.shared.jobs.spawn("connection", async move {
-                        connection.await;
-                        drop(permit);
-                    });
+                    let peer = Peer { addr, overloaded: false };
+                    let connection =
+                        connection::serve(self.clone(), (stream, permit), certs.clone(), peer, handler.clone());
+                    // As it is: within an `async` block each open connection would have room for it twice.
+                    self.shared.jobs.spawn("connection", connection);
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {

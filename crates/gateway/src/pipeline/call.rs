@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -39,6 +39,9 @@ const LOOK_AHEAD: usize = 1 << 20;
 
 /// No model has a longer name; where a pattern serves any name, it is kept, logged and sent on.
 const LONGEST_NAME: usize = 512;
+
+/// What is known of the settings of a request that nobody had to decode, in any number of answers under way.
+static UNREAD: LazyLock<Arc<Request>> = LazyLock::new(Arc::default);
 
 /// A request before its body is read.
 pub struct Inbound {
@@ -248,7 +251,7 @@ impl Call {
 
     /// How an answer to this call is dressed.
     pub fn reply(&self, created: u64) -> Reply {
-        let request = self.decoded.get().cloned().unwrap_or_default();
+        let request = Arc::clone(self.decoded.get().unwrap_or(&UNREAD));
         Reply {
             id: self.request_id.strip_prefix("req_").unwrap_or(&self.request_id).to_owned(),
             created,

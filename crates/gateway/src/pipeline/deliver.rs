@@ -8,7 +8,6 @@ mod relay;
 mod through;
 mod translate;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -41,6 +40,8 @@ const ATTEMPTS: HeaderName = HeaderName::from_static("x-waypost-attempts");
 /// How the usage of an answer is known: `provider`, `counted`, `estimated`, or `pending` for a stream.
 pub const COST_BASIS: HeaderName = HeaderName::from_static("x-waypost-cost-basis");
 const LOSSES: HeaderName = HeaderName::from_static("x-waypost-losses");
+/// How many headers an answer has that tells of no limits.
+const USUAL_HEADERS: usize = 12;
 /// The basis of a stream's usage is known at its end only; its record says it.
 const PENDING: &str = "pending";
 
@@ -55,8 +56,9 @@ pub fn reply(
     mut meter: Meter,
 ) -> (Response<Body>, Option<Written>) {
     let Answer { deployment, status, headers: upstream, losses, content } = answer;
-    // Room for those that are added on the way out, so that the map never grows.
-    let mut headers = HeaderMap::with_capacity(24);
+    // Room for those that are added on the way out. hyper keeps the map as long as the connection, so there is no more of it
+    // than a usual answer needs.
+    let mut headers = HeaderMap::with_capacity(USUAL_HEADERS);
     keep_upstream_headers(&upstream, &mut headers);
     headers.insert(ATTEMPTS, HeaderValue::from(meter.attempts()));
     if let Ok(label) = HeaderValue::from_str(&deployment.label) {
@@ -198,7 +200,7 @@ fn text_bytes(response: &waypost_wire::chat::Response) -> u64 {
 pub struct Opening {
     pub frames: Frames,
     /// Frames read so far, the meaningful one last.
-    pub held: VecDeque<Frame>,
+    pub held: Vec<Frame>,
     /// Their events.
     pub events: Vec<Event>,
 }

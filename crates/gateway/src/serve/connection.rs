@@ -16,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use pin_project_lite::pin_project;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 
@@ -33,8 +34,14 @@ use crate::jobs::Jobs;
 /// For a year, this host is asked over TLS only.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// Serves one connection to its end.
-pub(super) async fn serve<H: Handler>(edge: Edge, stream: TcpStream, certs: Option<TlsCerts>, peer: Peer, handler: H) {
+/// Serves one connection to its end, and only then lets go of its permit to be open.
+pub(super) async fn serve<H: Handler>(
+    edge: Edge,
+    (stream, _permit): (TcpStream, OwnedSemaphorePermit),
+    certs: Option<TlsCerts>,
+    peer: Peer,
+    handler: H,
+) {
     let opened = Instant::now();
     let pulse = Arc::new(Pulse::new(opened, Arc::clone(&edge.shared.load)));
     poll_fn(|cx| {

@@ -127,14 +127,14 @@ async fn open(
     model: Option<&str>,
     first_token_by: Instant,
 ) -> Result<Opening, Fallen> {
-    let mut held = std::collections::VecDeque::new();
+    let mut held = Vec::new();
     let mut events = Vec::new();
     loop {
         let before = events.len();
         let step = frames.step(&mut events).map_err(|cause| broken(cause, claim, model))?;
         let meaningful = events.iter().skip(before).any(Event::is_meaningful);
         match step {
-            Step::Frame(frame) => held.push_back(frame),
+            Step::Frame(frame) => held.push(frame),
             // Even an empty answer says why it stopped, which is meaningful. This one failed, or is no answer.
             Step::End => return Err(speechless(&events, model)),
             Step::Starved => {

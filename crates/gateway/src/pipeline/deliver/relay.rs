@@ -4,7 +4,6 @@
 //! forgot, the error event of a break. Knows no dialect; what the frames mean is told by the decoder. Tests: `it/identity.rs`,
 //! `it/streams.rs`, `it/cuts.rs`, `it/usage.rs`.
 
-use std::collections::VecDeque;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -26,7 +25,7 @@ pub struct Relay {
     tail: Option<Tail>,
     /// How the bytes sent so far end.
     ending: Ending,
-    held: VecDeque<Frame>,
+    held: Vec<Frame>,
     events: Vec<Event>,
     tap: &'static dyn Tap,
     change: Change,
@@ -74,6 +73,8 @@ impl Relay {
         // The events are looked at once more, for the terminal mark.
         let mut relay = Self { frames, tail, ending, held, events, tap, change, face, reply, meter, owed };
         relay.finish_if_done();
+        // Nearly every frame from now on is one event: room for more is made when it is needed, as there are many open streams.
+        relay.events = Vec::with_capacity(1);
         relay
     }
 
@@ -97,7 +98,7 @@ impl Relay {
 
     fn poll_said(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut out = Out::default();
-        while let Some(frame) = self.held.pop_front() {
+        for frame in std::mem::take(&mut self.held) {
             self.push(&mut out, frame);
         }
         loop {
