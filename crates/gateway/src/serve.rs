@@ -30,6 +30,7 @@ use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
@@ -46,6 +47,10 @@ use self::pulse::Pulse;
 pub use self::signals::Signals;
 pub use self::tls::{TlsCerts, TlsError, TlsFiles, WATCH_EVERY};
 use crate::jobs::Jobs;
+
+/// How much hyper gathers of what an HTTP/1 caller sends, and what one read of a body may bring: below the size of a long prompt,
+/// each would be copied together from pieces.
+const LARGEST_BUFFER: usize = 512 * 1024;
 
 /// Who is at the other end of the connection.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +126,7 @@ struct Shared {
     /// Finds out which HTTP a connection speaks.
     http: auto::Builder<Jobs>,
     /// For those that are known to speak HTTP/1.
-    http1: auto::Builder<Jobs>,
+    http1: http1::Builder,
     draw: Option<Draw>,
     load: Arc<Load>,
     permits: Arc<Semaphore>,
@@ -149,13 +154,12 @@ impl Edge {
 
     fn with(limits: Limits, jobs: Jobs, draw: Option<Draw>) -> Self {
         let permits = Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS)));
-        let http = http_settings(&limits, &jobs);
         let load = Arc::new(Load::new(limits.max_requests));
         let shared = Shared {
+            http1: http1_settings(&limits),
+            http: http_settings(&limits, &jobs),
             limits,
             jobs,
-            http1: http.clone().http1_only(),
-            http,
             draw,
             load,
             permits,
@@ -320,12 +324,20 @@ impl Drop for Registered {
     }
 }
 
-/// hyper's own settings. Its head timer is off: [`Pulse`] keeps that time, without a timer per request.
+/// hyper's own settings for HTTP/1. Its head timer is off: [`Pulse`] keeps that time, without a timer per request.
 /// `pipeline_flush` stays off: it holds back the frames of a stream while a pipelined request waits behind it.
 /// `max_headers` keeps hyper's 100: any other number costs an allocation per head.
+fn http1_settings(limits: &Limits) -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(None)
+        .half_close(false)
+        .max_buf_size(LARGEST_BUFFER.max(limits.max_head_bytes));
+    http
+}
+
+/// hyper's own settings for either; those for HTTP/1 are the same as above.
 fn http_settings(limits: &Limits, jobs: &Jobs) -> auto::Builder<Jobs> {
-    // Also what one read of a body may bring: below the size of a long prompt, each would be copied together from pieces.
-    const LARGEST_BUFFER: usize = 512 * 1024;
     // What of an answer may wait for a reader, beside the piece in hand.
     const H2_SEND_BUFFER: usize = 128 * 1024;
     let mut http = auto::Builder::new(jobs.clone());

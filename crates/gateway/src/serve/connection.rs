@@ -12,6 +12,7 @@ use http::header::{CONNECTION, STRICT_TRANSPORT_SECURITY};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
 use pin_project_lite::pin_project;
@@ -67,7 +68,7 @@ pub(super) async fn serve<H: Handler>(
     let draw = edge.shared.draw.clone();
     let reception = Reception { handler, peer, pulse: Arc::clone(&pulse), secure, draw };
     let mut fresh = Some((Socket::new(socket, edge.shared.draw.clone()), reception));
-    let mut http = pin!(None);
+    let mut http = None;
     let (mut farewell, mut sweep) = (Farewell::default(), Sweep::default());
 
     poll_fn(|cx| {
@@ -76,22 +77,22 @@ pub(super) async fn serve<H: Handler>(
                 && let Poll::Ready(spoken) = socket.poll_spoken(cx)
                 && let Some((socket, reception)) = fresh.take()
             {
-                let builder = match spoken {
-                    Spoken::Http1 => &edge.shared.http1,
-                    Spoken::Open => &edge.shared.http,
-                };
-                http.set(Some(builder.serve_connection(TokioIo::new(socket), reception)));
+                let socket = TokioIo::new(socket);
+                http = Some(match spoken {
+                    Spoken::Http1 => Http::One(edge.shared.http1.serve_connection(socket, reception)),
+                    Spoken::Open => Http::Either(Box::pin(edge.shared.http.serve_connection(socket, reception))),
+                });
             }
-            if farewell.is_due(&pulse, limits) && !say_farewell(http.as_mut()) {
+            if farewell.is_due(&pulse, limits) && !say_farewell(&mut http) {
                 return Poll::Ready(());
             }
             // How a connection broke is of no use to anyone: the requests on it tell their own ends.
             let over = farewell.is_over() || sweep.finds_stall(&pulse, limits);
-            if over || http.as_mut().as_pin_mut().is_some_and(|http| http.poll(cx).is_ready()) {
+            if over || http.as_mut().is_some_and(|http| http.poll(cx).is_ready()) {
                 return Poll::Ready(());
             }
             // A request may just have begun that is to be the last.
-            if farewell.is_due(&pulse, limits) && !say_farewell(http.as_mut()) {
+            if farewell.is_due(&pulse, limits) && !say_farewell(&mut http) {
                 return Poll::Ready(());
             }
             let patience = pulse.deadline(limits);
@@ -110,8 +111,8 @@ pub(super) async fn serve<H: Handler>(
 }
 
 /// Tells hyper that no request follows. False if nothing has come on the connection yet: then nothing is owed either.
-fn say_farewell<H: Handler>(http: Pin<&mut Option<Http<'_, H>>>) -> bool {
-    match http.as_pin_mut() {
+fn say_farewell<H: Handler>(http: &mut Option<Http<'_, H>>) -> bool {
+    match http {
         Some(http) => {
             http.graceful_shutdown();
             true
@@ -142,7 +143,33 @@ async fn shake_hands(
 }
 
 /// What hyper makes of a connection.
-type Http<'e, H> = auto::Connection<'e, TokioIo<Socket>, Reception<H>, Jobs>;
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are the large one, which is half of what the other would be unboxed"
+)]
+enum Http<'e, H: Handler> {
+    One(http1::Connection<TokioIo<Socket>, Reception<H>>),
+    Either(Pin<Box<OneOrTwo<'e, H>>>),
+}
+
+/// What may turn out to speak HTTP/1 or HTTP/2.
+type OneOrTwo<'e, H> = auto::Connection<'e, TokioIo<Socket>, Reception<H>, Jobs>;
+
+impl<H: Handler> Http<'_, H> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self {
+            Self::One(connection) => Pin::new(connection).poll(cx).map(drop),
+            Self::Either(connection) => connection.as_mut().poll(cx).map(drop),
+        }
+    }
+
+    fn graceful_shutdown(&mut self) {
+        match self {
+            Self::One(connection) => Pin::new(connection).graceful_shutdown(),
+            Self::Either(connection) => connection.as_mut().graceful_shutdown(),
+        }
+    }
+}
 
 /// hyper's view of the handler.
 struct Reception<H> {
