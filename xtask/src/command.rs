@@ -33,9 +33,14 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The cargo that runs us.
+/// The cargo that runs us. It is not told what it told us of ourselves: some build scripts look at that, and what a plain `cargo
+/// build` has built would be built again.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let is_of_us = |name: &OsStr| name == "CARGO_MANIFEST_DIR" || name.as_encoded_bytes().starts_with(b"CARGO_PKG_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| is_of_us(name)) {
+        cargo.env_remove(name);
+    }
     cargo.args(arguments);
     cargo
 }
