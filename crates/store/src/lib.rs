@@ -51,9 +51,6 @@ const SQLITE_READERS: u32 = 4;
 /// How long anybody waits for a free connection, or for another process's lock, before the database counts as away.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long opening waits for a server that is slow to answer; one that refuses is not waited for.
-const OPENING: Duration = Duration::from_secs(15);
-
 /// Where the database is.
 #[derive(Clone, Debug)]
 pub enum Place {
@@ -174,7 +171,7 @@ async fn pool(url: &str, connections: u32, settings: &'static [&'static str]) ->
     let options = AnyConnectOptions::from_str(url)?.disable_statement_logging();
     // A pool tries again and again and then only says that it took too long.
     let mut first =
-        timeout(OPENING, AnyConnection::connect_with(&options)).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        timeout(PATIENCE * 2, AnyConnection::connect_with(&options)).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
     for setting in settings {
         first.execute(*setting).await?;
     }
@@ -193,16 +190,8 @@ async fn pool(url: &str, connections: u32, settings: &'static [&'static str]) ->
                 Ok(())
             })
         })
-        .connect_lazy_with(options);
-    let opened = async {
-        loop {
-            match pool.acquire().await {
-                Err(sqlx::Error::PoolTimedOut) => {}
-                opened => return opened.map(drop),
-            }
-        }
-    };
-    timeout(OPENING, opened).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        .connect_with(options)
+        .await?;
     Ok(pool)
 }
 
