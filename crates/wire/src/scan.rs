@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use memchr::memchr2;
+use serde::Deserialize;
 
 use crate::error::WireError;
 
@@ -175,6 +176,15 @@ impl<'a> Scanner<'a> {
             Kind::Null => self.word("null")?,
         }
         Ok(start..self.at)
+    }
+
+    /// Reads a value as serde reads a `T`, where it stands; one that is no `T` is an error.
+    pub fn read<T: Deserialize<'a>>(&mut self) -> Result<T> {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let mut values = serde_json::Deserializer::from_str(rest).into_iter();
+        let Some(Ok(value)) = values.next() else { return Err(self.wrong("the value is none of its kind")) };
+        self.at += values.byte_offset();
+        Ok(value)
     }
 
     /// A syntax error at the place the scanner stands.

@@ -31,15 +31,18 @@ pub(crate) fn survey(body: &[u8]) -> Result<Survey, WireError> {
 /// The usual answer: a list of choices and a usage that says everything, so that no size has to be known. One scan and
 /// no document; anything else, errors above all, takes the long way.
 fn complete(body: &[u8]) -> Option<Survey> {
-    let (mut answers, mut fails, mut usage, mut tier) = (false, false, None, None);
+    let (mut answers, mut fails, mut reported, mut served) = (false, false, None, None);
     Scanner::document(body, |scanner| {
         scanner.object(|scanner, key| {
+            if key == "usage" {
+                reported = Some(scanner.read::<Reported>()?);
+                return Ok(());
+            }
             let kind = scanner.kind()?;
             let value = scanner.skip()?;
             match key {
                 "choices" => answers = kind == Kind::Array && !body.get(value).is_some_and(is_empty_list),
-                "usage" => usage = Some(value),
-                "service_tier" => tier = Some(value),
+                "service_tier" => served = body.get(value).and_then(tier),
                 "error" => fails |= kind != Kind::Null,
                 "object" => fails |= body.get(value) == Some(b"\"error\""),
                 _ => {}
@@ -48,13 +51,16 @@ fn complete(body: &[u8]) -> Option<Survey> {
         })
     })
     .ok()?;
-    let reported: Reported = serde_json::from_slice(body.get(usage.filter(|_| answers && !fails)?)?).ok()?;
     // Some servers count nothing and report zeros: whether that can be true takes a look at the words.
     let said =
         |usage: &Usage| usage.input.is_some_and(|tokens| tokens > 0) && usage.output.is_some_and(|tokens| tokens > 0);
-    let usage = reported.usage().filter(said)?;
-    let served = tier.and_then(|tier| serde_json::from_slice::<&str>(body.get(tier)?).ok()).and_then(Served::of);
+    let usage = reported.filter(|_| answers && !fails)?.usage().filter(said)?;
     Some(Survey { usage: Some(Usage { served, ..usage }), error: None, output_bytes: 0 })
+}
+
+/// As a whole value says it.
+fn tier(value: &[u8]) -> Option<Served> {
+    serde_json::from_slice::<&str>(value).ok().and_then(Served::of)
 }
 
 /// Of a list.
