@@ -10,7 +10,7 @@ use waypost_core::config::{Config, Durability, Unfinished};
 use waypost_store::ledger::ChainKey;
 use waypost_store::ledger::verify::Verifier;
 use waypost_store::money::{Money, MoneyError, Replayed, Settings, Unknown};
-use waypost_store::{Kind, Store, Vault, id, journal};
+use waypost_store::{Kind, Store, StoreError, Vault, id, journal};
 
 use crate::clock::unix_millis;
 use crate::jobs::Jobs;
@@ -70,7 +70,7 @@ pub fn folder(config: &Config, store: &Store) -> PathBuf {
 /// The same name at every start: what is in the journal belongs to it.
 fn node(folder: &Path, random: u128) -> Result<String, MoneyError> {
     let file = folder.join(NODE);
-    let failed = |source| MoneyError::Store(waypost_store::StoreError::File { path: file.clone(), source });
+    let failed = |source| MoneyError::Store(StoreError::File { path: file.clone(), source });
     match std::fs::read_to_string(&file) {
         Ok(name) => Ok(name.trim().to_owned()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -184,7 +184,12 @@ async fn verify(money: Money) {
                     tracing::error!(?flaw, "the ledger does not add up; see `waypost ledger verify`");
                 }
             }
-            Err(error) => tracing::debug!(error = %Chain(&error), "the ledger cannot be looked at now"),
+            Err(error @ MoneyError::Store(StoreError::Unavailable(_))) => {
+                tracing::debug!(error = %Chain(&error), "the ledger cannot be looked at now")
+            }
+            Err(error) => {
+                tracing::error!(error = %Chain(&error), "the ledger cannot be proved; see `waypost ledger verify`")
+            }
         }
     }
 }

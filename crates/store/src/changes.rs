@@ -9,7 +9,7 @@ use crate::{Store, StoreError};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     pub number: i64,
-    /// `key`, `user`, `team`, `plan`, `price` or `capture`.
+    /// `key`, `user`, `team`, `plan`, `price`, `capture`, `account` or `budget`.
     pub noun: String,
     pub id: String,
 }

@@ -20,6 +20,6 @@ pub use chain::ChainKey;
 pub use fold::{Alert, Fold, Folded, Trip};
 pub(crate) use fold::{Running, place};
 pub use leases::{Lease, Node};
-pub(crate) use leases::{give_back, heartbeat, refill};
+pub(crate) use leases::{give_back, heartbeat, id_of, refill};
 pub use post::Kind;
 pub(crate) use post::lock_head;

@@ -30,4 +30,5 @@ pub(crate) const ALL: &[Migration] = &[
     migration!(7, "security", "0007_security"),
     migration!(8, "captures", "0008_captures"),
     migration!(9, "alerts", "0009_alerts"),
+    migration!(10, "purses", "0010_purses"),
 ];

@@ -4,7 +4,9 @@
 
 mod correct;
 mod desk;
+mod following;
 mod held;
+mod leasing;
 mod load;
 mod replay;
 
@@ -19,7 +21,7 @@ use waypost_core::ledger::{Account, Books, Hold, Purse, Short, Supply, Why};
 use waypost_core::money::NanoUsd;
 
 use crate::journal::{Disk, Folder, Journal, JournalError, Opened, Options, Parties, Record, Unwritten};
-use crate::ledger::{ChainKey, Fold, Folded, Trip, refill};
+use crate::ledger::{ChainKey, Fold, Folded, Trip};
 use crate::{Kind, Store, StoreError};
 
 pub use crate::ledger::Alert;
@@ -79,10 +81,12 @@ struct Shared {
     open: AtomicUsize,
     fold: Mutex<Fold>,
     /// One refill at a time: those behind may find what the first one brought.
-    refilling: Mutex<()>,
+    refilling: Arc<Mutex<()>>,
+    /// One that gives back at a time.
+    returning: Arc<Mutex<()>>,
     /// One change of budgets at a time.
     budgets: Mutex<()>,
-    /// Since when other processes' changes were looked for.
+    /// The number of the last change that was looked at.
     seen: Mutex<i64>,
 }
 
@@ -153,7 +157,9 @@ impl Money {
             Kind::Postgres => Supply::Leased,
         };
         let (journal, fold, replayed) = replay::replay(&store, disk, &settings, now).await?;
+        let seen = store.last_change().await?;
         let books = load::books(&store, &settings.node, supply, now).await?;
+        load::give_back_old(&store, &settings.node, &books, now).await?;
         let shared = Shared {
             store,
             settings,
@@ -162,9 +168,10 @@ impl Money {
             journal,
             open: AtomicUsize::new(0),
             fold: Mutex::new(fold),
-            refilling: Mutex::default(),
+            refilling: Arc::default(),
+            returning: Arc::default(),
             budgets: Mutex::default(),
-            seen: Mutex::new(now),
+            seen: Mutex::new(seen),
         };
         Ok((Self(Arc::new(shared)), replayed))
     }
@@ -243,20 +250,6 @@ impl Money {
                 return Err(Refused::Unavailable("the database does not answer"));
             }
         }
-    }
-
-    async fn refill(&self, short: &Short, now: i64) -> Result<(), StoreError> {
-        let _one = self.0.refilling.lock().await;
-        let standing = short.purse.standing(now);
-        let taken = standing.spent.get().saturating_add(standing.held.get());
-        let missing = short.needed.get().saturating_sub(standing.allotted.get().saturating_sub(taken));
-        if missing <= 0 {
-            return Ok(());
-        }
-        let (store, node) = (&self.0.store, &self.0.settings.node);
-        let given = refill(store, node, short.purse.id(), standing.start, NanoUsd(missing)).await?;
-        short.purse.grow(standing.start, given.amount, given.dry);
-        Ok(())
     }
 
     /// Brings about a megabyte of the journal into the database. For a job: again at once while there is `more`,

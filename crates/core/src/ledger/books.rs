@@ -24,6 +24,8 @@ pub struct Books {
 struct Shard {
     credits: HashMap<Account, Arc<Purse>>,
     budgets: HashMap<Scope, Vec<Arc<Purse>>>,
+    /// The same budgets by their ids.
+    by_id: HashMap<Arc<str>, Arc<Purse>>,
 }
 
 impl Default for Books {
@@ -54,6 +56,11 @@ impl Books {
         self.purses_of(scope)
     }
 
+    /// A budget by its id, whatever it is for.
+    pub fn budget(&self, id: &str) -> Option<Arc<Purse>> {
+        self.read(id, |shard| shard.by_id.get(id).cloned()).flatten()
+    }
+
     fn purses_of(&self, scope: &Scope) -> Vec<Arc<Purse>> {
         self.read(scope, |shard| shard.budgets.get(scope).cloned()).flatten().unwrap_or_default()
     }
@@ -69,11 +76,14 @@ impl Books {
             (PurseId::Credit(account), _) => {
                 self.change(&account.clone(), |shard| drop(shard.credits.insert(account, purse)));
             }
-            (PurseId::Budget(id), Some(budget)) => self.change(&budget.scope, |shard| {
-                let budgets = shard.budgets.entry(budget.scope.clone()).or_default();
-                budgets.retain(|other| other.id().as_str() != &*id);
-                budgets.push(purse);
-            }),
+            (PurseId::Budget(id), Some(budget)) => {
+                self.change(&budget.scope, |shard| {
+                    let budgets = shard.budgets.entry(budget.scope.clone()).or_default();
+                    budgets.retain(|other| other.id().as_str() != &*id);
+                    budgets.push(Arc::clone(&purse));
+                });
+                self.change(&*id, |shard| drop(shard.by_id.insert(Arc::clone(&id), purse)));
+            }
             (PurseId::Budget(_), None) => {}
         }
     }
@@ -93,7 +103,8 @@ impl Books {
             let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
             match id {
                 PurseId::Credit(account) => drop(shard.credits.remove(account)),
-                PurseId::Budget(_) => {
+                PurseId::Budget(budget) => {
+                    shard.by_id.remove(budget);
                     shard.budgets.values_mut().for_each(|budgets| budgets.retain(|purse| purse.id() != id));
                     shard.budgets.retain(|_, budgets| !budgets.is_empty());
                 }
@@ -111,18 +122,18 @@ impl Books {
         purses.collect()
     }
 
-    fn read<T>(&self, key: &impl std::hash::Hash, read: impl FnOnce(&Shard) -> T) -> Option<T> {
+    fn read<T>(&self, key: &(impl std::hash::Hash + ?Sized), read: impl FnOnce(&Shard) -> T) -> Option<T> {
         let shard = self.shard(key)?.read().unwrap_or_else(PoisonError::into_inner);
         Some(read(&shard))
     }
 
-    fn change(&self, key: &impl std::hash::Hash, change: impl FnOnce(&mut Shard)) {
+    fn change(&self, key: &(impl std::hash::Hash + ?Sized), change: impl FnOnce(&mut Shard)) {
         if let Some(shard) = self.shard(key) {
             change(&mut shard.write().unwrap_or_else(PoisonError::into_inner));
         }
     }
 
-    fn shard(&self, key: &impl std::hash::Hash) -> Option<&RwLock<Shard>> {
+    fn shard(&self, key: &(impl std::hash::Hash + ?Sized)) -> Option<&RwLock<Shard>> {
         let place = self.hash.hash_one(key) as usize % SHARDS;
         self.shards.get(place)
     }
@@ -166,10 +177,12 @@ mod tests {
         assert_eq!(names(&ann, &["user:ann", "global"]), ["user:ann", "b2", "b3", "b1"]);
         assert_eq!(names(&bob, &["user:bob", "group:auto:fast"]), ["b4"]);
         assert_eq!(books.all().len(), 5);
+        assert!(Arc::ptr_eq(&books.budget("b3").unwrap(), &books.budgets(&Scope::User("ann".into()))[1]));
         books.open_new(Arc::new(Purse::credit(ann.clone(), Supply::Owned, NanoUsd(9))));
         assert_eq!(books.credit(&ann).unwrap().standing(0).allotted, NanoUsd(1));
         books.forget(&PurseId::Credit(ann.clone()));
         books.forget(&PurseId::Budget("b2".into()));
         assert_eq!(names(&ann, &["user:ann", "global"]), ["b3", "b1"]);
+        assert!(books.budget("b2").is_none());
     }
 }

@@ -97,9 +97,10 @@ impl Hold {
     fn end(&mut self, spent: i64) {
         for (purse, start) in self.taken.drain(..) {
             let mut state = purse.lock();
-            // A window that is over has no state any more.
             if state.start == start {
                 state.settle(self.amount, spent);
+            } else {
+                state.settle_over(start, self.amount, spent);
             }
         }
     }
@@ -238,6 +239,25 @@ mod tests {
         let budget = hourly(10, Supply::Leased);
         assert!(Hold::take(&[Arc::clone(&budget)], usd(1), HOUR).is_err_and(|short| short.why == Why::Lease));
         assert!(!budget.grow(0, usd(1), false), "of a window that is over");
+    }
+
+    #[test]
+    fn what_is_left_of_a_lease_when_its_window_ends_can_be_given_back() {
+        let purse = hourly(10, Supply::Leased);
+        let take = |amount, now| Hold::take(&[Arc::clone(&purse)], usd(amount), now).unwrap();
+        let _ = take(2, 0).settle(usd(1));
+        let late = take(5, 0);
+        assert_eq!(purse.left_over(), [], "the window is not over");
+        assert_eq!(purse.standing(HOUR).allotted, usd(0));
+        assert_eq!(purse.left_over(), [(0, usd(4))], "all that is neither held nor spent");
+        assert_eq!(purse.left_over(), [], "once");
+        let _ = late.settle(usd(3));
+        assert_eq!(purse.left_over(), [(0, usd(2))], "what a request did not need that ended later");
+        assert!(!purse.grow(0, usd(7), true), "it came too late");
+        assert_eq!((purse.left_over(), figures(&purse)), (vec![(0, usd(7))], (0, 0, 0)));
+        let owned = hourly(10, Supply::Owned);
+        let _ = owned.standing(HOUR);
+        assert_eq!(owned.left_over(), []);
     }
 
     #[test]

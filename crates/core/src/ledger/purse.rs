@@ -85,6 +85,17 @@ pub(super) struct State {
     /// The supply was asked and had no more.
     dry: bool,
     frozen: bool,
+    /// Leased windows that are over, of which something is left or held.
+    over: Vec<Over>,
+}
+
+/// What is left of the lease of a window that is over. It can only be given back.
+#[derive(Debug)]
+struct Over {
+    start: i64,
+    left: i64,
+    /// What comes back of it when the requests end that hold it.
+    held: i64,
 }
 
 /// Why a purse refuses.
@@ -133,6 +144,7 @@ impl Purse {
             used: 0,
             dry: supply == Supply::Owned,
             frozen: false,
+            over: Vec::new(),
         };
         Self { id: PurseId::Credit(account), supply, state: Mutex::new(state) }
     }
@@ -149,6 +161,7 @@ impl Purse {
             used: 0,
             dry: supply == Supply::Owned,
             frozen: false,
+            over: Vec::new(),
         };
         Self { id, supply, state: Mutex::new(state) }
     }
@@ -179,14 +192,16 @@ impl Purse {
         self.lock().budget.clone()
     }
 
-    /// More may be spent, in the window that began at `start`. `dry` says that the supply has no more for now. Nothing
-    /// happens if that window is over: answers `false`.
+    /// More may be spent, in the window that began at `start`. `dry` says that the supply has no more for now. If that window
+    /// is over, nobody spends it, [`Purse::left_over`] tells of it, and the answer is `false`.
     pub fn grow(&self, start: i64, by: NanoUsd, dry: bool) -> bool {
         let mut state = self.lock();
         let same = state.start == start;
         if same {
             state.allotted = state.allotted.saturating_add(by.get());
             state.dry = dry;
+        } else if self.supply == Supply::Leased {
+            state.over.push(Over { start, left: by.get(), held: 0 });
         }
         same
     }
@@ -218,6 +233,22 @@ impl Purse {
         (state.start, NanoUsd(taken))
     }
 
+    /// Are there windows that are over, of which something is left or still held?
+    pub fn has_windows_over(&self) -> bool {
+        !self.lock().over.is_empty()
+    }
+
+    /// Takes what is left of windows that are over, and says of which: it belongs to all again.
+    pub fn left_over(&self) -> Vec<(i64, NanoUsd)> {
+        let mut state = self.lock();
+        let mut taken = Vec::new();
+        for over in state.over.iter_mut().filter(|over| over.left > 0) {
+            taken.push((over.start, NanoUsd(std::mem::take(&mut over.left))));
+        }
+        state.over.retain(|over| over.held > 0);
+        taken
+    }
+
     /// The budget was changed. What an owner may spend of it follows at once; nothing that is held is taken back. Answers
     /// what may come together in this window at most: the new amount, or what is held and spent already.
     pub fn redefine(&self, budget: Arc<Budget>, now: i64) -> NanoUsd {
@@ -225,10 +256,10 @@ impl Purse {
         let amount = budget.amount.get();
         let start = budget.window.start_of(now);
         if state.budget.as_ref().is_some_and(|old| old.window != budget.window) {
-            state.begin(start, 0);
+            state.begin(start, amount, self.supply);
         }
         if self.supply == Supply::Owned {
-            state.allotted = budget.amount.get();
+            state.allotted = amount;
         }
         state.budget = Some(budget);
         state.dry = self.supply == Supply::Owned;
@@ -246,8 +277,7 @@ impl Purse {
         if let Some(budget) = &state.budget {
             let (start, amount) = (budget.window.start_of(now), budget.amount.get());
             if start > state.start {
-                state.begin(start, if self.supply == Supply::Owned { amount } else { 0 });
-                state.dry = self.supply == Supply::Owned;
+                state.begin(start, amount, self.supply);
             }
         }
         state
@@ -285,6 +315,14 @@ impl State {
         self.spent = self.spent.saturating_add(spent);
     }
 
+    /// The same for what was held in a window that is over: of a lease, the rest can be given back.
+    pub(super) fn settle_over(&mut self, start: i64, held: i64, spent: i64) {
+        if let Some(over) = self.over.iter_mut().find(|over| over.start == start && over.held > 0) {
+            over.held = over.held.saturating_sub(held);
+            over.left = over.left.saturating_add(held.saturating_sub(spent));
+        }
+    }
+
     pub(super) fn left(&self) -> i64 {
         let taken = i128::from(self.spent) + i128::from(self.held);
         i64::try_from(i128::from(self.allotted) - taken).unwrap_or(i64::MIN)
@@ -294,11 +332,18 @@ impl State {
         self.budget.as_ref().and_then(|budget| budget.window.end_of(self.start))
     }
 
-    fn begin(&mut self, start: i64, allotted: i64) {
+    /// A new window, with the whole amount or, leased, with nothing: what is left of the lease is of the old one.
+    fn begin(&mut self, start: i64, amount: i64, supply: Supply) {
+        let owned = supply == Supply::Owned;
+        let over = Over { start: self.start, left: self.left(), held: self.held };
+        if !owned && (over.left > 0 || over.held > 0) {
+            self.over.push(over);
+        }
         self.start = start;
-        self.allotted = allotted;
+        self.allotted = if owned { amount } else { 0 };
         self.spent = 0;
         self.held = 0;
+        self.dry = owned;
     }
 }
 

@@ -1,7 +1,8 @@
-//! `waypost ledger`: proves that the books are whole, prints them, or writes off what a node holds that does not come back. May run
-//! beside gateways that serve. Exit code 0 if all is as it was written, 1 if not. Tests: `it/ledger_cli.rs`, against the built
+//! `waypost ledger`: proves that the books are whole, prints them, lets an account spend again that was read-only, or writes off what a
+//! node holds that does not come back. May run beside gateways that serve. Exit code 0 if all is as it was written, 1 if not. Tests: `it/ledger_cli.rs`, against the built
 //! binary.
 
+mod accounts;
 mod nodes;
 
 use std::io::Write;
@@ -29,6 +30,8 @@ pub enum Ledger {
     Verify(Verify),
     /// Prints every transaction of a time, oldest first.
     Export(Exporting),
+    /// Lets an account spend again whose books did not add up, once somebody has looked.
+    Unfreeze(accounts::Unfreeze),
     /// Lists the nodes that ever wrote into the ledger, and when each was last seen.
     Nodes(nodes::Nodes),
     /// Gives all nodes back what one has taken to itself that does not come back. Says what it would do; does it with --yes.
@@ -78,6 +81,7 @@ pub async fn run(wanted: &Ledger, config: Wanted) -> Result<ExitCode, Mistakes> 
     match wanted {
         Ledger::Verify(wanted) => verify(wanted, config).await,
         Ledger::Export(wanted) => write(wanted, config).await,
+        Ledger::Unfreeze(wanted) => accounts::unfreeze(wanted, config).await,
         Ledger::Nodes(wanted) => nodes::list(wanted, config).await,
         Ledger::WriteOff(wanted) => nodes::write_off(wanted, config).await,
     }

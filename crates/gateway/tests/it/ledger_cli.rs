@@ -31,6 +31,28 @@ async fn verify_says_whether_the_books_are_whole_by_its_exit_code() {
 }
 
 #[tokio::test]
+async fn a_read_only_account_can_be_spent_from_again_when_somebody_says_so() {
+    let folder = Folder::new();
+    folder.run(&["migrate"]).await;
+    let store = folder.store().await;
+    let mut tx = store.begin().await.unwrap();
+    let frozen = "insert into ledger_accounts (name, prepaid, read_only, changed_at) values ('user:eve', 1, 1, 1)";
+    sqlx::query(frozen).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let (code, _, err) = folder.try_run(&["ledger", "unfreeze", "eve"]).await;
+    assert!(code == Some(1) && err.contains("ACCOUNT: `eve` is none of: user:<id>"), "{err}");
+    let told = folder.run(&["ledger", "unfreeze", "user:eve"]).await;
+    assert!(told.contains("user:eve may be spent from again"), "{told}");
+    let account = waypost_core::ledger::Account::user("eve");
+    assert!(!store.balance(&account).await.unwrap().unwrap().read_only);
+    let (code, _, err) = folder.try_run(&["ledger", "unfreeze", "user:eve"]).await;
+    assert!(code == Some(1) && err.contains("account: user:eve is not read-only"), "{err}");
+    let audit = folder.run(&["audit", "export"]).await;
+    assert!(audit.contains(r#""actor":"cli""#) && audit.contains(r#""action":"ledger.unfreeze""#), "{audit}");
+    store.close().await;
+}
+
+#[tokio::test]
 async fn export_prints_a_table_that_begins_with_its_columns() {
     let folder = Folder::new();
     let table = folder.run(&["ledger", "export"]).await;

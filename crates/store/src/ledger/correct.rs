@@ -146,10 +146,11 @@ async fn try_to(
     Ok((fresh, alerts))
 }
 
-/// Lets payers pay what they have, out of what nobody holds. The rest is the operator's: no purse is ever overdrawn.
+/// Lets payers pay what they have, out of what nobody holds. The rest is the operator's: no purse is ever overdrawn. What is given
+/// back locks its purses here, too: everybody locks purses before the accounts of the other side.
 async fn fit(tx: &mut Transaction<'static, Any>, node: &str, fresh: &mut [Entry]) -> Result<(), StoreError> {
     let mut limits: BTreeMap<(String, i64), Limit> = BTreeMap::new();
-    for entry in fresh.iter().filter(|entry| entry.draft.charged > 0) {
+    for entry in fresh.iter().filter(|entry| entry.draft.charged != 0) {
         for purse in entry.purses() {
             limits.entry(purse).or_default();
         }

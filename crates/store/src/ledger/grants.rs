@@ -4,9 +4,11 @@
 use sqlx::{Any, Row as _, Transaction};
 use waypost_core::ledger::Account;
 use waypost_core::money::NanoUsd;
+use waypost_core::role::Actor;
 
 use super::chain::ChainKey;
 use super::post::{Draft, Kind, lock_head, post};
+use crate::audit::{self, Entry};
 use crate::{Store, StoreError};
 
 /// Credit that is given (or taken, if it is negative).
@@ -64,6 +66,23 @@ impl Store {
         prepay(&mut tx, account.as_str(), now).await?;
         tx.commit().await?;
         self.balance(account).await?.ok_or(StoreError::NotFound)
+    }
+
+    /// Whoever looked at a read-only account says that it may be spent from again, and who that was is in the audit log. Gateways that run
+    /// follow within a second. Refused if it is not read-only.
+    pub async fn unfreeze(&self, account: &Account, (by, now): (&Actor, i64)) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let sql = "update ledger_accounts set read_only = 0, changed_at = $2 where name = $1 and read_only = 1";
+        let done = sqlx::query(sql).bind(account.as_str().to_owned()).bind(now).execute(&mut *tx).await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::Refused(format!("account: {account} is not read-only")));
+        }
+        let (action, subject) = ("ledger.unfreeze", account.as_str());
+        let detail = serde_json::json!({});
+        let entry =
+            Entry { at: now, actor: by, action, subject, team: None, detail: &detail, address: None, request_id: None };
+        audit::append(&mut tx, entry).await?;
+        Ok(tx.commit().await?)
     }
 
     pub(crate) async fn set_read_only(&self, account: &str, read_only: bool, now: i64) -> Result<(), StoreError> {

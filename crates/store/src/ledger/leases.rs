@@ -9,7 +9,7 @@ use waypost_core::role::Actor;
 
 use super::budgets::begin_window;
 use crate::audit::{self, Entry};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, Tx};
 
 /// What a refill gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,14 +22,15 @@ pub(crate) struct Given {
 /// A node takes this part of what is left, or more if it needs it at once.
 const PART: i64 = 16;
 
-/// Moves a block to the node: at least `needed` if there is so much, otherwise all there is.
+/// Moves a block to the node: at least `needed` if there is so much, otherwise all there is. It is the node's once the caller has
+/// committed.
 pub(crate) async fn refill(
     store: &Store,
     node: &str,
     purse: &PurseId,
     start: i64,
     needed: NanoUsd,
-) -> Result<Given, StoreError> {
+) -> Result<(Given, Tx), StoreError> {
     let mut tx = store.begin().await?;
     let free = free(&mut tx, purse, start).await?.max(0);
     let block = (free / PART).max(needed.get()).clamp(0, free);
@@ -39,27 +40,30 @@ pub(crate) async fn refill(
                    on conflict (node, purse, start_at) do update set unspent = ledger_leases.unspent + excluded.unspent";
         let lease = sqlx::query(sql).bind(node.to_owned()).bind(purse.as_str().to_owned()).bind(start).bind(block);
         lease.execute(&mut *tx).await?;
+        // Otherwise there would be a line more for each window.
+        let sql = "delete from ledger_leases where node = $1 and purse = $2 and start_at < $3 and unspent = 0";
+        let spent = sqlx::query(sql).bind(node.to_owned()).bind(purse.as_str().to_owned()).bind(start);
+        spent.execute(&mut *tx).await?;
     }
-    tx.commit().await?;
-    Ok(Given { amount: NanoUsd(block), dry: block == free })
+    Ok((Given { amount: NanoUsd(block), dry: block == free }, tx))
 }
 
-/// Moves so much of a lease back to what all nodes share.
+/// Moves so much of a lease back to what all nodes share, once the caller has committed.
 pub(crate) async fn give_back(
     store: &Store,
     node: &str,
     purse: &PurseId,
     start: i64,
     amount: NanoUsd,
-) -> Result<(), StoreError> {
+) -> Result<Tx, StoreError> {
     let mut tx = store.begin().await?;
-    let sql = "update ledger_leases set unspent = unspent - $4 where node = $1 and purse = $2 and start_at = $3 \
-               and unspent >= $4";
-    let lease = sqlx::query(sql).bind(node.to_owned()).bind(purse.as_str().to_owned()).bind(start).bind(amount.get());
-    if lease.execute(&mut *tx).await?.rows_affected() == 1 {
-        take(&mut tx, purse, start, -amount.get()).await?;
+    // The purse before the lease, as everybody locks them: so nobody waits for another in a circle.
+    let lease = limit(&mut tx, node, purse, start).await?.lease;
+    // If there is less, the node was written off, and all of it went back then.
+    if lease >= amount.get() {
+        consume(&mut tx, node, purse, start, amount).await?;
     }
-    Ok(tx.commit().await?)
+    Ok(tx)
 }
 
 /// What a node can still spend of a purse.
@@ -105,7 +109,7 @@ pub(super) async fn limit(
     Ok(Limit { free, lease: lease.unwrap_or(0), spent: 0 })
 }
 
-/// So much of a lease was spent: it leaves the lease, and the caller counts it as spent.
+/// So much leaves a lease, because it was spent, which the caller counts, or because it is given back.
 pub(super) async fn consume(
     tx: &mut Transaction<'static, Any>,
     node: &str,
@@ -177,7 +181,9 @@ impl Store {
             )));
         }
         let leases = sqlx::query(LEASES).bind(node.to_owned()).fetch_all(&mut *tx).await?;
-        let leases = leases.iter().map(read_lease).collect::<Result<Vec<_>, _>>()?;
+        let mut leases = leases.iter().map(read_lease).collect::<Result<Vec<_>, _>>()?;
+        // In the order in which nodes lock them, which is not that of every database's language.
+        leases.sort_by(|one, other| (&one.purse, one.start).cmp(&(&other.purse, other.start)));
         for Lease { purse, start, unspent } in &leases {
             take(&mut tx, &id_of(purse), *start, -unspent.get()).await?;
         }

@@ -28,7 +28,7 @@ pub struct Verifier {
     touched: BTreeSet<String>,
     touched_windows: BTreeSet<(String, i64)>,
     begun: bool,
-    /// What was found ahead of the next pass.
+    /// What was found, and told by no pass yet.
     found: Report,
 }
 
@@ -88,18 +88,17 @@ impl Verifier {
     /// there may be more. For a job that leaves the machine to others in between.
     pub async fn step(&mut self, store: &Store) -> Result<bool, StoreError> {
         let mut tx = store.reader().begin().await?;
-        let mut report = std::mem::take(&mut self.found);
         let mut more = false;
         for row in sqlx::query("select node from ledger_nodes order by node").fetch_all(&mut *tx).await? {
-            more |= self.walk_on(&mut tx, &row.try_get::<String, _>(0)?, &mut report).await?;
+            more |= self.walk_on(&mut tx, &row.try_get::<String, _>(0)?).await?;
         }
-        self.found = report;
         tx.rollback().await?;
         Ok(more)
     }
 
     /// Looks at everything that is new, and at the sums it changed; the first time, at everything. `anchors` are links that
-    /// are known from elsewhere, by node.
+    /// are known from elsewhere, by node. After an error nothing is forgotten and nothing counted twice: the next pass goes on, and
+    /// tells what was found until then.
     pub async fn pass(&mut self, store: &Store, anchors: &[(&str, &Anchor)]) -> Result<Report, StoreError> {
         let mut tx = store.reader().begin().await?;
         if store.kind() == Database::Postgres {
@@ -116,67 +115,69 @@ impl Verifier {
         tx: &mut Transaction<'static, Any>,
         anchors: &[(&str, &Anchor)],
     ) -> Result<Report, StoreError> {
-        let mut report = std::mem::take(&mut self.found);
         let all = !self.begun;
         for node in nodes(tx).await? {
-            while self.walk_on(tx, &node, &mut report).await? {}
+            while self.walk_on(tx, &node).await? {}
         }
-        self.heads(tx, anchors, &mut report).await?;
-        self.balances(tx, all, &mut report).await?;
-        self.windows(tx, all, &mut report).await?;
+        // Apart, because after an error the next pass finds all of it again.
+        let mut sums = Report::default();
+        self.heads(tx, anchors, &mut sums).await?;
+        self.balances(tx, all, &mut sums).await?;
+        self.windows(tx, all, &mut sums).await?;
         if all {
-            strays(tx, &mut report).await?;
-            leases(tx, &mut report).await?;
+            strays(tx, &mut sums).await?;
+            leases(tx, &mut sums).await?;
         }
         self.touched.clear();
         self.touched_windows.clear();
         self.begun = true;
-        Ok(report)
+        self.keep(sums);
+        Ok(std::mem::take(&mut self.found))
     }
 
-    /// Proves the next page of a chain. False at its end.
-    async fn walk_on(
-        &mut self,
-        tx: &mut Transaction<'static, Any>,
-        node: &str,
-        report: &mut Report,
-    ) -> Result<bool, StoreError> {
+    /// What was found is to be told by the next pass.
+    pub(crate) fn keep(&mut self, report: Report) {
+        self.found.transactions += report.transactions;
+        self.found.accounts += report.accounts;
+        self.found.flaws.extend(report.flaws);
+    }
+
+    /// Proves the next page of a chain, all of it or, after an error, nothing. False at its end.
+    async fn walk_on(&mut self, tx: &mut Transaction<'static, Any>, node: &str) -> Result<bool, StoreError> {
         let (mut number, mut hash) = self.nodes.get(node).cloned().unwrap_or_default();
         let page = page(tx, node, number).await?;
         if page.is_empty() {
             return Ok(false);
         }
-        let mut corrections = Vec::new();
+        // Everything that may fail comes before the first sum that is moved.
+        let unfounded = unfounded(tx, &page).await?;
         for Link { number: at, draft, hash: stored, .. } in page {
             let follows = at == number + 1;
             if !follows {
-                report.flaws.push(Flaw::Missing { node: node.to_owned(), number: number + 1 });
+                self.found.flaws.push(Flaw::Missing { node: node.to_owned(), number: number + 1 });
             }
             match draft {
                 // Without its predecessor a link cannot be proved; the next one can.
                 Some(draft) => {
                     if follows && self.key.link(&hash, node, at, &draft) != stored {
-                        report.flaws.push(Flaw::Changed { node: node.to_owned(), number: at });
+                        self.found.flaws.push(Flaw::Changed { node: node.to_owned(), number: at });
                     }
-                    self.add(node, at, &draft, report);
-                    if draft.kind == Kind::Correction {
-                        corrections.push(draft.request);
-                    }
+                    self.add(node, at, &draft);
                 }
-                None => report.flaws.push(Flaw::Changed { node: node.to_owned(), number: at }),
+                None => self.found.flaws.push(Flaw::Changed { node: node.to_owned(), number: at }),
             }
             (number, hash) = (at, stored);
-            report.transactions += 1;
+            self.found.transactions += 1;
         }
-        unfounded(tx, corrections, report).await?;
+        self.found.flaws.extend(unfounded);
         self.nodes.insert(node.to_owned(), (number, hash));
         Ok(true)
     }
 
-    fn add(&mut self, node: &str, number: i64, draft: &Draft, report: &mut Report) {
+    fn add(&mut self, node: &str, number: i64, draft: &Draft) {
         let sum: i128 = draft.entries.iter().map(|(_, amount)| i128::from(*amount)).sum();
         if sum != 0 {
-            report.flaws.push(Flaw::Unbalanced { node: node.to_owned(), number });
+            self.found.flaws.push(Flaw::Unbalanced { node: node.to_owned(), number });
         }
         for (account, amount) in &draft.entries {
             let (granted, spent) = self.accounts.entry(account.clone()).or_default();
@@ -316,11 +317,10 @@ async fn page(tx: &mut Transaction<'static, Any>, node: &str, after: i64) -> Res
 
 /// Corrections that do not continue a charge: it is not there, one before is missing, or together they come to less than nothing or
 /// charge the payer more than the whole.
-async fn unfounded(
-    tx: &mut Transaction<'static, Any>,
-    ids: Vec<String>,
-    report: &mut Report,
-) -> Result<(), StoreError> {
+async fn unfounded(tx: &mut Transaction<'static, Any>, page: &[Link]) -> Result<Vec<Flaw>, StoreError> {
+    let drafts = page.iter().filter_map(|link| link.draft.as_ref());
+    let corrections = drafts.filter(|draft| draft.kind == Kind::Correction);
+    let ids: Vec<&str> = corrections.map(|draft| draft.request.as_str()).collect();
     let requests: BTreeSet<String> =
         ids.iter().filter_map(|id| charges::corrected(id).map(|(request, _)| request.to_owned())).collect();
     let requests: Vec<String> = requests.into_iter().collect();
@@ -333,8 +333,8 @@ async fn unfounded(
             number <= charge.corrections && (0..=cost).contains(&paid)
         })
     };
-    report.flaws.extend(ids.into_iter().filter(|id| !is_founded(id)).map(|id| Flaw::Correction { id }));
-    Ok(())
+    let unfounded = ids.into_iter().filter(|id| !is_founded(id));
+    Ok(unfounded.map(|id| Flaw::Correction { id: id.to_owned() }).collect())
 }
 
 /// Entries without their transaction, and requests with two ends.

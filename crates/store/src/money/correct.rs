@@ -9,7 +9,6 @@ use waypost_core::money::NanoUsd;
 use super::{Money, MoneyError};
 use crate::StoreError;
 use crate::ledger::correct::{By, Corrected, Correction, Entry, correct};
-use crate::ledger::give_back;
 
 impl Money {
     /// Enters what charges of the past should have cost, at most a few hundred at once: all that nobody has corrected
@@ -73,11 +72,8 @@ impl Money {
         let credit = self.0.books.credit(&entry.payer);
         let budgets = entry.uses().filter_map(|(budget, _)| self.purse_of(budget));
         for purse in credit.into_iter().chain(budgets) {
-            let (start, amount) = purse.shrink(NanoUsd::MAX);
+            self.give_back_of(&purse).await?;
             purse.refresh();
-            if amount.get() > 0 {
-                give_back(&self.0.store, &self.0.settings.node, purse.id(), start, amount).await?;
-            }
         }
         Ok(())
     }

@@ -7,13 +7,10 @@ use waypost_core::ledger::{Account, Budget, Hold, Purse, PurseId, Supply};
 use waypost_core::money::NanoUsd;
 
 use super::{Money, MoneyError, load};
+use crate::StoreError;
 use crate::ledger::grants::{self, Balance, Grant, Pen};
 use crate::ledger::verify::{Flaw, Report, Verifier};
-use crate::ledger::{give_back, vouchers};
-use crate::{StoreError, ledger};
-
-/// How far back other processes' changes are looked for, because their clocks differ.
-const OVERLAP: i64 = 10_000;
+use crate::ledger::vouchers;
 
 impl Money {
     pub(super) fn pen(&self) -> Pen<'_> {
@@ -84,7 +81,7 @@ impl Money {
         }
     }
 
-    async fn open_credit(&self, balance: &Balance) -> Result<(), StoreError> {
+    pub(super) async fn open_credit(&self, balance: &Balance) -> Result<(), StoreError> {
         let (store, node) = (&self.0.store, &self.0.settings.node);
         let purse = load::credit(store, node, self.0.supply, balance).await?;
         self.0.books.open_new(Arc::new(purse));
@@ -149,71 +146,7 @@ impl Money {
     }
 
     pub(super) fn purse_of(&self, budget: &str) -> Option<Arc<Purse>> {
-        self.0.books.all().into_iter().find(|purse| matches!(purse.id(), PurseId::Budget(id) if **id == *budget))
-    }
-
-    /// Looks for what other processes changed, and lets purses ask the database for more again. For a job, every second.
-    pub async fn refresh(&self, now: i64) -> Result<(), MoneyError> {
-        let mut seen = self.0.seen.lock().await;
-        let since = seen.saturating_sub(OVERLAP);
-        let (store, node, supply) = (&self.0.store, &self.0.settings.node, self.0.supply);
-        if supply == Supply::Leased {
-            ledger::heartbeat(store, node, now).await?;
-            for balance in store.prepaid_since(since).await? {
-                let account = Account::parse(&balance.account).ok();
-                match account.and_then(|account| self.0.books.credit(&account)) {
-                    Some(purse) => purse.freeze(balance.read_only),
-                    None => self.open_credit(&balance).await?,
-                }
-            }
-            for (budget, deleted) in store.budgets_since(since).await? {
-                match (self.purse_of(&budget.id), deleted) {
-                    (Some(purse), true) => self.0.books.forget(purse.id()),
-                    (Some(purse), false) if purse.definition().as_deref() != Some(&budget) => {
-                        purse.redefine(Arc::new(budget), now);
-                        self.0.books.forget(purse.id());
-                        self.0.books.open(purse);
-                    }
-                    (Some(_), false) | (None, true) => {}
-                    (None, false) => self.0.books.open(Arc::new(load::purse(store, node, supply, budget, now).await?)),
-                }
-            }
-            self.0.books.all().iter().for_each(|purse| purse.refresh());
-            self.give_back_idle(now).await?;
-        }
-        *seen = now;
-        Ok(())
-    }
-
-    /// Leases that nobody uses go back to all nodes. For the end of a process.
-    pub async fn give_back(&self) -> Result<(), MoneyError> {
-        if self.0.supply == Supply::Owned {
-            return Ok(());
-        }
-        for purse in self.0.books.all() {
-            self.give_back_of(&purse).await?;
-        }
-        Ok(())
-    }
-
-    /// The same for those of which nothing was held for a while.
-    async fn give_back_idle(&self, now: i64) -> Result<(), MoneyError> {
-        let millis = i64::try_from(self.0.settings.idle_lease.as_millis()).unwrap_or(i64::MAX);
-        for purse in self.0.books.all().iter().filter(|purse| purse.is_idle(now, millis)) {
-            self.give_back_of(purse).await?;
-        }
-        Ok(())
-    }
-
-    /// First out of memory, then in the database: whatever breaks off in between, nobody can spend it twice. What the
-    /// database did not take stays with this node until its next start.
-    async fn give_back_of(&self, purse: &Purse) -> Result<(), MoneyError> {
-        let (start, amount) = purse.shrink(NanoUsd::MAX);
-        if amount.get() > 0 {
-            give_back(&self.0.store, &self.0.settings.node, purse.id(), start, amount).await?;
-            purse.refresh();
-        }
-        Ok(())
+        self.0.books.budget(budget)
     }
 
     /// Looks for what is not as it was written: the first time everywhere, then at what is new and what it changed. An
@@ -221,12 +154,22 @@ impl Money {
     /// a new one.
     pub async fn verify(&self, verifier: &mut Verifier, now: i64) -> Result<Report, MoneyError> {
         let report = verifier.pass(&self.0.store, &[]).await?;
+        match self.freeze_all(&report, now).await {
+            Ok(()) => Ok(report),
+            Err(error) => {
+                verifier.keep(report);
+                Err(error)
+            }
+        }
+    }
+
+    async fn freeze_all(&self, report: &Report, now: i64) -> Result<(), MoneyError> {
         for flaw in &report.flaws {
             if let Flaw::Balance { account } | Flaw::Overdrawn { account } = flaw {
                 self.freeze(account, true, now).await?;
             }
         }
-        Ok(report)
+        Ok(())
     }
 
     /// Goes some way ahead of the next [`Money::verify`], and says whether there may be more to go: so that a long ledger is proved
@@ -240,10 +183,16 @@ impl Money {
         Verifier::new(self.0.settings.key.clone())
     }
 
-    /// Nobody spends from the account any more, or again.
+    /// Nobody spends from the account any more, or again. Other processes, and those that stand beside an embedded database, undo
+    /// it with [`crate::Store::unfreeze`].
     pub async fn freeze(&self, account: &str, frozen: bool, now: i64) -> Result<(), MoneyError> {
+        let purse = Account::parse(account).ok().and_then(|account| self.0.books.credit(&account));
+        // At once, though the database be away; what it does not know is not undone here either.
+        if let Some(purse) = purse.as_ref().filter(|_| frozen) {
+            purse.freeze(true);
+        }
         self.0.store.set_read_only(account, frozen, now).await?;
-        if let Some(purse) = Account::parse(account).ok().and_then(|account| self.0.books.credit(&account)) {
+        if let Some(purse) = purse {
             purse.freeze(frozen);
         }
         Ok(())

@@ -6,6 +6,7 @@ use waypost_core::ledger::{Account, Books, Budget, Purse, PurseId, Supply};
 use waypost_core::money::NanoUsd;
 
 use crate::ledger::grants::Balance;
+use crate::ledger::{Lease, give_back, id_of};
 use crate::{Store, StoreError};
 
 pub(super) async fn books(store: &Store, node: &str, supply: Supply, now: i64) -> Result<Books, StoreError> {
@@ -19,6 +20,22 @@ pub(super) async fn books(store: &Store, node: &str, supply: Supply, now: i64) -
         }
     }
     Ok(books)
+}
+
+/// What this process still has of windows that are over, and of budgets that are gone, belongs to all again: it died before it gave
+/// that back, and nothing is held any more.
+pub(super) async fn give_back_old(store: &Store, node: &str, books: &Books, now: i64) -> Result<(), StoreError> {
+    for Lease { purse, start, unspent } in store.leases(node).await? {
+        let id = id_of(&purse);
+        let present = match &id {
+            PurseId::Credit(_) => continue,
+            PurseId::Budget(id) => books.budget(id).map(|purse| purse.standing(now).start),
+        };
+        if unspent.get() > 0 && present != Some(start) {
+            give_back(store, node, &id, start, unspent).await?.commit().await?;
+        }
+    }
+    Ok(())
 }
 
 /// The credit of an account, with what this process may spend of it.

@@ -15,6 +15,7 @@ mod history;
 mod invariants;
 mod journal;
 mod keys;
+mod leases;
 mod logbook;
 mod migrate;
 mod money;

@@ -3,15 +3,17 @@
 use sqlx::AssertSqlSafe;
 use waypost_core::ledger::{Account, Scope, Window};
 use waypost_core::money::NanoUsd;
+use waypost_core::role::Actor;
 use waypost_store::journal::{Anchor, MemoryDisk};
+use waypost_store::ledger::charges::Wanted;
 use waypost_store::ledger::export::{Between, Format, export};
 use waypost_store::ledger::grants::Grant;
 use waypost_store::ledger::verify::{Flaw, Verifier};
 use waypost_store::ledger::{ChainKey, Kind as Entry};
-use waypost_store::money::{Ask, Money};
-use waypost_store::{Kind, Store, StoreError};
+use waypost_store::money::{Ask, By, Correction, Money};
+use waypost_store::{Kind, Store, StoreError, audit, page};
 
-use crate::harness::{NOW, on_both};
+use crate::harness::{Folder, NOW, on_both};
 use crate::money::{ann, ask, budget, open, settings, settle, top_up};
 
 async fn sql(store: &Store, text: &str) -> Result<(), StoreError> {
@@ -201,6 +203,93 @@ async fn what_is_new_is_verified_by_itself_and_a_wrong_account_becomes_read_only
         assert_eq!(report.flaws, [Flaw::Balance { account: "user:usr_ann".into() }]);
         assert!(money.hold(ask(&money, "n3", 1)).await.unwrap_err().to_string().contains("read-only"));
         assert!(store.balance(&ann()).await.unwrap().unwrap().read_only);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pass_that_breaks_off_forgets_nothing_that_it_found() {
+    on_both(async |store| {
+        let money = history(&store, &MemoryDisk::default()).await;
+        disarm(&store).await;
+        sql(&store, "update ledger_transactions set cost = cost + 1 where number = 3").await.unwrap();
+        sql(&store, "update ledger_accounts set granted = granted + 1 where name = 'user:usr_ann'").await.unwrap();
+        let mut verifier = money.verifier();
+        for _ in 0..2 {
+            sql(&store, "alter table ledger_windows rename to away").await.unwrap();
+            verifier.pass(&store, &[]).await.unwrap_err();
+            sql(&store, "alter table away rename to ledger_windows").await.unwrap();
+        }
+        let report = verifier.pass(&store, &[]).await.unwrap();
+        let account = "user:usr_ann".to_owned();
+        let found = [Flaw::Changed { node: "node-1".to_owned(), number: 3 }, Flaw::Balance { account }];
+        assert_eq!((&report.flaws[..], report.transactions, report.accounts), (&found[..], 6, 3), "each of them once");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_page_that_cannot_be_proved_now_is_not_counted_twice_later() {
+    let folder = Folder::new();
+    // Only an embedded database takes an amount that is none, so that a later query of the same page fails.
+    let store = Store::open(&folder.sqlite(), NOW).await.unwrap();
+    let money = history(&store, &MemoryDisk::default()).await;
+    for cost in [20, 30] {
+        let wanted = Wanted { from: 0, to: i64::MAX, model: None, unpriced: false };
+        let charges = store.charges(&wanted, None, 100).await.unwrap();
+        let corrections: Vec<_> =
+            charges.iter().map(|charge| Correction { charge, cost: NanoUsd(cost), price: "v2" }).collect();
+        money.correct(&corrections, By { actor: "usr_owner", reason: "a new price", at: NOW }).await.unwrap();
+    }
+    disarm(&store).await;
+    let say = async |cost: &str| {
+        let text = format!("update ledger_transactions set cost = {cost} where request = 'correction:r1:1'");
+        sql(&store, &text).await.unwrap();
+    };
+    let mut verifier = money.verifier();
+    say("'nothing'").await;
+    for _ in 0..2 {
+        money.verify_ahead(&mut verifier).await.unwrap_err();
+        money.verify(&mut verifier, NOW).await.unwrap_err();
+    }
+    say("9").await;
+    let report = money.verify(&mut verifier, NOW).await.unwrap();
+    assert_eq!((&report.flaws[..], report.transactions), (&[][..], 6 + 10));
+    drop(money.hold(ask(&money, "n1", 1)).await.expect("nobody was frozen"));
+}
+
+#[tokio::test]
+async fn an_account_that_could_not_be_frozen_is_frozen_by_the_next_pass() {
+    let folder = Folder::new();
+    let store = Store::open(&folder.sqlite(), NOW).await.unwrap();
+    let money = history(&store, &MemoryDisk::default()).await;
+    sql(&store, "update ledger_accounts set granted = granted + 1 where name = 'user:usr_ann'").await.unwrap();
+    let mut verifier = money.verifier();
+    let busy =
+        "create trigger busy before update of read_only on ledger_accounts begin select raise(abort, 'busy'); end";
+    sql(&store, busy).await.unwrap();
+    money.verify(&mut verifier, NOW).await.unwrap_err();
+    sql(&store, "drop trigger busy").await.unwrap();
+    let report = money.verify(&mut verifier, NOW).await.unwrap();
+    assert_eq!(report.flaws, [Flaw::Balance { account: "user:usr_ann".into() }]);
+    assert!(store.balance(&ann()).await.unwrap().unwrap().read_only);
+}
+
+#[tokio::test]
+async fn whoever_looked_lets_an_account_spend_again_and_that_is_written_down() {
+    on_both(async |store| {
+        let money = history(&store, &MemoryDisk::default()).await;
+        let by = Actor::cli();
+        let refused = store.unfreeze(&ann(), (&by, NOW)).await.unwrap_err();
+        assert_eq!(refused.to_string(), "account: user:usr_ann is not read-only");
+        money.freeze("user:usr_ann", true, NOW).await.unwrap();
+        money.refresh(NOW).await.unwrap();
+        assert!(money.hold(ask(&money, "n1", 1)).await.unwrap_err().to_string().contains("read-only"));
+        store.unfreeze(&ann(), (&by, NOW)).await.unwrap();
+        money.refresh(NOW).await.unwrap();
+        drop(money.hold(ask(&money, "n2", 1)).await.unwrap());
+        let told = audit::page(&store, &page::Scope::All, &audit::Filter::default(), None, 1).await.unwrap().0;
+        assert_eq!((&*told[0].action, &*told[0].actor, &*told[0].subject), ("ledger.unfreeze", "cli", "user:usr_ann"));
     })
     .await;
 }
