@@ -30,6 +30,16 @@ async fn an_embedded_database_is_a_private_file_in_wal_mode_001_02() {
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&about.permissions()) & 0o777, 0o600);
 }
 
+#[tokio::test]
+async fn a_commit_of_an_embedded_database_is_on_the_disk() {
+    let folder = Folder::new();
+    let store = Store::open(&folder.sqlite(), NOW).await.unwrap();
+    let mut tx = store.begin().await.unwrap();
+    let synchronous: i64 = sqlx::query("pragma synchronous").fetch_one(&mut *tx).await.unwrap().get(0);
+    const FULL: i64 = 2;
+    assert_eq!(synchronous, FULL);
+}
+
 /// An embedded database from before the first version, with this in it.
 async fn old(folder: &Folder, mark: &str) -> Store {
     let store = Store::connect(&folder.sqlite()).await.unwrap();
