@@ -277,6 +277,65 @@ async fn a_full_disk_refuses_holds_and_keeps_settlements_in_the_spare_file() {
     assert_eq!(reopened(&disk.after_crash(true)).len(), 6);
 }
 
+#[tokio::test]
+async fn a_group_that_is_torn_in_the_spare_file_is_read_and_nothing_is_taken_for_missing() {
+    let scratch = open(&MemoryDisk::default(), options()).unwrap();
+    scratch.append(hold("a")).written().await.unwrap();
+    let before = scratch.size();
+    scratch.append(settle("a")).written().await.unwrap();
+    let length = scratch.size() - before;
+    for recovers in [true, false] {
+        let disk = MemoryDisk::default();
+        // Two settlements and a half fit in.
+        let sizes = Sizes { segment: 1 << 20, spare: 20 + length * 5 / 2 };
+        let journal = open(&disk, Options { sizes, ..options() }).unwrap();
+        let requests = ["a", "b", "c"];
+        for request in requests {
+            journal.append(hold(request)).synced().await.unwrap();
+        }
+        disk.set(Fault::Die(1));
+        let tickets = requests.map(|request| journal.append(settle(request)));
+        while journal.waiting() < requests.len() {
+            tokio::task::yield_now().await;
+        }
+        disk.set(Fault::Full);
+        let torn = || {
+            let bytes = disk.bytes("0000000000000002.journal").unwrap_or_default();
+            bytes.get(20..).is_some_and(|behind| behind.iter().any(|byte| *byte != 0))
+        };
+        while !torn() {
+            tokio::task::yield_now().await;
+        }
+        let mut expected = requests.map(hold).to_vec();
+        expected.extend(["a", "b"].map(settle));
+        if recovers {
+            disk.set(Fault::None);
+            for mut ticket in tickets {
+                ticket.synced().await.unwrap();
+            }
+            journal.append(hold("d")).synced().await.unwrap();
+            expected.extend(requests.map(settle));
+            expected.push(hold("d"));
+            assert_eq!(all(&journal), expected);
+        } else {
+            journal.close();
+        }
+        assert_eq!(reopened(&disk.after_crash(false)), expected, "recovers: {recovers}");
+    }
+}
+
+#[tokio::test]
+async fn a_spare_file_that_a_process_did_not_finish_is_made_anew() {
+    let disk = MemoryDisk::default();
+    disk.put("spare", vec![0; 100]);
+    let journal = open(&disk, options()).unwrap();
+    journal.append(hold("a")).synced().await.unwrap();
+    assert_eq!(disk.bytes("spare").unwrap().len(), 1 << 14);
+    disk.set(Fault::Full);
+    let mut kept = journal.append(settle("a"));
+    tokio::time::timeout(Duration::from_secs(10), kept.synced()).await.expect("there is room for it").unwrap();
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_folder_that_is_deleted_in_use_is_noticed_and_taken_for_a_full_disk() {
