@@ -259,7 +259,6 @@ impl Shared {
     }
 
     fn sync_all(&self) {
-        let mut before = 0;
         loop {
             let (files, is_new, end, closed) = {
                 let mut unsynced = lock(&self.unsynced);
@@ -287,13 +286,7 @@ impl Shared {
                     *end = position.max(*end);
                     later
                 });
-                self.synced.send_modify(|synced| {
-                    synced.upto = count;
-                    if done.is_err() {
-                        synced.doubtful = (before, count);
-                    }
-                });
-                before = count;
+                self.synced.send_modify(|synced| synced.reach(count, done.is_ok()));
             }
             if closed && lock(&self.unsynced).files.is_empty() {
                 return;

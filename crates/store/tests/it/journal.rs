@@ -1,6 +1,6 @@
 //! The journal on disks that do not do their part: nothing that was acknowledged is lost, nothing torn is taken for whole.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -417,6 +417,8 @@ struct Gate {
     /// The next write waits here, and says so.
     next: Mutex<Option<(Sender<()>, Receiver<()>)>>,
     writes: AtomicUsize,
+    /// Nothing is kept that was written.
+    forgets: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -463,6 +465,9 @@ impl File for HangingFile {
         self.0.write_at(offset, bytes)
     }
     fn sync(&self) -> std::io::Result<()> {
+        if self.1.forgets.load(Ordering::Relaxed) {
+            return Err(std::io::Error::other("as the test wants"));
+        }
         self.0.sync()
     }
     fn truncate(&self, length: u64) -> std::io::Result<()> {
@@ -495,4 +500,27 @@ async fn while_one_writes_others_wait_without_a_thread_and_are_written_together(
     assert_eq!(gate.writes.load(Ordering::Relaxed) - before, 1, "all of them in one write");
     journal.close();
     assert_eq!(reopened(&disk.after_crash(false)).len(), 1002);
+}
+
+#[tokio::test]
+async fn whoever_waits_for_the_disk_is_told_that_it_did_not_keep_a_record_however_late_they_look() {
+    let (disk, gate) = (MemoryDisk::default(), Arc::new(Gate::default()));
+    let hanging = Hanging { disk, gate: Arc::clone(&gate) };
+    let power = Options { durability: Durability::Power, ..options() };
+    let (journal, _) = Journal::open(Arc::new(hanging), Position::default(), power).unwrap();
+    let mut tickets = Vec::new();
+    // Alone, one behind another, and with some that were kept in between; more than are told apart.
+    for (number, forgets) in [false, true, true, false, true].into_iter().cycle().take(400).enumerate() {
+        gate.forgets.store(forgets, Ordering::Relaxed);
+        let mut ticket = journal.append(hold(&number.to_string()));
+        ticket.written().await.unwrap();
+        journal.synced().await;
+        tickets.push((forgets, ticket));
+    }
+    for (number, (forgotten, mut ticket)) in tickets.into_iter().enumerate() {
+        let told = ticket.durable().await;
+        let is_old = number < 250;
+        assert!(told == Err(Unwritten::Disk) || !forgotten, "{number} is not there");
+        assert!(told == Ok(()) || forgotten || is_old, "{number} is there");
+    }
 }
