@@ -13,8 +13,8 @@ mod thread;
 mod ticket;
 mod writer;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -125,6 +125,21 @@ impl Journal {
     /// How many settlements and releases wait in memory because the disk does not take them.
     pub fn waiting(&self) -> usize {
         self.shared.waiting.load(Ordering::Relaxed)
+    }
+
+    /// How many requests ended, since the start, of which no hold is there: nobody was charged for them.
+    pub fn unheld(&self) -> u64 {
+        self.shared.unheld.load(Ordering::Relaxed)
+    }
+
+    /// Those of them that were not told yet. For the log.
+    pub fn take_unheld(&self) -> Vec<Arc<str>> {
+        std::mem::take(&mut *self.shared.untold.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn note_unheld(&self, requests: Vec<Arc<str>>) {
+        self.shared.unheld.fetch_add(requests.len() as u64, Ordering::Relaxed);
+        self.shared.untold.lock().unwrap_or_else(PoisonError::into_inner).extend(requests);
     }
 
     /// Looks whether its folder and its present file are still there. Where they are not, nothing is admitted until the
