@@ -112,7 +112,14 @@ pub(crate) fn node_of(folder: &Path, kind: Kind) -> Option<String> {
 async fn fold(money: Money) {
     let mut end = money.journal().end();
     loop {
-        match money.fold(unix_millis()).await {
+        let folded = money.fold(unix_millis()).await;
+        for request in money.journal().take_unheld() {
+            tracing::error!(
+                request.id = &*request,
+                "a request ended of which neither journal nor ledger has the hold; nobody is charged for it"
+            );
+        }
+        match folded {
             Ok(done) => {
                 if done.more {
                     continue;

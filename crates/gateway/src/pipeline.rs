@@ -136,6 +136,11 @@ async fn follow<'s>(
     let tape = app.captures.tape(app, caller, &call);
     meter.planned(&plan);
     let answer = attempt::first_success(app, live, &mut plan, &call, &mut meter, dice).await;
+    let answer = match answer {
+        // The disk has had the time of the upstream for it.
+        Ok(answer) => meter.held().await.map(|()| answer),
+        Err(error) => Err(error),
+    };
     let trace = wants_trace(live, &call).then(|| trace_header(&meter.way()));
     let degraded = degraded_header(meter.degraded());
     let mut response = match answer {

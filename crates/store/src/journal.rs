@@ -13,8 +13,8 @@ mod thread;
 mod ticket;
 mod writer;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -127,6 +127,21 @@ impl Journal {
         self.shared.waiting.load(Ordering::Relaxed)
     }
 
+    /// How many requests ended, since the start, of which no hold is there: nobody was charged for them.
+    pub fn unheld(&self) -> u64 {
+        self.shared.unheld.load(Ordering::Relaxed)
+    }
+
+    /// Those of them that were not told yet. For the log.
+    pub fn take_unheld(&self) -> Vec<Arc<str>> {
+        std::mem::take(&mut *self.shared.untold.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn note_unheld(&self, requests: Vec<Arc<str>>) {
+        self.shared.unheld.fetch_add(requests.len() as u64, Ordering::Relaxed);
+        self.shared.untold.lock().unwrap_or_else(PoisonError::into_inner).extend(requests);
+    }
+
     /// Looks whether its folder and its present file are still there. Where they are not, nothing is admitted until the
     /// folder can be written to again. For a job, every second.
     pub fn is_there(&self) -> bool {
@@ -163,15 +178,29 @@ impl Journal {
             if next > start {
                 return Ok((records, Position { offset: next, ..from }));
             }
-            if frames.resync().is_some() && self.shared.options.repair == Repair::Refuse {
-                return Err(JournalError::Broken { name, at: start });
-            }
-            if from.segment >= end.segment {
-                break;
-            }
-            from = Position { segment: from.segment + 1, offset: 0 };
+            // Most segments simply end here.
+            let behind =
+                if bytes.is_empty() { None } else { self.behind(&name, Position { offset: start, ..from }, end)? };
+            from = match behind {
+                Some(_) if self.shared.options.repair == Repair::Refuse => {
+                    return Err(JournalError::Broken { name, at: start });
+                }
+                Some(offset) => Position { offset, ..from },
+                None if from.segment >= end.segment => break,
+                None => Position { segment: from.segment + 1, offset: 0 },
+            };
         }
         Ok((Vec::new(), from))
+    }
+
+    /// Where the next whole record of this segment lies behind what is broken at this place, however much that is.
+    fn behind(&self, name: &str, broken: Position, end: Position) -> Result<Option<u64>, JournalError> {
+        let most = if broken.segment == end.segment { end.offset.saturating_sub(broken.offset) } else { u64::MAX };
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let bytes = self.shared.disk.read_at(name, broken.offset, most);
+        let bytes = bytes.map_err(|error| JournalError::Disk { name: name.to_owned(), error })?;
+        let mut frames = Frames::new(broken.segment, broken.offset, &bytes);
+        Ok(if frames.is_blank() { None } else { frames.resync() })
     }
 
     /// Deletes the segments before this one; the one being written stays.

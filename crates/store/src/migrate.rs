@@ -1,12 +1,12 @@
 //! Brings a database's tables up to date: forward only, all steps or none, one process at a time, with a copy of an
 //! embedded database made first. Decides when; what is done is in [`crate::migrations`]. Tests: `tests/it/migrate.rs`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
+use sqlx::{Any, AssertSqlSafe, Connection as _, Executor as _, Row as _, Transaction};
 
 use crate::migrations::{ALL, Migration};
-use crate::{Kind, Store, StoreError};
+use crate::{Kind, Store, StoreError, make_private};
 
 /// What a migration did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -35,13 +35,6 @@ impl Store {
 
     /// Takes the steps up to this number; for tests of upgrades.
     pub async fn migrate_to(&self, last: i64, now: i64) -> Result<Migrated, StoreError> {
-        let before = self.version().await?;
-        let backup = match (self.path(), before) {
-            (Some(path), Some(number)) if missing(number, last).next().is_some() => {
-                Some(self.copy(path, number).await?)
-            }
-            _ => None,
-        };
         let mut tx = self.begin().await?;
         if self.kind() == Kind::Postgres {
             sqlx::query(POSTGRES_LOCK).execute(&mut *tx).await?;
@@ -55,6 +48,7 @@ impl Store {
                  the copy made before the upgrade"
             )));
         }
+        let backup = if missing(from, last).next().is_some() { self.copy(from).await? } else { None };
         let mut done = Migrated { backup, from, to: from, steps: Vec::new() };
         for step in missing(from, last) {
             let sql = match self.kind() {
@@ -96,22 +90,37 @@ impl Store {
         Ok(Some(row.try_get(0)?))
     }
 
-    async fn copy(&self, path: &Path, number: i64) -> Result<PathBuf, StoreError> {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".version-{number}.backup"));
-        let copy = PathBuf::from(name);
-        if copy.exists() {
-            std::fs::remove_file(&copy).map_err(|error| StoreError::file(&copy, error))?;
+    /// Copies an embedded database that is of this version, unless it is new. For whoever holds its lock, so that it is of this
+    /// version to the end: what the lock's transaction did so far is not in the copy.
+    async fn copy(&self, number: i64) -> Result<Option<PathBuf>, StoreError> {
+        let Some(path) = self.path() else { return Ok(None) };
+        if self.version().await?.is_none() {
+            return Ok(None);
         }
-        let text = copy.to_string_lossy().replace('\'', "''");
-        let mut connection = self.writers.acquire().await?;
-        sqlx::raw_sql(AssertSqlSafe(format!("vacuum into '{text}'"))).execute(&mut *connection).await?;
-        #[cfg(unix)]
-        {
-            let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-            std::fs::set_permissions(&copy, private).map_err(|error| StoreError::file(&copy, error))?;
+        let beside = |end: &str| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(format!(".version-{number}.backup{end}"));
+            PathBuf::from(name)
+        };
+        let (part, copy) = (beside(".part"), beside(""));
+        let failed = |error| StoreError::file(&part, error);
+        // One that was left by the end of a process.
+        match std::fs::remove_file(&part) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            Ok(()) | Err(_) => {}
         }
-        Ok(copy)
+        // SQLite fills a file that is empty, and leaves it as private as it is.
+        make_private(&part)?;
+        // The writing connection is in the transaction that holds the lock. One that reads sees what is committed.
+        let mut connection = self.readers.acquire().await?.detach();
+        connection.execute("PRAGMA query_only = OFF").await?;
+        let text = part.to_string_lossy().replace('\'', "''");
+        sqlx::raw_sql(AssertSqlSafe(format!("vacuum into '{text}'"))).execute(&mut connection).await?;
+        connection.close().await?;
+        std::fs::File::open(&part).and_then(|file| file.sync_all()).map_err(failed)?;
+        // Whole or not at all; in the place of one of the same version, from a start that did not get further.
+        std::fs::rename(&part, &copy).map_err(failed)?;
+        Ok(Some(copy))
     }
 }
 

@@ -9,7 +9,7 @@ use super::values::Span;
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Ledger {
-    /// What an answer waits for before its last byte leaves.
+    /// What an answer waits for before it leaves.
     pub durability: Durability,
     /// The folder of this gateway's journal, on a disk of its own machine. If left out: beside the embedded database, or
     /// `journal` in the folder of `database.path` where the database is on a server.
@@ -40,10 +40,10 @@ impl Default for Ledger {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Durability {
-    /// The operating system has its settlement: the end of the process loses nothing, a power cut the last moment.
+    /// The operating system has its settlement before its last byte leaves: the end of the process loses nothing, a power cut the last moment.
     #[default]
     Process,
-    /// The disk has it.
+    /// The disk has what is held for it before its first byte leaves, and its settlement before the last.
     Power,
 }
 

@@ -310,6 +310,14 @@ impl Funds {
         }
     }
 
+    /// Waits until the hold is as durable as the journal promises: the first byte may go to the caller.
+    pub async fn durable(&mut self) -> Result<(), GatewayError> {
+        match &mut self.held {
+            Some(held) => held.durable().await.map_err(|error| GatewayError::database_away().caused_by(error)),
+            None => Ok(()),
+        }
+    }
+
     /// Is the journal to be told how much was delivered?
     pub fn is_due(&self, output_bytes: u64) -> bool {
         self.told.is_none_or(|(bytes, at)| output_bytes >= bytes + CHECKPOINT_BYTES || at.elapsed() >= CHECKPOINT_EVERY)

@@ -399,6 +399,14 @@ impl Meter {
         })
     }
 
+    /// Waits for what has to be done before anybody may have the first byte of an answer.
+    pub async fn held(&mut self) -> Result<(), GatewayError> {
+        match &mut self.funds {
+            Some(funds) => funds.durable().await,
+            None => Ok(()),
+        }
+    }
+
     /// What has to be done before anybody may have the whole answer; told once, after the settlement.
     pub fn written(&mut self) -> Option<Written> {
         self.written.take()

@@ -164,6 +164,9 @@ fn journal(app: &App, page: &mut Page) {
     for (name, value, help) in gauges {
         one(page, Type::Gauge, name, value, help);
     }
+    let unheld = journal.map_or(0, Journal::unheld);
+    let help = "Requests that ended and of which neither journal nor ledger has the hold, so that nobody was charged.";
+    one(page, Type::Counter, "waypost_journal_unheld", unheld, help);
 }
 
 /// How everything is doing.

@@ -39,6 +39,9 @@ pub(super) struct Shared {
     pub(super) size: AtomicU64,
     pub(super) waiting: AtomicUsize,
     pub(super) failing: AtomicBool,
+    /// What the fold found of requests without a hold: how many, and those nobody was told of.
+    pub(super) unheld: AtomicU64,
+    pub(super) untold: Mutex<Vec<Arc<str>>>,
     /// The disk did not keep what it took: go on in another file.
     distrusted: AtomicBool,
     segment: AtomicU64,
@@ -80,6 +83,8 @@ impl Shared {
             size: AtomicU64::new(size),
             waiting: AtomicUsize::new(0),
             failing: AtomicBool::new(false),
+            unheld: AtomicU64::new(0),
+            untold: Mutex::default(),
             distrusted: AtomicBool::new(false),
             segment: AtomicU64::new(end.segment),
             written: AtomicU64::new(0),
@@ -259,7 +264,6 @@ impl Shared {
     }
 
     fn sync_all(&self) {
-        let mut before = 0;
         loop {
             let (files, is_new, end, closed) = {
                 let mut unsynced = lock(&self.unsynced);
@@ -287,13 +291,7 @@ impl Shared {
                     *end = position.max(*end);
                     later
                 });
-                self.synced.send_modify(|synced| {
-                    synced.upto = count;
-                    if done.is_err() {
-                        synced.doubtful = (before, count);
-                    }
-                });
-                before = count;
+                self.synced.send_modify(|synced| synced.reach(count, done.is_ok()));
             }
             if closed && lock(&self.unsynced).files.is_empty() {
                 return;

@@ -32,12 +32,40 @@ pub enum Unwritten {
     Closed,
 }
 
-/// How many records the disk has for certain.
-#[derive(Clone, Copy, Debug, Default)]
+/// How many records the disk was asked to keep.
+#[derive(Debug, Default)]
 pub(super) struct Synced {
     pub(super) upto: u64,
-    /// The last stretch of which the disk would not say that it has it: behind the first, up to the second.
-    pub(super) doubtful: (u64, u64),
+    /// Stretches of which the disk would not say that it has them, in order: behind the first, up to the second.
+    doubtful: Vec<(u64, u64)>,
+}
+
+/// No more stretches are told apart.
+const STRETCHES: usize = 64;
+
+impl Synced {
+    /// The disk was asked to keep the records up to this one, and did or did not say that it has them.
+    pub(super) fn reach(&mut self, upto: u64, is_kept: bool) {
+        let from = std::mem::replace(&mut self.upto, upto);
+        if is_kept {
+            return;
+        }
+        // Whoever waits for a record may look long after it was told of.
+        match self.doubtful.last_mut() {
+            Some(last) if last.1 == from => last.1 = upto,
+            Some(_) | None => self.doubtful.push((from, upto)),
+        }
+        if let [first, second, ..] = *self.doubtful
+            && self.doubtful.len() > STRETCHES
+        {
+            // What lies between them is doubted too: rather that than the other way round.
+            self.doubtful.splice(..2, [(first.0, second.1)]);
+        }
+    }
+
+    fn is_doubtful(&self, number: u64) -> bool {
+        self.doubtful.iter().any(|(after, upto)| number > *after && number <= *upto)
+    }
 }
 
 impl Ticket {
@@ -50,9 +78,8 @@ impl Ticket {
     pub async fn synced(&mut self) -> Result<(), Unwritten> {
         let number = self.number().await?;
         let seen = self.synced.wait_for(|synced| synced.upto >= number).await;
-        let synced = *seen.map_err(|_| Unwritten::Closed)?;
-        let (after, upto) = synced.doubtful;
-        if number > after && number <= upto { Err(Unwritten::Disk) } else { Ok(()) }
+        let synced = seen.map_err(|_| Unwritten::Closed)?;
+        if synced.is_doubtful(number) { Err(Unwritten::Disk) } else { Ok(()) }
     }
 
     /// Whether there is nothing to wait for: the record is as durable as the journal promises.

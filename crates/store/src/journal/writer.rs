@@ -36,6 +36,8 @@ struct Current {
     file: Arc<dyn File>,
     offset: u64,
     is_spare: bool,
+    /// A part of a group may lie behind its end, and could not be taken back.
+    is_torn: bool,
 }
 
 /// What became of a group.
@@ -65,7 +67,9 @@ impl Queued {
 
 impl Writer {
     pub(super) fn new(disk: Arc<dyn Disk>, sizes: Sizes, next_segment: u64) -> Self {
-        let has_spare = disk.list().is_ok_and(|names| names.iter().any(|name| name == SPARE_NAME));
+        // The end of the process in the middle of making it leaves one that has less room than it promises.
+        let is_whole = |last| disk.read_at(SPARE_NAME, last, 1).is_ok_and(|byte| !byte.is_empty());
+        let has_spare = sizes.spare.checked_sub(1).is_some_and(is_whole);
         Self { disk, sizes, current: None, next_segment, count: 0, has_spare }
     }
 
@@ -129,6 +133,11 @@ impl Writer {
     /// Ends the present segment as it should end.
     pub(super) fn seal(&mut self) -> Option<Arc<dyn File>> {
         let current = self.current.take()?;
+        if current.is_torn {
+            // A seal would break the first record of what lies there, and so make the others look as if it were missing. As it is
+            // they are read, and what they say is written once more.
+            return Some(current.file);
+        }
         let mut bytes = Vec::new();
         frame::write(current.segment, current.offset, &Record::Seal, &mut bytes);
         // Without it the segment is read all the same.
@@ -181,7 +190,7 @@ impl Writer {
     }
 
     fn begin(&mut self, segment: u64, file: Arc<dyn File>, is_spare: bool, outcome: &mut Outcome) {
-        self.current = Some(Current { segment, file, offset: HEADER as u64, is_spare });
+        self.current = Some(Current { segment, file, offset: HEADER as u64, is_spare, is_torn: false });
         outcome.is_new = true;
     }
 
@@ -212,11 +221,14 @@ impl Writer {
         }
         outcome.touched.push(Arc::clone(&current.file));
         if let Err(error) = current.file.write_at(current.offset, &bytes) {
+            // The room of the spare is not given back: the same group is written over it, or read twice.
+            current.is_torn = current.is_spare;
             if !current.is_spare && current.file.truncate(current.offset).is_err() {
                 self.current = None;
             }
             return Err(error);
         }
+        current.is_torn = false;
         current.offset += bytes.len() as u64;
         if !current.is_spare {
             outcome.grew += bytes.len() as u64;

@@ -32,6 +32,8 @@ pub struct Fold {
     done: Position,
     open: HashMap<Arc<str>, Running>,
     waiting: Vec<Draft>,
+    /// Requests that ended and of which no hold is known: in the ledger already, or lost.
+    unheld: Vec<Arc<str>>,
 }
 
 /// Told before each step of bringing a batch into the database, and after the last one; may fail it. Tests let the
@@ -88,8 +90,8 @@ impl Fold {
         head: &Head,
     ) -> Self {
         let done = place(head);
-        let (open, waiting) = (HashMap::new(), Vec::new());
-        Self { store, journal, node, key, trip, from: Position::default(), done, open, waiting }
+        let (open, waiting, unheld) = (HashMap::new(), Vec::new(), Vec::new());
+        Self { store, journal, node, key, trip, from: Position::default(), done, open, waiting, unheld }
     }
 
     /// The requests that have not ended, of this process or of one before.
@@ -103,6 +105,7 @@ impl Fold {
             let (records, next) = self.journal.read(self.from)?;
             if records.is_empty() {
                 self.from = next;
+                self.tell_unheld().await?;
                 self.clean()?;
                 return Ok(Folded::default());
             }
@@ -131,7 +134,12 @@ impl Fold {
                 }
             }
             Record::Settle(it) => {
-                let Some(running) = self.open.remove(&it.request) else { return };
+                let Some(running) = self.open.remove(&it.request) else {
+                    if at >= self.done {
+                        self.unheld.push(it.request);
+                    }
+                    return;
+                };
                 let price = it.price.as_deref().unwrap_or(&running.opened.prices);
                 let end = End { at: it.at, usage: &it.usage, cost: it.cost, price, outcome: &it.outcome };
                 self.end(at, &running.opened, end, it.deployment.as_deref());
@@ -187,6 +195,19 @@ impl Fold {
         // The journal knows where the chain ends, so that a database that was put back in time is seen.
         drop(self.journal.append(Record::Anchor(Anchor { number: head.number, hash: head.hash })));
         Ok(folded)
+    }
+
+    /// Has those told whose charge is lost. A settlement that was written twice, because a disk did not say that it had it, is none.
+    async fn tell_unheld(&mut self) -> Result<(), StoreError> {
+        if self.unheld.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.store.begin().await?;
+        let there = known(&mut tx, &self.unheld, |request| request.to_string()).await?;
+        tx.rollback().await?;
+        let lost = std::mem::take(&mut self.unheld).into_iter().filter(|request| !there.contains(&**request));
+        self.journal.note_unheld(lost.collect());
+        Ok(())
     }
 
     fn step_is_taken(&self) -> Result<(), StoreError> {
@@ -333,13 +354,21 @@ pub(super) async fn already(
     tx: &mut Transaction<'static, Any>,
     drafts: &[Draft],
 ) -> Result<HashSet<String>, StoreError> {
+    known(tx, drafts, |draft| draft.request.clone()).await
+}
+
+async fn known<T>(
+    tx: &mut Transaction<'static, Any>,
+    asked: &[T],
+    request: impl Fn(&T) -> String,
+) -> Result<HashSet<String>, StoreError> {
     let mut there = HashSet::new();
-    for drafts in portions(drafts) {
-        let places = places(tx, 1, drafts.len());
+    for asked in portions(asked) {
+        let places = places(tx, 1, asked.len());
         let sql = format!("select request from ledger_transactions where request in {places}");
         let mut query = sqlx::query(AssertSqlSafe(sql));
-        for draft in drafts {
-            query = query.bind(draft.request.clone());
+        for one in asked {
+            query = query.bind(request(one));
         }
         for row in query.fetch_all(&mut **tx).await? {
             there.insert(row.try_get(0)?);

@@ -1,6 +1,6 @@
 //! The journal on disks that do not do their part: nothing that was acknowledged is lost, nothing torn is taken for whole.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -135,7 +135,7 @@ async fn damage_before_the_end_is_an_error_that_says_where_unless_salvage_is_ask
         let salvage = Options { repair: Repair::Salvage, ..options() };
         let (journal, found) = Journal::open(Arc::new(disk), Position::default(), salvage).unwrap();
         assert_eq!((found.skipped.len(), found.records as usize), (1, records.len() - 1), "{place}");
-        drop(journal);
+        assert_eq!(all(&journal).len(), records.len() - 1, "what is behind it is read, {place}");
     }
     let later = MemoryDisk::default();
     later.put("0000000000000001.journal", whole.clone());
@@ -148,6 +148,27 @@ async fn damage_before_the_end_is_an_error_that_says_where_unless_salvage_is_ask
     let database = Position { segment: 9, offset: 0 };
     let behind = Journal::open(Arc::new(disk), database, options());
     assert!(matches!(behind, Err(JournalError::Behind { .. })));
+}
+
+#[tokio::test]
+async fn salvage_reads_on_behind_a_damage_however_long_it_is() {
+    let disk = MemoryDisk::default();
+    let calm = Options { sizes: Sizes { segment: 8 << 20, spare: 1 << 14 }, ..Options::default() };
+    let journal = open(&disk, calm).unwrap();
+    let records: Vec<Record> = (0..6000).map(|number| hold(&format!("{number}{}", "x".repeat(480)))).collect();
+    records.iter().for_each(|record| drop(journal.append(record.clone())));
+    journal.close();
+    let mut bytes = disk.bytes(SEGMENT).unwrap();
+    bytes[1000..2_500_000].fill(0xaa);
+    let damaged = MemoryDisk::default();
+    damaged.put(SEGMENT, bytes);
+    assert!(matches!(open(&damaged, calm), Err(JournalError::Broken { .. })));
+    let salvage = Options { repair: Repair::Salvage, ..calm };
+    let (journal, found) = Journal::open(Arc::new(damaged), Position::default(), salvage).unwrap();
+    let kept = all(&journal);
+    let seal = 1;
+    assert_eq!(kept.len() + seal, found.records as usize);
+    assert!(kept.first() == records.first() && kept.len() > 500 && records.ends_with(&kept[kept.len() - 500..]));
 }
 
 /// Runs ten requests one after another; answers which holds were acknowledged, and asserts that every settlement of
@@ -256,6 +277,65 @@ async fn a_full_disk_refuses_holds_and_keeps_settlements_in_the_spare_file() {
     assert_eq!(reopened(&disk.after_crash(true)).len(), 6);
 }
 
+#[tokio::test]
+async fn a_group_that_is_torn_in_the_spare_file_is_read_and_nothing_is_taken_for_missing() {
+    let scratch = open(&MemoryDisk::default(), options()).unwrap();
+    scratch.append(hold("a")).written().await.unwrap();
+    let before = scratch.size();
+    scratch.append(settle("a")).written().await.unwrap();
+    let length = scratch.size() - before;
+    for recovers in [true, false] {
+        let disk = MemoryDisk::default();
+        // Two settlements and a half fit in.
+        let sizes = Sizes { segment: 1 << 20, spare: 20 + length * 5 / 2 };
+        let journal = open(&disk, Options { sizes, ..options() }).unwrap();
+        let requests = ["a", "b", "c"];
+        for request in requests {
+            journal.append(hold(request)).synced().await.unwrap();
+        }
+        disk.set(Fault::Die(1));
+        let tickets = requests.map(|request| journal.append(settle(request)));
+        while journal.waiting() < requests.len() {
+            tokio::task::yield_now().await;
+        }
+        disk.set(Fault::Full);
+        let torn = || {
+            let bytes = disk.bytes("0000000000000002.journal").unwrap_or_default();
+            bytes.get(20..).is_some_and(|behind| behind.iter().any(|byte| *byte != 0))
+        };
+        while !torn() {
+            tokio::task::yield_now().await;
+        }
+        let mut expected = requests.map(hold).to_vec();
+        expected.extend(["a", "b"].map(settle));
+        if recovers {
+            disk.set(Fault::None);
+            for mut ticket in tickets {
+                ticket.synced().await.unwrap();
+            }
+            journal.append(hold("d")).synced().await.unwrap();
+            expected.extend(requests.map(settle));
+            expected.push(hold("d"));
+            assert_eq!(all(&journal), expected);
+        } else {
+            journal.close();
+        }
+        assert_eq!(reopened(&disk.after_crash(false)), expected, "recovers: {recovers}");
+    }
+}
+
+#[tokio::test]
+async fn a_spare_file_that_a_process_did_not_finish_is_made_anew() {
+    let disk = MemoryDisk::default();
+    disk.put("spare", vec![0; 100]);
+    let journal = open(&disk, options()).unwrap();
+    journal.append(hold("a")).synced().await.unwrap();
+    assert_eq!(disk.bytes("spare").unwrap().len(), 1 << 14);
+    disk.set(Fault::Full);
+    let mut kept = journal.append(settle("a"));
+    tokio::time::timeout(Duration::from_secs(10), kept.synced()).await.expect("there is room for it").unwrap();
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_folder_that_is_deleted_in_use_is_noticed_and_taken_for_a_full_disk() {
@@ -337,6 +417,8 @@ struct Gate {
     /// The next write waits here, and says so.
     next: Mutex<Option<(Sender<()>, Receiver<()>)>>,
     writes: AtomicUsize,
+    /// Nothing is kept that was written.
+    forgets: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -383,6 +465,9 @@ impl File for HangingFile {
         self.0.write_at(offset, bytes)
     }
     fn sync(&self) -> std::io::Result<()> {
+        if self.1.forgets.load(Ordering::Relaxed) {
+            return Err(std::io::Error::other("as the test wants"));
+        }
         self.0.sync()
     }
     fn truncate(&self, length: u64) -> std::io::Result<()> {
@@ -415,4 +500,27 @@ async fn while_one_writes_others_wait_without_a_thread_and_are_written_together(
     assert_eq!(gate.writes.load(Ordering::Relaxed) - before, 1, "all of them in one write");
     journal.close();
     assert_eq!(reopened(&disk.after_crash(false)).len(), 1002);
+}
+
+#[tokio::test]
+async fn whoever_waits_for_the_disk_is_told_that_it_did_not_keep_a_record_however_late_they_look() {
+    let (disk, gate) = (MemoryDisk::default(), Arc::new(Gate::default()));
+    let hanging = Hanging { disk, gate: Arc::clone(&gate) };
+    let power = Options { durability: Durability::Power, ..options() };
+    let (journal, _) = Journal::open(Arc::new(hanging), Position::default(), power).unwrap();
+    let mut tickets = Vec::new();
+    // Alone, one behind another, and with some that were kept in between; more than are told apart.
+    for (number, forgets) in [false, true, true, false, true].into_iter().cycle().take(400).enumerate() {
+        gate.forgets.store(forgets, Ordering::Relaxed);
+        let mut ticket = journal.append(hold(&number.to_string()));
+        ticket.written().await.unwrap();
+        journal.synced().await;
+        tickets.push((forgets, ticket));
+    }
+    for (number, (forgotten, mut ticket)) in tickets.into_iter().enumerate() {
+        let told = ticket.durable().await;
+        let is_old = number < 250;
+        assert!(told == Err(Unwritten::Disk) || !forgotten, "{number} is not there");
+        assert!(told == Ok(()) || forgotten || is_old, "{number} is there");
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use waypost_core::ledger::{Account, Budget, Scope, WhenSpent, Why, Window};
 use waypost_core::money::NanoUsd;
 use waypost_store::Store;
-use waypost_store::journal::{MemoryDisk, Options, Parties, Sizes};
+use waypost_store::journal::{MemoryDisk, Options, Parties, Record, Repair, Settle, Sizes};
 use waypost_store::ledger::grants::Grant;
 use waypost_store::ledger::{ChainKey, Kind};
 use waypost_store::money::{Ask, Held, Money, Progress, Refused, Replayed, Settings, Settlement, Unknown};
@@ -228,6 +228,47 @@ async fn without_credit_or_budget_a_request_is_charged_in_full() {
         money.fold_all(NOW).await.unwrap();
         assert_eq!(sums(&store, &ann()).await, (30, 25), "the rest is the operator's");
         assert_eq!(sums(&store, &Account::overrun()).await, (0, 99));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn salvage_folds_all_that_is_behind_the_damage_and_says_for_whom_nobody_is_charged() {
+    on_both(async |store| {
+        const SEGMENT: &str = "0000000000000001.journal";
+        let disk = MemoryDisk::default();
+        let (money, _) = open(&store, &disk).await;
+        for request in ["r1", "r2", "r3"] {
+            let (_, mut ticket) = money.hold(ask(&money, request, 100)).await.unwrap().settle(ended(30));
+            ticket.synced().await.unwrap();
+        }
+        let left = disk.after_crash(false);
+        let mut bytes = left.bytes(SEGMENT).unwrap();
+        // In the first record, which is the hold of the first request.
+        bytes[40] ^= 1;
+        left.put(SEGMENT, bytes);
+        let mut salvage = settings("node-1");
+        salvage.journal.repair = Repair::Salvage;
+        let (money, replayed) = Money::open_on(store.clone(), Arc::new(left), salvage, NOW).await.unwrap();
+        assert_eq!(replayed.settled, 2);
+        assert_eq!((money.journal().unheld(), money.journal().take_unheld()), (1, vec!["r1".into()]));
+
+        // Written twice, as a disk that does not say what it has makes it; and one of which nobody knows.
+        for request in ["r2", "unknown"] {
+            let again = Settle {
+                request: request.into(),
+                at: NOW,
+                usage: vec![],
+                cost: NanoUsd(30),
+                price: None,
+                outcome: "complete".into(),
+                deployment: None,
+            };
+            money.journal().append(Record::Settle(again)).synced().await.unwrap();
+        }
+        assert_eq!(money.fold_all(NOW).await.unwrap().settled, 0);
+        assert_eq!((money.journal().unheld(), money.journal().take_unheld()), (2, vec!["unknown".into()]));
+        assert!(money.journal().take_unheld().is_empty(), "it is told once");
     })
     .await;
 }

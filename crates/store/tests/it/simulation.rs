@@ -1,21 +1,22 @@
 //! Requests with a crash at every call of disk and database, against a model that fits on a page: after the restart every
 //! admitted request has exactly one end, what was acknowledged stands, and the books are whole. One seed is one run.
 
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sqlx::Row as _;
 use waypost_core::ledger::{Account, Scope, Window};
 use waypost_core::money::NanoUsd;
-use waypost_store::journal::{Disk, Fault, MemoryDisk};
+use waypost_store::journal::{Disk, Fault, File, MemoryDisk, Sizes};
 use waypost_store::ledger::grants::Grant;
 use waypost_store::ledger::verify::Verifier;
 use waypost_store::ledger::{Kind, Trip};
 use waypost_store::money::{Ask, Money, Progress, Settings};
-use waypost_store::{Store, StoreError};
+use waypost_store::{Place, Store, StoreError};
 
-use crate::harness::{NOW, on_both};
+use crate::harness::{Folder, NOW, on_both};
 use crate::money::{ask, budget, ended, settings};
 
 /// Fails one step of the fold, counted from 1.
@@ -224,4 +225,86 @@ async fn i1_i2_i5_random_runs_with_random_faults_end_in_whole_books() {
         is_whole(&store).await;
     })
     .await;
+}
+
+/// A disk that takes a picture of itself and of an embedded database whenever a segment has gone from it.
+#[derive(Debug)]
+struct Camera {
+    disk: MemoryDisk,
+    database: PathBuf,
+    /// How many requests had ended by then.
+    ended: AtomicU64,
+    pictures: Mutex<Vec<(u64, PathBuf, MemoryDisk)>>,
+}
+
+impl Disk for Camera {
+    fn list(&self) -> std::io::Result<Vec<String>> {
+        self.disk.list()
+    }
+    fn read_at(&self, name: &str, offset: u64, most: usize) -> std::io::Result<Vec<u8>> {
+        self.disk.read_at(name, offset, most)
+    }
+    fn create(&self, name: &str) -> std::io::Result<Arc<dyn File>> {
+        self.disk.create(name)
+    }
+    fn open(&self, name: &str) -> std::io::Result<Arc<dyn File>> {
+        self.disk.open(name)
+    }
+    fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn remove(&self, name: &str) -> std::io::Result<()> {
+        self.disk.remove(name)?;
+        let mut pictures = self.pictures.lock().unwrap();
+        let picture = self.database.with_file_name(format!("picture-{}.db", pictures.len()));
+        for end in ["", "-wal"] {
+            let beside = |path: &PathBuf| format!("{}{end}", path.display());
+            std::fs::copy(beside(&self.database), beside(&picture))?;
+        }
+        pictures.push((self.ended.load(Ordering::Relaxed), picture, self.disk.after_crash(false)));
+        Ok(())
+    }
+    fn sync(&self) -> std::io::Result<()> {
+        Disk::sync(&self.disk)
+    }
+}
+
+/// What a commit does not promise, that it is on the disk, is `a_commit_of_an_embedded_database_is_on_the_disk`'s to prove.
+#[tokio::test]
+async fn a_segment_goes_when_the_database_has_committed_what_is_in_it_and_not_before() {
+    let folder = Folder::new();
+    let store = Store::open(&folder.sqlite(), NOW).await.unwrap();
+    let camera = Arc::new(Camera {
+        disk: MemoryDisk::default(),
+        database: store.path().unwrap().to_path_buf(),
+        ended: AtomicU64::new(0),
+        pictures: Mutex::default(),
+    });
+    let small = || {
+        let mut small = settings("node-1");
+        small.journal.sizes = Sizes { segment: 300, spare: 64 };
+        small
+    };
+    let (money, _) = Money::open_on(store.clone(), camera.clone(), small(), NOW).await.unwrap();
+    for number in 1..=12 {
+        let held = money.hold(ask(&money, &format!("r{number}"), 100)).await.unwrap();
+        let (_, mut ticket) = held.settle(ended(30));
+        ticket.synced().await.unwrap();
+        camera.ended.store(number, Ordering::Relaxed);
+        money.fold_all(NOW).await.unwrap();
+    }
+    let pictures = std::mem::take(&mut *camera.pictures.lock().unwrap());
+    assert!(pictures.len() > 3, "{}", pictures.len());
+    for (ended, database, disk) in pictures {
+        let store = Store::open(&Place::Sqlite(database), NOW).await.unwrap();
+        let (money, _) = Money::open_on(store.clone(), Arc::new(disk), small(), NOW).await.unwrap();
+        let sql = "select count(*) from ledger_transactions where charged = 30";
+        let charged: i64 = sqlx::query(sql).fetch_one(store.reader()).await.unwrap().get(0);
+        assert_eq!((charged as u64, money.journal().unheld()), (ended, 0));
+        is_whole_so_far(&money).await;
+    }
+}
+
+async fn is_whole_so_far(money: &Money) {
+    assert_eq!(money.verify(&mut money.verifier(), NOW).await.unwrap().flaws, []);
 }
