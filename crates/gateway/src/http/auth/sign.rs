@@ -168,7 +168,7 @@ async fn refresh(ask: Ask<'_>) -> Result<Answer, GatewayError> {
         Some(token) => (token, false),
         None => {
             let token = cookie::get(ask.headers(), REFRESH_COOKIE).ok_or_else(GatewayError::not_signed_in)?;
-            who::check_origin(ask.method(), ask.headers())?;
+            who::check_origin(ask.head())?;
             (Secret::new(token), true)
         }
     };

@@ -7,7 +7,7 @@ use std::str::FromStr as _;
 use bytes::Bytes;
 use http::header::{IF_MATCH, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Uri};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use waypost_core::GatewayError;
@@ -80,8 +80,8 @@ impl<'a> Ask<'a> {
         &self.came.head.headers
     }
 
-    pub(crate) fn method(&self) -> &'a Method {
-        &self.came.head.method
+    pub(crate) fn head(&self) -> &'a Parts {
+        self.came.head
     }
 
     /// From where whoever asks comes.
