@@ -31,6 +31,7 @@ use super::body::Body;
 use super::manage::table;
 use super::reply;
 use crate::app::App;
+use crate::identity::Signed;
 use crate::reload::Report;
 
 /// Does the request carry the admin token? Never a caller's key, and nowhere but in `Authorization: Bearer`.
@@ -43,7 +44,8 @@ pub fn is_administrator(snapshot: &Snapshot, headers: &HeaderMap) -> bool {
 }
 
 /// What is shown or done at a path that the table of routes has.
-pub(super) async fn view(app: &App, uri: &Uri) -> Result<Response<Body>, GatewayError> {
+/// `signed` is the session of whoever asks, if they have one.
+pub(super) async fn view(app: &App, uri: &Uri, signed: Option<&Signed>) -> Result<Response<Body>, GatewayError> {
     let page = Page::at(uri.path()).ok_or_else(|| GatewayError::not_found(uri.path()))?;
     let query = Query::of(uri);
     match page {
@@ -57,7 +59,7 @@ pub(super) async fn view(app: &App, uri: &Uri) -> Result<Response<Body>, Gateway
         Page::Explain => explain::answer(app, &query),
         Page::Config => Ok(config::answer(app)),
         Page::ProviderKinds => Ok(kinds::list()),
-        Page::Events => events::listen(app, &query),
+        Page::Events => events::listen(app, &query, signed),
         Page::Security => security::list(app, &query),
         Page::SecurityEvents => security::events(app, &query).await,
         Page::Pardon(address) => security::pardon(app, address, uri),
