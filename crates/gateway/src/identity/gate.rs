@@ -48,6 +48,11 @@ impl Identity {
         self.live.lasts(signed, now)
     }
 
+    /// Was this token made here, though it may open nothing any more?
+    pub fn made(&self, token: &str) -> bool {
+        self.tokens.is_ours(token)
+    }
+
     async fn learn(&self, claims: &Claims) -> Result<(), Denied> {
         let gone = |error| match error {
             StoreError::NotFound => Denied::NotSignedIn,

@@ -30,7 +30,7 @@ pub(in crate::http) async fn signed_in(app: &App, head: &Parts) -> Result<Signed
 }
 
 /// The one token of the one header.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(in crate::http) fn bearer(headers: &HeaderMap) -> Option<&str> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let (Some(only), None) = (all.next(), all.next()) else { return None };
     let (scheme, token) = only.to_str().ok()?.split_once(' ')?;

@@ -27,6 +27,7 @@ use crate::http::admin::query::Query;
 use crate::http::auth;
 use crate::http::reports::no_place;
 use crate::identity::{Denied, Identity, Signed, Whence};
+use crate::security::Sign;
 
 /// How many a list shows if nobody says.
 const USUAL: usize = 100;
@@ -82,6 +83,11 @@ impl<'a> Ask<'a> {
 
     pub(crate) fn head(&self) -> &'a Parts {
         self.came.head
+    }
+
+    /// Notes something suspicious of whoever asks.
+    pub(crate) fn suspect(&self, sign: Sign) {
+        self.app.suspect(&self.app.live(), sign, self.came.client, None);
     }
 
     /// From where whoever asks comes.
