@@ -115,6 +115,14 @@ impl GatewayError {
         Self::new(Kind::NotAllowed, Origin::Caller, message)
     }
 
+    /// The key is one's own to use, but whoever made it, an administrator, has set this of it.
+    pub fn set_by_its_maker(field: &str) -> Self {
+        let message = format!(
+            "`{field}` of this key is for whoever made it to change. You may rename it, switch it off, rotate or revoke it; ask an administrator for more."
+        );
+        Self::new(Kind::NotAllowed, Origin::Caller, message).blaming(Some(field))
+    }
+
     /// The right key, but switched off.
     pub fn key_disabled() -> Self {
         Self::new(Kind::KeyDisabled, Origin::Caller, "This API key is disabled.")

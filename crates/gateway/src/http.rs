@@ -120,9 +120,12 @@ async fn dispatch(
 ) -> Result<Response<Body>, GatewayError> {
     check_encoding(arrival.request.headers()).map_err(refused)?;
     match endpoint {
-        Endpoint::Health { depth } => Ok(api::health::answer(app, depth, arrival.request.headers())),
+        Endpoint::Health { depth } => Ok(api::health::answer(app, depth, arrival.request.headers(), arrival.client)),
         Endpoint::Managed => Ok(Box::pin(manage::answer(app, arrival, peer)).await),
-        Endpoint::Metrics => api::metrics::answer(app, arrival.request.headers(), arrival.request.uri().path()),
+        Endpoint::Metrics => {
+            let Arrival { request, client, .. } = &arrival;
+            api::metrics::answer(app, request.headers(), request.uri().path(), *client)
+        }
         Endpoint::NotFound => Err(GatewayError::not_found(arrival.request.uri().path())),
         Endpoint::MethodNotAllowed { allow } => {
             let error = GatewayError::method_not_allowed(arrival.request.method().as_str());

@@ -1,6 +1,7 @@
 //! Who behaves suspiciously: keys that are none, keys that are over or come from elsewhere, requests that are no sound HTTP or
-//! JSON, callers that hammer at their limits; by address and by key. Decides what is worth telling and who is refused for a
-//! while. Knows no request and no store; memory is bounded whatever comes. Tests: `security/tests.rs`, `it/security.rs`.
+//! JSON, callers that hammer at their limits, whoever guesses passwords; by address and by key. Decides what is worth telling and
+//! who is refused for a while. Knows no request and no store; memory is bounded whatever comes. Tests: `security/tests.rs`,
+//! `it/security.rs`.
 
 pub mod keep;
 mod suspects;
@@ -29,8 +30,10 @@ pub enum Sign {
     DeadKey,
     /// A key that may not be used from there.
     ForeignAddress,
-    /// A wrong token at `/admin`.
+    /// A token that is none where the administrator's would count: `/admin`, `/metrics`, `/health/detailed`.
     BadAdminToken,
+    /// An address and a password that let nobody in.
+    BadLogin,
     /// A head that is in doubt: no sound Host, two lengths, an address that is too long.
     BadHead,
     /// A body that is no JSON or not what its path takes.
@@ -42,12 +45,13 @@ pub enum Sign {
 }
 
 impl Sign {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::BadKey,
         Self::MistypedKey,
         Self::DeadKey,
         Self::ForeignAddress,
         Self::BadAdminToken,
+        Self::BadLogin,
         Self::BadHead,
         Self::Malformed,
         Self::Oversized,
@@ -62,6 +66,7 @@ impl Sign {
             Self::DeadKey => "dead_key",
             Self::ForeignAddress => "foreign_address",
             Self::BadAdminToken => "bad_admin_token",
+            Self::BadLogin => "bad_login",
             Self::BadHead => "bad_head",
             Self::Malformed => "malformed",
             Self::Oversized => "oversized",
@@ -107,6 +112,7 @@ impl Sign {
             Self::BadKey
             | Self::MistypedKey
             | Self::BadAdminToken
+            | Self::BadLogin
             | Self::BadHead
             | Self::Malformed
             | Self::Oversized
@@ -114,11 +120,12 @@ impl Sign {
         }
     }
 
-    /// It counts towards a block. Mistakes in bodies and haste are those of callers with a good key, and a typing error guesses none.
+    /// It counts towards a block. Mistakes in bodies and haste are those of callers with a good key, a typing error guesses none, and
+    /// who guesses passwords is slowed down at the door.
     fn counts_for_block(self) -> bool {
         match self {
             Self::BadKey | Self::DeadKey | Self::ForeignAddress | Self::BadAdminToken | Self::BadHead => true,
-            Self::MistypedKey | Self::Malformed | Self::Oversized | Self::Burst => false,
+            Self::MistypedKey | Self::BadLogin | Self::Malformed | Self::Oversized | Self::Burst => false,
         }
     }
 }

@@ -23,6 +23,16 @@ pub async fn link(
     Ok(())
 }
 
+/// Is a user linked to anybody of a provider? Within a transaction that has written the user's row, nobody links them meanwhile.
+pub async fn is_linked(tx: &mut Transaction<'static, Any>, issuer: &str, user: &str) -> Result<bool, StoreError> {
+    let row = sqlx::query("select subject from identities where issuer = $1 and user_id = $2 limit 1")
+        .bind(issuer.to_owned())
+        .bind(user.to_owned())
+        .fetch_optional(&mut **tx)
+        .await?;
+    Ok(row.is_some())
+}
+
 /// The user whom somebody of a provider is linked to.
 pub async fn user_of(store: &Store, issuer: &str, subject: &str) -> Result<Option<String>, StoreError> {
     let row = sqlx::query("select user_id from identities where issuer = $1 and subject = $2")

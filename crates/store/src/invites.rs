@@ -87,6 +87,20 @@ pub async fn withdraw(tx: &mut Transaction<'static, Any>, scope: &Scope, id: &st
     if scope.holds(Some(&invite.made_by), invite.team.as_deref()) { Ok(invite) } else { Err(StoreError::NotFound) }
 }
 
+/// Takes back the resets of somebody's password that were not used.
+pub(crate) async fn forget_resets_of(tx: &mut Transaction<'static, Any>, user: &str) -> Result<(), StoreError> {
+    let sql = "delete from invites where user_id = $1 and used_at is null";
+    sqlx::query(sql).bind(user.to_owned()).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Takes back what somebody made and nobody used: invites, and resets for others.
+pub(crate) async fn forget_made_by(tx: &mut Transaction<'static, Any>, maker: &str) -> Result<(), StoreError> {
+    let sql = "delete from invites where made_by = $1 and used_at is null";
+    sqlx::query(sql).bind(maker.to_owned()).execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// A page of invites within the scope, the newest first.
 pub async fn page(
     store: &Store,

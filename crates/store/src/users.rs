@@ -7,7 +7,7 @@ use waypost_core::role::Role;
 use waypost_core::secret::Secret;
 
 use crate::page::{Cursor, Listing, Page, Scope};
-use crate::{Store, StoreError, audit};
+use crate::{Store, StoreError, audit, invites};
 
 /// Somebody who may sign in. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,7 +110,8 @@ pub async fn create(tx: &mut Transaction<'static, Any>, new: &NewUser<'_>, now: 
 }
 
 /// Changes somebody within the scope. With `version`, only if that is still the version. The last owner who can sign in
-/// stays one. Another role or team, and being disabled, end all sessions.
+/// stays one. Another role or team, and being disabled, end all sessions, and take back the resets that were made for them and
+/// whatever they made for others, as far as it was not used.
 pub async fn change(
     tx: &mut Transaction<'static, Any>,
     scope: &Scope,
@@ -137,7 +138,8 @@ pub async fn change(
     if let Some(plan) = change.plan {
         new.plan = plan.map(str::to_owned);
     }
-    if (old.role, &old.team) != (new.role, &new.team) || (old.enabled && !new.enabled) {
+    let ends_sessions = (old.role, &old.team) != (new.role, &new.team) || (old.enabled && !new.enabled);
+    if ends_sessions {
         new.generation += 1;
     }
     if rules(&old) && !rules(&new) {
@@ -159,7 +161,14 @@ pub async fn change(
     .bind(old.version)
     .execute(&mut **tx)
     .await?;
-    if written.rows_affected() == 1 { Ok(new) } else { Err(StoreError::Stale) }
+    if written.rows_affected() != 1 {
+        return Err(StoreError::Stale);
+    }
+    if ends_sessions {
+        invites::forget_resets_of(tx, id).await?;
+        invites::forget_made_by(tx, id).await?;
+    }
+    Ok(new)
 }
 
 /// Is this an owner of the whole instance who can sign in?
@@ -182,7 +191,7 @@ async fn keep_an_owner(tx: &mut Transaction<'static, Any>, id: &str) -> Result<(
     Err(StoreError::Refused("this is the last owner; make another user an owner first".to_owned()))
 }
 
-/// Sets another password, which ends all sessions: gives the new generation.
+/// Sets another password, which ends all sessions and all resets that were not used: gives the new generation.
 pub async fn set_password(
     tx: &mut Transaction<'static, Any>,
     id: &str,
@@ -198,6 +207,21 @@ pub async fn set_password(
     .bind(id.to_owned())
     .fetch_one(&mut **tx)
     .await?;
+    invites::forget_resets_of(tx, id).await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Takes the password away, with all sessions and all resets that were not used: gives the new generation.
+pub async fn forget_password(tx: &mut Transaction<'static, Any>, id: &str, now: i64) -> Result<i64, StoreError> {
+    let row = sqlx::query(
+        "update users set password = null, changed_at = $1, version = version + 1, generation = generation + 1
+         where id = $2 returning generation",
+    )
+    .bind(now)
+    .bind(id.to_owned())
+    .fetch_one(&mut **tx)
+    .await?;
+    invites::forget_resets_of(tx, id).await?;
     Ok(row.try_get(0)?)
 }
 

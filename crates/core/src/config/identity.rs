@@ -63,9 +63,10 @@ pub struct Oidc {
     /// What is asked for.
     #[serde(default = "usual_scopes")]
     pub scopes: Vec<String>,
-    /// Make a user of whoever comes for the first time. If not, only those may come whose address an administrator entered.
-    #[serde(default = "super::yes")]
-    pub create_users: bool,
+    /// Make a user of whoever comes for the first time. If not, only those may come whose address an administrator entered. True
+    /// if nothing is said and `domains` are named, or `registration` is open; it needs one of the two.
+    #[serde(default)]
+    pub create_users: Option<bool>,
     /// Only addresses of these domains; all if empty.
     #[serde(default)]
     pub domains: Vec<String>,
@@ -81,6 +82,19 @@ pub struct Oidc {
     /// The name of the provider may lead to this machine or to a private network.
     #[serde(default)]
     pub allow_private: bool,
+}
+
+impl Oidc {
+    /// Does whoever comes for the first time become a user? With a provider that everybody can sign up at, that would be
+    /// everybody: so only where that is bounded, or wanted.
+    pub fn creates_users(&self, registration: Registration) -> bool {
+        self.create_users.unwrap_or(true) && self.bounds_newcomers(registration)
+    }
+
+    /// Is it settled who may become a user by it?
+    pub fn bounds_newcomers(&self, registration: Registration) -> bool {
+        !self.domains.is_empty() || registration == Registration::Open
+    }
 }
 
 fn usual_scopes() -> Vec<String> {

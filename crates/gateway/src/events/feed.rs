@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +14,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, Interval, interval_at};
 
 use super::{Events, Told};
+use crate::clock::unix_millis;
+use crate::identity::{Identity, Signed};
 
 /// How often a listener is shown that the gateway lives.
 const BEAT: Duration = Duration::from_secs(15);
@@ -45,6 +47,8 @@ pub struct Feed {
     filter: Filter,
     next: Pin<Box<dyn Future<Output = Heard> + Send>>,
     beat: Interval,
+    /// Whose session it ends with, if it is somebody's.
+    session: Option<(Arc<Identity>, Signed)>,
     greeted: bool,
     over: bool,
 }
@@ -52,11 +56,25 @@ pub struct Feed {
 impl Feed {
     pub(super) fn new(events: Arc<Events>, way: Receiver<Option<Arc<Told>>>, filter: Filter) -> Self {
         let beat = interval_at(Instant::now() + BEAT, BEAT);
-        Self { events, filter, next: heard(way), beat, greeted: false, over: false }
+        Self { events, filter, next: heard(way), beat, session: None, greeted: false, over: false }
     }
 
-    /// The next bytes to send; `None` when there will be none.
+    /// The same, as long as the session lives.
+    #[must_use]
+    pub fn while_signed_in(mut self, identity: Arc<Identity>, signed: Signed) -> Self {
+        self.session = Some((identity, signed));
+        self
+    }
+
+    /// The next bytes to send; `None` when there will be none. Once the session has ended, nothing that happens is told any more,
+    /// and with what would have been the next, or the next sign of life, it is over.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let chunk = ready!(self.poll_next(cx));
+        self.over |= self.session.as_ref().is_some_and(|(identity, signed)| !identity.lasts(signed, unix_millis()));
+        Poll::Ready(chunk.filter(|_| !self.over))
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if !std::mem::replace(&mut self.greeted, true) {
             return Poll::Ready(Some(Bytes::from_static(b": listening\n\n")));
         }

@@ -11,6 +11,7 @@ mod place;
 pub(super) mod query;
 mod security;
 
+use std::net::IpAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -18,6 +19,7 @@ use http::{HeaderMap, Response, Uri};
 use schemars::JsonSchema;
 use serde::Serialize;
 use waypost_core::GatewayError;
+use waypost_core::access::fingerprint;
 use waypost_core::health::view::Time;
 use waypost_core::snapshot::Snapshot;
 
@@ -29,21 +31,35 @@ use self::query::Query;
 pub(super) use self::security::{EventView, Pardoned, State as SecurityState};
 use super::body::Body;
 use super::manage::table;
-use super::reply;
+use super::{auth, reply};
 use crate::app::App;
+use crate::identity::Signed;
 use crate::reload::Report;
+use crate::security::Sign;
 
 /// Does the request carry the admin token? Never a caller's key, and nowhere but in `Authorization: Bearer`.
 pub fn is_administrator(snapshot: &Snapshot, headers: &HeaderMap) -> bool {
-    let mut all = headers.get_all(AUTHORIZATION).iter();
-    let (Some(only), None) = (all.next(), all.next()) else { return false };
-    let bearer = only.to_str().ok().and_then(|value| value.split_once(' '));
-    let token = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-    snapshot.admin.admits(token)
+    snapshot.admin.admits(auth::bearer(headers))
+}
+
+/// Notes that a request came with a token that opens nothing where the administrator's would. A session's token whose time is
+/// over is no guess, nor is a caller's key that went to the wrong path.
+pub fn note_wrong_token(app: &App, headers: &HeaderMap, client: Option<IpAddr>) {
+    let live = app.live();
+    let token = auth::bearer(headers);
+    let ours = |token: &str| {
+        let print = fingerprint(token);
+        let is_key = live.snapshot.keys.contains_key(&print) || app.directory.find(&print).is_some();
+        is_key || app.identity().is_some_and(|identity| identity.made(token))
+    };
+    if headers.contains_key(AUTHORIZATION) && !token.is_some_and(ours) {
+        app.suspect(&live, Sign::BadAdminToken, client, None);
+    }
 }
 
 /// What is shown or done at a path that the table of routes has.
-pub(super) async fn view(app: &App, uri: &Uri) -> Result<Response<Body>, GatewayError> {
+/// `signed` is the session of whoever asks, if they have one.
+pub(super) async fn view(app: &App, uri: &Uri, signed: Option<&Signed>) -> Result<Response<Body>, GatewayError> {
     let page = Page::at(uri.path()).ok_or_else(|| GatewayError::not_found(uri.path()))?;
     let query = Query::of(uri);
     match page {
@@ -57,7 +73,7 @@ pub(super) async fn view(app: &App, uri: &Uri) -> Result<Response<Body>, Gateway
         Page::Explain => explain::answer(app, &query),
         Page::Config => Ok(config::answer(app)),
         Page::ProviderKinds => Ok(kinds::list()),
-        Page::Events => events::listen(app, &query),
+        Page::Events => events::listen(app, &query, signed),
         Page::Security => security::list(app, &query),
         Page::SecurityEvents => security::events(app, &query).await,
         Page::Pardon(address) => security::pardon(app, address, uri),

@@ -23,7 +23,7 @@ pub(super) use self::oidc::ROUTES as OIDC;
 pub(super) use self::profile::ROUTES as PROFILE;
 pub(super) use self::sessions::ROUTES as SESSIONS;
 pub(super) use self::sign::ROUTES as SIGN;
-pub use self::who::signed_in;
+pub(in crate::http) use self::who::{bearer, signed_in};
 
 pub(super) const ROUTES: &[Route] = &[Route::new(
     ("GET", "/auth"),

@@ -28,9 +28,7 @@ mod users;
 mod who;
 
 use bytes::Bytes;
-use http::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, WWW_AUTHENTICATE,
-};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_MATCH, IF_NONE_MATCH, WWW_AUTHENTICATE};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, StatusCode};
 use hyper::body::Incoming;
@@ -45,7 +43,6 @@ use self::who::Who;
 use super::body::Body;
 use super::{Arrival, auth, reply, unreadable};
 use crate::app::App;
-use crate::security::Sign;
 use crate::serve::{Limits, Peer, read_body};
 
 /// No change of anything needs more.
@@ -67,8 +64,8 @@ pub(crate) async fn answer(app: &App, arrival: Arrival, peer: Peer) -> Response<
                 reply::error(&error, Face::OPENAI_CHAT, &request_id)
             };
             if error.status() == 401 {
-                if !at_door && head.headers.contains_key(AUTHORIZATION) {
-                    app.suspect(&app.live(), Sign::BadAdminToken, client, None);
+                if !at_door {
+                    super::admin::note_wrong_token(app, &head.headers, client);
                 }
                 response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }

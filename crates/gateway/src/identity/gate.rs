@@ -43,6 +43,16 @@ impl Identity {
         Err(Denied::NotSignedIn)
     }
 
+    /// Does the session of somebody who was let in still live? Costs no question to the database.
+    pub fn lasts(&self, signed: &Signed, now: i64) -> bool {
+        self.live.lasts(signed, now)
+    }
+
+    /// Was this token made here, though it may open nothing any more?
+    pub fn made(&self, token: &str) -> bool {
+        self.tokens.is_ours(token)
+    }
+
     async fn learn(&self, claims: &Claims) -> Result<(), Denied> {
         let gone = |error| match error {
             StoreError::NotFound => Denied::NotSignedIn,

@@ -19,6 +19,8 @@ pub struct Signed {
     pub actor: Actor,
     /// The session's id.
     pub session: String,
+    /// The user's generation that they were let in with.
+    pub generation: i64,
 }
 
 /// What memory says of a token.
@@ -61,8 +63,17 @@ struct Person {
 impl Live {
     /// Does the session live? `now` is in milliseconds since 1970.
     pub(super) fn look(&self, claims: &Claims, now: i64) -> Look {
+        self.seated(&claims.sub, &claims.sid, claims.generation, now)
+    }
+
+    /// Does the session of somebody who was let in still live? One that was forgotten meanwhile was over.
+    pub(super) fn lasts(&self, signed: &Signed, now: i64) -> bool {
+        matches!(self.seated(&signed.actor.id, &signed.session, signed.generation, now), Look::In(_))
+    }
+
+    fn seated(&self, user: &str, session: &str, generation: i64, now: i64) -> Look {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let (Some(seat), Some(person)) = (known.sessions.get(&claims.sid), known.people.get(&claims.sub)) else {
+        let (Some(seat), Some(person)) = (known.sessions.get(session), known.people.get(user)) else {
             return Look::Unknown;
         };
         let team_enabled = match &person.team {
@@ -72,13 +83,13 @@ impl Live {
                 None => return Look::Unknown,
             },
         };
-        let same = seat.user == claims.sub && [seat.generation, person.generation] == [claims.generation; 2];
+        let same = seat.user == user && [seat.generation, person.generation] == [generation; 2];
         if !same || seat.ended || seat.expires_at <= now || !person.enabled || !team_enabled {
             return Look::Out;
         }
         let team = person.team.as_deref().map(Into::into);
-        let actor = Actor { id: claims.sub.as_str().into(), role: person.role, team };
-        Look::In(Signed { actor, session: claims.sid.clone() })
+        let actor = Actor { id: user.into(), role: person.role, team };
+        Look::In(Signed { actor, session: session.to_owned(), generation })
     }
 
     /// Learns of a session. One that has ended stays ended, however late older news come.
@@ -243,6 +254,20 @@ mod tests {
         live.end_session("ses_a");
         live.note_session(&session(None));
         assert_eq!(live.look(&claims(2), NOW), Look::Out, "older news wake nobody");
+    }
+
+    #[test]
+    fn whoever_was_let_in_lasts_until_the_session_ends_or_is_outgrown_or_forgotten() {
+        let live = live();
+        let Look::In(signed) = live.look(&claims(1), NOW) else { panic!("they are in") };
+        assert!(live.lasts(&signed, NOW + 999) && !live.lasts(&signed, NOW + 1000));
+        live.note_generation("usr_a", 2);
+        assert!(!live.lasts(&signed, NOW), "demoted, disabled, or with another password");
+        let live = self::live();
+        live.end_session("ses_a");
+        assert!(!live.lasts(&signed, NOW));
+        live.sweep(NOW);
+        assert!(!live.lasts(&signed, NOW));
     }
 
     #[test]

@@ -19,7 +19,7 @@ use waypost_core::config;
 use waypost_core::secret::Secret;
 use waypost_store::page::Scope;
 use waypost_store::users::{self, NewUser, User};
-use waypost_store::{StoreError, audit, identities};
+use waypost_store::{StoreError, audit, identities, sessions};
 
 use self::ask::{Exchange, Known, encoded};
 use self::id_token::{Claims, Expected};
@@ -42,6 +42,8 @@ const UNVERIFIED: &str = "The provider does not vouch for your e-mail address, s
 const FOREIGN: &str = "Your e-mail address is of a domain that may not sign in here.";
 const UNKNOWN: &str =
     "Nobody here has your e-mail address. Ask an administrator of this gateway to make an account for you.";
+const ANOTHER: &str =
+    "Your e-mail address belongs to another account of the provider here. Ask an administrator of this gateway.";
 const DISABLED: &str = "Your account is disabled. Ask an administrator of this gateway.";
 
 /// The provider, and what it has said of itself.
@@ -183,11 +185,16 @@ impl Identity {
         let email = email.ok_or(Denied::Forbidden(UNVERIFIED))?;
         match users::by_login(&self.store, email).await? {
             Some((user, _)) => self.link(settings, claims, user, whence).await,
-            None if settings.create_users => self.create_from(settings, claims, email, whence).await,
+            None if settings.creates_users(self.settings.registration) => {
+                self.create_from(settings, claims, email, whence).await
+            }
             None => Err(Denied::Forbidden(UNKNOWN)),
         }
     }
 
+    /// Makes a user who is here already somebody of the provider's. That the address is theirs, only the provider has found out:
+    /// whoever registered it may have been anybody. So the password and the sessions of before end, and so do resets. Who is
+    /// linked already stays who they are, whoever has the address now.
     async fn link(
         &self,
         settings: &config::Oidc,
@@ -196,12 +203,19 @@ impl Identity {
         whence: &Whence<'_>,
     ) -> Result<User, Denied> {
         let (who, address) = (actor(&user), whence.address.to_canonical().to_string());
-        let detail = json!({ "issuer": settings.issuer, "subject": claims.sub });
         let mut tx = self.store.begin().await?;
+        // First, so that of two who are to be linked at once the second sees the first.
+        let generation = users::forget_password(&mut tx, &user.id, whence.now).await?;
+        if identities::is_linked(&mut tx, &settings.issuer, &user.id).await? {
+            return Err(Denied::Forbidden(ANOTHER));
+        }
         identities::link(&mut tx, &settings.issuer, &claims.sub, &user.id, whence.now).await?;
+        let ended = sessions::end_all(&mut tx, &user.id, None, "linked to the provider", whence.now).await?;
+        let detail = json!({ "issuer": settings.issuer, "subject": claims.sub, "ended_sessions": ended });
         audit::append(&mut tx, entry(&who, "user.link", &user.id, &detail, &address, whence)).await?;
         tx.commit().await.map_err(StoreError::from)?;
-        Ok(user)
+        self.live.note_generation(&user.id, generation);
+        Ok(users::get(&self.store, &Scope::All, &user.id).await?)
     }
 
     async fn create_from(

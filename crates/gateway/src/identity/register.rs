@@ -3,12 +3,12 @@
 
 use serde_json::json;
 use waypost_core::config::Registration;
-use waypost_core::role::Role;
+use waypost_core::role::{Action, Role};
 use waypost_core::secret::Secret;
 use waypost_store::invites::{self, Invite};
 use waypost_store::page::Scope;
 use waypost_store::users::{self, NewUser};
-use waypost_store::{StoreError, audit, digest, sessions};
+use waypost_store::{StoreError, audit, digest, id, sessions};
 
 use super::profile::check_name;
 use super::{Denied, Identity, Whence, actor, entry, password};
@@ -97,7 +97,24 @@ impl Identity {
             let address = invite.email.as_deref().map(users::login_of);
             invite.user.is_none() && address.is_none_or(|address| address == users::login_of(email))
         };
-        invite.filter(theirs).map(Some).ok_or(Denied::Forbidden(NO_INVITE))
+        let invite = invite.filter(theirs).ok_or(Denied::Forbidden(NO_INVITE))?;
+        if self.is_vouched_for(&invite).await? { Ok(Some(invite)) } else { Err(Denied::Forbidden(NO_INVITE)) }
+    }
+
+    /// Could whoever made it make it now? Those who have no row, the admin token and commands, can.
+    async fn is_vouched_for(&self, invite: &Invite) -> Result<bool, Denied> {
+        if !id::is("usr", &invite.made_by) {
+            return Ok(true);
+        }
+        let maker = match users::get(&self.store, &Scope::All, &invite.made_by).await {
+            Ok(maker) => maker,
+            Err(StoreError::NotFound) => return Ok(false),
+            Err(other) => return Err(other.into()),
+        };
+        let who = actor(&maker);
+        let reaches =
+            Scope::of(&who, Action::WriteUsers).is_some_and(|scope| scope.holds(None, invite.team.as_deref()));
+        Ok(reaches && who.may_grant(invite.role) && maker.enabled && self.team_is_enabled(&maker).await?)
     }
 
     /// A new secret for an invite or a reset, and the hash to keep of it.
@@ -107,8 +124,8 @@ impl Identity {
         Ok((Secret::new(secret), hash))
     }
 
-    /// Sets another password for whoever has the secret of a reset, which an administrator made for them. All their sessions
-    /// end.
+    /// Sets another password for whoever has the secret of a reset, which an administrator made for them as they are: in
+    /// another role or team it is void. All their sessions end, and their other resets.
     pub async fn reset_password(&self, secret: &Secret, new: &Secret, whence: &Whence<'_>) -> Result<(), Denied> {
         check_password("password", new.expose(), "")?;
         self.throttle.enter(None, whence.address, whence.now).map_err(Denied::Wait)?;
@@ -118,6 +135,10 @@ impl Identity {
             return Err(Denied::Forbidden(BAD_RESET));
         };
         let user = users::get(&self.store, &Scope::All, id).await?;
+        // Whoever made it may have had less to say about what the user is now.
+        if (user.role, &user.team) != (reset.role, &reset.team) || !self.is_vouched_for(reset).await? {
+            return Err(Denied::Forbidden(BAD_RESET));
+        }
         let (who, address) = (actor(&user), whence.address.to_canonical().to_string());
         let mut tx = self.store.begin().await?;
         invites::redeem(&mut tx, &reset.id, id, whence.now).await.map_err(|error| match error {

@@ -75,7 +75,7 @@ fn nobody_is_refused_whose_address_is_a_proxys_or_unknown_or_who_only_makes_mist
         for who in [proxy, unknown] {
             assert!(!security.note(Sign::BadKey, who, Some(BLOCK), Moment::seconds(1), 0).throttled);
         }
-        for sign in [Sign::Malformed, Sign::Oversized, Sign::Burst] {
+        for sign in [Sign::Malformed, Sign::Oversized, Sign::Burst, Sign::BadLogin] {
             security.note(sign, from("192.0.2.1"), Some(BLOCK), Moment::seconds(1), 0);
         }
     }

@@ -1,6 +1,7 @@
 //! Who behaves suspiciously is counted, told and, where that is wanted, refused for a while; never anybody else.
 
 use serde_json::Value;
+use waypost_gateway::identity::token::Tokens;
 use waypost_gateway::security::keep;
 use waypost_testkit::{Answer, Request, Script, Upstream, fixtures};
 
@@ -128,6 +129,62 @@ async fn keys_that_are_over_odd_heads_and_wrong_admin_tokens_are_told_apart() {
     }
     let keys: Vec<_> = seen["incidents"].as_array().unwrap().iter().map(|incident| incident["key"].clone()).collect();
     assert_eq!(keys, ["far", "old"]);
+}
+
+#[tokio::test]
+async fn a_guess_at_the_admin_token_is_noted_wherever_that_would_tell_something_and_a_good_key_is_none() {
+    let gateway = gateway(&[]).await;
+    let get = async |path: &str, token: &str| Request::get(path).bearer(token).send(gateway.url()).await.status;
+    for token in ["wp-guess", KEY] {
+        assert_eq!(get("/admin/config", token).await, 401);
+        assert_eq!(get("/metrics", token).await, 401);
+        assert_eq!(get("/health/detailed", token).await, 200);
+        assert_eq!(get("/health", token).await, 200, "nobody learns anything there");
+    }
+    for path in ["/metrics", "/health/detailed"] {
+        Request::get(path).send(gateway.url()).await;
+        assert_eq!(get(path, TOKEN).await, 200);
+    }
+    assert_eq!(look(&gateway).await["counts"]["bad_admin_token"], 3);
+}
+
+const SECRET: &str = "k3J9_sQ0vZ7pLx2mB8nRt5wYc1dFgH4a";
+
+#[tokio::test]
+async fn a_session_whose_time_is_over_is_no_guess_and_blocks_nobody() {
+    let database = Database::sqlite().await;
+    let yaml = format!("{BLOCK}\nadmin: {{token: {TOKEN}}}\nidentity: {{jwt_secret: {SECRET}}}\n");
+    let gateway = Gateway::with_store(&yaml, database.store.clone()).await;
+    let now = gateway.app.unix_millis() / 1000;
+    let (ours, others) = (Tokens::new(SECRET.as_bytes()), Tokens::new(b"another secret of thirty-two bytes"));
+    let get = async |token: &str| Request::get("/admin/users").bearer(token).send(gateway.url()).await.status;
+    for token in [ours.issue("usr_a", "ses_a", 1, now - 900, now - 1), ours.issue("usr_a", "ses_a", 1, now, now + 9)] {
+        for _ in 0..20 {
+            assert_eq!(get(&token).await, 401);
+        }
+    }
+    let seen = look(&gateway).await;
+    assert_eq!((&seen["counts"]["bad_admin_token"], &seen["blocked"]), (&0.into(), &serde_json::json!([])));
+    assert_eq!(get(&others.issue("usr_a", "ses_a", 1, now - 900, now - 1)).await, 401);
+    assert_eq!(look(&gateway).await["counts"]["bad_admin_token"], 1);
+}
+
+#[tokio::test]
+async fn a_login_that_fails_is_noted_alike_whether_or_not_there_is_such_a_user() {
+    let database = Database::sqlite().await;
+    let yaml = format!("{BLOCK}\nadmin: {{token: {TOKEN}}}\nidentity: {{registration: open}}\n");
+    let gateway = Gateway::with_store(&yaml, database.store.clone()).await;
+    let post = async |path: &str, email: &str, password: &str| {
+        let body = serde_json::json!({ "email": email, "password": password }).to_string();
+        Request::post(path, body).send(gateway.url()).await.status
+    };
+    assert_eq!(post("/auth/register", "a@example.org", "correct horse battery").await, 201);
+    for email in ["a@example.org", "nobody@example.org"] {
+        assert_eq!(post("/auth/login", email, "wrong password").await, 401);
+    }
+    assert_eq!(post("/auth/login", "a@example.org", "correct horse battery").await, 200);
+    let seen = look(&gateway).await;
+    assert_eq!((&seen["counts"]["bad_login"], &seen["blocked"]), (&2.into(), &serde_json::json!([])));
 }
 
 #[tokio::test]

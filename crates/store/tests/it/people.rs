@@ -305,6 +305,88 @@ async fn sessions_end_one_by_one_or_all_but_one_and_only_by_whom_they_concern() 
     .await;
 }
 
+/// Adds what lets somebody in, under a name that is its id and its hash, too.
+async fn offer(store: &Store, name: &str, made_by: &str, user: Option<&str>) {
+    let invite = invites::Invite {
+        id: name.to_owned(),
+        created_at: NOW,
+        expires_at: NOW + 100,
+        made_by: made_by.to_owned(),
+        user: user.map(str::to_owned),
+        email: None,
+        role: Role::Admin,
+        team: None,
+        plan: None,
+        used_at: None,
+        used_by: None,
+    };
+    let mut tx = store.begin().await.unwrap();
+    invites::create(&mut tx, &invite, name).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// Which of them are still kept, used or not, in order.
+async fn offers(store: &Store) -> Vec<String> {
+    let page = invites::page(store, &Scope::All, None, 50).await.unwrap();
+    let mut names: Vec<String> = page.rows.into_iter().map(|invite| invite.id).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn whoever_loses_a_role_a_team_or_all_of_it_loses_resets_and_what_they_made_for_others() {
+    on_both(async |store| {
+        add(&store, 1, Role::Owner, None).await;
+        for (number, less) in [
+            (2, Change { role: Some(Role::Member), ..Change::default() }),
+            (3, Change { team: Some(Some("team_a")), ..Change::default() }),
+            (4, Change { enabled: Some(false), ..Change::default() }),
+        ] {
+            let user = add(&store, number, Role::Admin, None).await;
+            offer(&store, "a reset of theirs", "usr_x", Some(&user.id)).await;
+            offer(&store, "an invite they made", &user.id, None).await;
+            offer(&store, "a reset they made", &user.id, Some("usr_y")).await;
+            offer(&store, "one that was used", &user.id, None).await;
+            offer(&store, "somebody else's", "usr_x", Some("usr_y")).await;
+            let mut tx = store.begin().await.unwrap();
+            invites::redeem(&mut tx, "one that was used", "usr_z", NOW).await.unwrap();
+            tx.commit().await.unwrap();
+            let named = Change { name: Some("B"), ..Change::default() };
+            let named = change(&store, &Scope::All, &user, named).await.unwrap();
+            assert_eq!(offers(&store).await.len(), 5);
+            change(&store, &Scope::All, &named, less).await.unwrap();
+            assert_eq!(offers(&store).await, ["one that was used", "somebody else's"]);
+            let mut tx = store.begin().await.unwrap();
+            sqlx::query("delete from invites").execute(&mut *tx).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn another_password_and_none_at_all_end_the_resets_that_were_not_used() {
+    on_both(async |store| {
+        let user = add(&store, 1, Role::Member, None).await;
+        for round in 0..2 {
+            offer(&store, "reset", "usr_x", Some(&user.id)).await;
+            offer(&store, &format!("invite {round}"), &user.id, None).await;
+            let mut tx = store.begin().await.unwrap();
+            if round == 0 {
+                users::set_password(&mut tx, &user.id, &Secret::new("new"), NOW).await.unwrap();
+            } else {
+                assert_eq!(users::forget_password(&mut tx, &user.id, NOW).await.unwrap(), 3);
+            }
+            tx.commit().await.unwrap();
+        }
+        assert_eq!(offers(&store).await, ["invite 0", "invite 1"]);
+        assert_eq!(users::password(&store, &user.id).await.unwrap(), None);
+        let user = users::get(&store, &Scope::All, &user.id).await.unwrap();
+        assert_eq!((user.version, user.generation), (3, 3));
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn somebody_of_a_provider_is_one_user() {
     on_both(async |store| {
@@ -314,6 +396,11 @@ async fn somebody_of_a_provider_is_one_user() {
         let user = async |issuer, subject| identities::user_of(&store, issuer, subject).await.unwrap();
         assert_eq!(user("https://id.example", "sub-1").await.as_deref(), Some("usr_a"));
         assert_eq!(user("https://other.example", "sub-1").await, None);
+        let mut tx = store.begin().await.unwrap();
+        assert!(identities::is_linked(&mut tx, "https://id.example", "usr_a").await.unwrap());
+        assert!(!identities::is_linked(&mut tx, "https://other.example", "usr_a").await.unwrap());
+        assert!(!identities::is_linked(&mut tx, "https://id.example", "usr_b").await.unwrap());
+        tx.rollback().await.unwrap();
         let mut tx = store.begin().await.unwrap();
         let twice = identities::link(&mut tx, "https://id.example", "sub-1", "usr_b", NOW).await;
         assert!(matches!(twice, Err(StoreError::Taken(_))), "{twice:?}");

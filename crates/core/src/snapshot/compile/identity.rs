@@ -29,7 +29,7 @@ pub(super) fn check(config: &Config, problems: &mut Problems) {
         check_secret(secret.expose(), problems);
     }
     if let Some(oidc) = &config.identity.oidc {
-        check_oidc(oidc, problems);
+        check_oidc(oidc, config.identity.registration, problems);
     }
 }
 
@@ -51,7 +51,7 @@ fn check_secret(secret: &str, problems: &mut Problems) {
     }
 }
 
-fn check_oidc(oidc: &config::Oidc, problems: &mut Problems) {
+fn check_oidc(oidc: &config::Oidc, registration: config::Registration, problems: &mut Problems) {
     let mut wrong = |key: &str, reason: &str, fix: &str| {
         problems.error(ConfigError::at(format!("identity.oidc.{key}"), reason).fix(fix));
     };
@@ -69,6 +69,10 @@ fn check_oidc(oidc: &config::Oidc, problems: &mut Problems) {
     }
     if !oidc.scopes.iter().any(|scope| scope == "openid") {
         wrong("scopes", "`openid` is missing", "add it: without it the provider says nothing of who somebody is");
+    }
+    if oidc.create_users == Some(true) && !oidc.bounds_newcomers(registration) {
+        let fix = "name the domains whose people may come in `domains`, or write `create_users: false`";
+        wrong("create_users", "everybody who has an account at the provider would become a user", fix);
     }
     if matches!(oidc.role, Role::Owner | Role::Admin) {
         wrong("role", "new users would be administrators", "let an owner raise those who should be");
@@ -134,7 +138,7 @@ mod tests {
             read(&format!("{{oidc: {{{section}, redirect_uri: 'https://gw.example/auth/oidc/callback'{more}}}}}"))
         };
         let usual = oidc("").unwrap().identity.oidc.unwrap();
-        assert_eq!((usual.role, usual.create_users, usual.scopes.len()), (Role::Member, true, 3));
+        assert_eq!((usual.role, usual.create_users, usual.scopes.len()), (Role::Member, None, 3));
         for (more, said) in [
             (", role: owner", "oidc.role"),
             (", scopes: [email]", "`openid` is missing"),
@@ -149,5 +153,28 @@ mod tests {
             assert!(read(&section).unwrap_err()[0].contains("oidc.issuer"), "{issuer}");
         }
         assert!(read("{oidc: {issuer: 'http://127.0.0.1:1', client_id: w, redirect_uri: 'http://localhost:3000/auth/oidc/callback'}}").is_ok());
+    }
+
+    #[test]
+    fn a_provider_makes_users_of_those_whose_domains_are_named_or_of_everybody_where_registration_is_open() {
+        let made = |registration: &str, more: &str| {
+            let section = "issuer: https://id.example, client_id: w, redirect_uri: 'https://g/auth/oidc/callback'";
+            let identity = read(&format!("{{registration: {registration}, oidc: {{{section}{more}}}}}"))?.identity;
+            Ok::<_, Vec<String>>(identity.oidc.unwrap().creates_users(identity.registration))
+        };
+        for closed in ["invite", "closed"] {
+            assert_eq!(made(closed, ""), Ok(false));
+            assert_eq!(made(closed, ", domains: [corp.example]"), Ok(true));
+            assert_eq!(made(closed, ", domains: [corp.example], create_users: true"), Ok(true));
+            assert_eq!(made(closed, ", domains: [corp.example], create_users: false"), Ok(false));
+            let errors = made(closed, ", create_users: true").unwrap_err();
+            assert!(errors[0].contains("w.yaml:1:") && errors[0].contains("identity.oidc.create_users"), "{errors:?}");
+            assert!(
+                errors[0].contains("everybody who has an account") && errors[0].contains("`domains`"),
+                "{errors:?}"
+            );
+        }
+        assert_eq!((made("open", ""), made("open", ", create_users: false")), (Ok(true), Ok(false)));
+        assert_eq!(made("open", ", create_users: true"), Ok(true));
     }
 }

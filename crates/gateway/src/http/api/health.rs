@@ -2,6 +2,7 @@
 //! Needs no key, so it names no channel and no secret; whoever presents the admin token is told names, too. Decides when the
 //! gateway is ready: not while it stops, and not while nothing at all can be tried. Tests: `it/v1/health.rs`.
 
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use crate::http::reply;
 use crate::http::router::HealthDepth;
 
 /// Answers at the depth the path asks for.
-pub fn answer(app: &App, depth: HealthDepth, headers: &HeaderMap) -> Response<Body> {
+pub fn answer(app: &App, depth: HealthDepth, headers: &HeaderMap, client: Option<IpAddr>) -> Response<Body> {
     if depth == HealthDepth::Live {
         return reply::json(StatusCode::OK, &json!({ "status": "ok" }));
     }
@@ -33,11 +34,17 @@ pub fn answer(app: &App, depth: HealthDepth, headers: &HeaderMap) -> Response<Bo
             body.extend(details(app, &live.snapshot, true));
             body
         }
-        HealthDepth::Detailed => app.health.detailed.get(app.clock.now(), || {
-            let mut body = summary(app, &live.snapshot);
-            body.extend(details(app, &live.snapshot, false));
-            body
-        }),
+        HealthDepth::Detailed => {
+            // Names would tell whoever guesses that a token is right.
+            if !live.snapshot.admin.is_off() {
+                admin::note_wrong_token(app, headers, client);
+            }
+            app.health.detailed.get(app.clock.now(), || {
+                let mut body = summary(app, &live.snapshot);
+                body.extend(details(app, &live.snapshot, false));
+                body
+            })
+        }
         HealthDepth::Summary | HealthDepth::Live | HealthDepth::Ready => {
             app.health.summary.get(app.clock.now(), || summary(app, &live.snapshot))
         }

@@ -12,7 +12,8 @@ use super::who;
 use crate::http::manage::answer::Answer;
 use crate::http::manage::ask::Ask;
 use crate::http::manage::route::{Handler, Kind, Needs, Route, shape};
-use crate::identity::{ACCESS_COOKIE, REFRESH_COOKIE, SignedIn, Wanted};
+use crate::identity::{ACCESS_COOKIE, Denied, REFRESH_COOKIE, SignedIn, Wanted};
+use crate::security::Sign;
 
 pub(in crate::http) const ROUTES: &[Route] = &[
     open(
@@ -159,6 +160,9 @@ async fn set_up(ask: Ask<'_>) -> Result<Answer, GatewayError> {
 async fn login(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let Login { email, password, cookie } = ask.input()?;
     let signed_in = ask.identity()?.sign_in(&email, &password, &ask.whence()).await;
+    if matches!(signed_in, Err(Denied::WrongLogin)) {
+        ask.suspect(Sign::BadLogin);
+    }
     handed_over(&ask, &signed_in.map_err(|denied| ask.denied(denied))?, cookie)
 }
 
@@ -168,7 +172,7 @@ async fn refresh(ask: Ask<'_>) -> Result<Answer, GatewayError> {
         Some(token) => (token, false),
         None => {
             let token = cookie::get(ask.headers(), REFRESH_COOKIE).ok_or_else(GatewayError::not_signed_in)?;
-            who::check_origin(ask.method(), ask.headers())?;
+            who::check_origin(ask.head())?;
             (Secret::new(token), true)
         }
     };

@@ -7,7 +7,7 @@ use std::str::FromStr as _;
 use bytes::Bytes;
 use http::header::{IF_MATCH, USER_AGENT};
 use http::request::Parts;
-use http::{HeaderMap, Method, Uri};
+use http::{HeaderMap, Uri};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use waypost_core::GatewayError;
@@ -27,6 +27,7 @@ use crate::http::admin::query::Query;
 use crate::http::auth;
 use crate::http::reports::no_place;
 use crate::identity::{Denied, Identity, Signed, Whence};
+use crate::security::Sign;
 
 /// How many a list shows if nobody says.
 const USUAL: usize = 100;
@@ -80,8 +81,13 @@ impl<'a> Ask<'a> {
         &self.came.head.headers
     }
 
-    pub(crate) fn method(&self) -> &'a Method {
-        &self.came.head.method
+    pub(crate) fn head(&self) -> &'a Parts {
+        self.came.head
+    }
+
+    /// Notes something suspicious of whoever asks.
+    pub(crate) fn suspect(&self, sign: Sign) {
+        self.app.suspect(&self.app.live(), sign, self.came.client, None);
     }
 
     /// From where whoever asks comes.

@@ -113,5 +113,5 @@ const fn act(path: &'static str, name: &'static str, summary: &'static str, quer
 type Query = &'static [(&'static str, &'static str)];
 
 fn answer(ask: Ask<'_>) -> Answering<'_> {
-    Box::pin(async move { admin::view(ask.app, ask.uri()).await.map(Answer::raw) })
+    Box::pin(async move { admin::view(ask.app, ask.uri(), ask.signed().ok()).await.map(Answer::raw) })
 }

@@ -148,6 +148,7 @@ async fn change(ask: Ask<'_>) -> Result<Answer, GatewayError> {
 /// Changes a key to what is wanted.
 async fn alter(ask: &Ask<'_>, old: &Key, mut wanted: Wanted) -> Result<Answer, GatewayError> {
     wanted.check()?;
+    view::check_maker(ask, old, &wanted).await?;
     if wanted.owner != old.owner {
         view::settle_owner(ask, &mut wanted.owner).await?;
     }

@@ -1,5 +1,5 @@
 //! Users over HTTP: made with a reset to choose a password by, listed and changed. Nobody gives a role above their own, and a team
-//! sees its own people only. Tests: `it/manage/people.rs`.
+//! sees its own people only, whom it invites. Tests: `it/manage/people.rs`.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,8 @@ use super::route::{Kind, Needs, Route, shape};
 const READ: Needs = Needs::May(Action::ReadUsers);
 const WRITE: Needs = Needs::May(Action::WriteUsers);
 
+const INVITE: &str = "In a team people are invited: make an invite with POST /admin/invites, by which they register.";
+
 pub(super) const ROUTES: &[Route] = &[
     Route::new(("GET", "/admin/users"), "user.list", "users, the newest first", READ, Kind::List, |ask| {
         Box::pin(list(ask))
@@ -33,13 +35,12 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(
         ("POST", "/admin/users"),
         "user.create",
-        "make a user; the answer has a reset, once, by which they choose a password",
+        "make a user, which teams do by invites; the answer has a reset, once, by which they choose a password",
         WRITE,
         Kind::Make,
         |ask| Box::pin(create(ask)),
     )
     .taking(shape::<UserInput>)
-    .taking_of_teams(shape::<TeamUserInput>)
     .giving(shape::<UserMade>),
     Route::new(("GET", "/admin/users/{id}"), "user.get", "one user", READ, Kind::Show, |ask| Box::pin(get(ask)))
         .giving(shape::<UserView>),
@@ -104,16 +105,6 @@ pub(super) struct UserInput {
     plan: Option<String>,
 }
 
-/// Somebody new in one's own team.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "TeamNewUser")]
-pub(super) struct TeamUserInput {
-    email: String,
-    name: Option<String>,
-    role: Option<Role>,
-}
-
 /// What is to be different; what is left out stays.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -175,12 +166,10 @@ async fn get(ask: Ask<'_>) -> Result<Answer, GatewayError> {
 }
 
 async fn create(ask: Ask<'_>) -> Result<Answer, GatewayError> {
-    let input = match ask.scope()? {
-        Scope::All => ask.input::<UserInput>()?,
-        Scope::Team(team) => {
-            let TeamUserInput { email, name, role } = ask.input()?;
-            UserInput { email, name, role, team: Some(team), plan: None }
-        }
+    let input: UserInput = match ask.scope()? {
+        Scope::All => ask.input()?,
+        // Whether an address is taken would tell who there is in other teams.
+        Scope::Team(_) => return Err(GatewayError::not_permitted(INVITE)),
         Scope::Own(_) => return Err(ask.forbidden()),
     };
     let role = input.role.unwrap_or(Role::Member);

@@ -37,7 +37,7 @@ pub(super) async fn asks(app: &App, head: &Parts, needs: Option<Needs>) -> Resul
     if app.identity().is_none() {
         return Err(GatewayError::not_administrator());
     }
-    let signed = signed_in(app, &head.method, &head.headers).await?;
+    let signed = signed_in(app, head).await?;
     Ok(Who { actor: signed.actor.clone(), signed: Some(signed) })
 }
 

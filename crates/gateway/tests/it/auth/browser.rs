@@ -1,6 +1,10 @@
 //! Browsers: sessions in cookies, and pages of other origins.
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
+use tokio::net::TcpStream;
 use waypost_testkit::{Answer, Request};
 
 use super::{House, PASSWORD};
@@ -62,4 +66,29 @@ async fn a_cookie_counts_for_changes_only_from_the_gateways_own_pages() {
     assert!(gone.headers.iter().any(|(_, value)| value.contains("Max-Age=0")));
     let profile = Request::get("/auth/profile").header("cookie", &cookies).send(url).await;
     assert_eq!(profile.status, 401);
+}
+
+#[tokio::test]
+async fn over_http_2_where_nobody_sends_a_host_a_page_of_the_gateway_is_known_by_the_target() {
+    let house = House::open().await;
+    let cookies = cookies(&login(&house).await);
+    let url = house.gateway.url();
+    let stream = TcpStream::connect(url.trim_start_matches("http://")).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for (path, origin, status) in [
+        ("/auth/refresh", "http://evil.example", 403),
+        ("/auth/refresh", url, 200),
+        ("/auth/logout", "http://evil.example", 403),
+        ("/auth/logout", url, 204),
+    ] {
+        let request = http::Request::post(format!("{url}{path}"))
+            .header("content-type", "application/json")
+            .header("cookie", &cookies)
+            .header("origin", origin)
+            .body(Full::new(Bytes::from_static(b"{}")))
+            .unwrap();
+        assert_eq!(sender.send_request(request).await.unwrap().status(), status, "{path} from {origin}");
+    }
 }

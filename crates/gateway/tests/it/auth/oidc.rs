@@ -160,11 +160,16 @@ fn verified(email: &str) -> Value {
 }
 
 async fn house(provider: &Provider, more: &str) -> House {
+    house_where("open", provider, more).await
+}
+
+/// With this registration.
+async fn house_where(registration: &str, provider: &Provider, more: &str) -> House {
     let issuer = provider.issuer();
     let oidc = format!(
         "{{issuer: '{issuer}', client_id: waypost, client_secret: the-client-secret, redirect_uri: 'http://localhost:3000/auth/oidc/callback', return_to: /console{more}}}"
     );
-    House::new(&format!("{{registration: open, oidc: {oidc}}}")).await
+    House::new(&format!("{{registration: {registration}, oidc: {oidc}}}")).await
 }
 
 /// The cookie of a name, as a browser would send it back.
@@ -219,6 +224,53 @@ async fn a_user_who_is_here_already_is_found_by_a_verified_address_only() {
     let came = walk(&house, &provider).await;
     assert_eq!(profile(&house, &came).await["id"].as_str(), Some(house.user("a@example.org").await.id.as_str()));
     assert_eq!(house.user("a@example.org").await.role, Role::Member);
+}
+
+#[tokio::test]
+async fn whoever_registered_an_address_before_its_owner_came_is_out_with_it() {
+    let provider = Provider::start(verified("ceo@example.org")).await;
+    let house = house(&provider, "").await;
+    let squatter = house.somebody("ceo@example.org").await;
+    let came = walk(&house, &provider).await;
+    assert_eq!(came.status, 303, "{}", came.text());
+    assert_eq!(profile(&house, &came).await["id"], squatter["user"]["id"]);
+    assert_eq!(house.profile_status(text(&squatter, "token")).await, 401);
+    let refresh = json!({ "refresh_token": squatter["refresh_token"] });
+    assert_eq!(house.post("/auth/refresh", &refresh).await.status, 401);
+    let login = json!({ "email": "ceo@example.org", "password": super::PASSWORD });
+    assert_eq!(house.post("/auth/login", &login).await.status, 401);
+    // The next time nothing ends.
+    let again = walk(&house, &provider).await;
+    assert_eq!(profile(&house, &again).await["id"], profile(&house, &came).await["id"]);
+    let actions: Vec<_> = house.audit().await.into_iter().map(|(action, _)| action).collect();
+    assert_eq!(actions, ["user.register", "session.begin", "user.link", "session.begin", "session.begin"]);
+}
+
+#[tokio::test]
+async fn an_address_that_went_to_another_account_of_the_provider_opens_nothing() {
+    let provider = Provider::start(verified("bob@example.org")).await;
+    let house = house(&provider, "").await;
+    let bob = walk(&house, &provider).await;
+    assert_eq!(bob.status, 303);
+    let mut another = verified("bob@example.org");
+    another["sub"] = "subject-2".into();
+    provider.0.lock().unwrap().claims = another;
+    let came = walk(&house, &provider).await;
+    assert_eq!((came.status, came.header("set-cookie")), (403, None), "{}", came.text());
+    assert!(came.text().contains("another account"), "{}", came.text());
+    assert_eq!(text(&profile(&house, &bob).await, "email"), "bob@example.org", "nothing ended for the first");
+}
+
+#[tokio::test]
+async fn a_provider_alone_makes_nobody_a_user_where_registration_is_not_open() {
+    let provider = Provider::start(verified("new@example.org")).await;
+    for registration in ["invite", "closed"] {
+        let house = house_where(registration, &provider, "").await;
+        assert_eq!(walk(&house, &provider).await.status, 403, "{registration}");
+        assert!(waypost_store::users::is_empty(&house.database.store).await.unwrap());
+        let bounded = house_where(registration, &provider, ", domains: [example.org]").await;
+        assert_eq!(walk(&bounded, &provider).await.status, 303, "{registration}");
+    }
 }
 
 #[tokio::test]

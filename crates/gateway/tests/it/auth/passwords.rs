@@ -2,7 +2,10 @@
 
 use serde_json::json;
 use waypost_core::role::{Actor, Role};
+use waypost_core::secret::Secret;
 use waypost_store::invites::{self, Invite};
+use waypost_store::page::Scope;
+use waypost_store::users::{self, Change};
 use waypost_testkit::Request;
 
 use super::{House, PASSWORD, said, text};
@@ -49,21 +52,18 @@ async fn a_password_is_changed_only_by_whoever_knows_the_old_one_and_to_a_good_o
     assert_eq!(house.profile_status(text(&session, "token")).await, 200);
 }
 
-#[tokio::test]
-async fn a_reset_sets_a_password_once_and_ends_all_sessions() {
-    let house = House::open().await;
-    let session = house.somebody("a@example.org").await;
-    let identity = house.gateway.app.identity().unwrap();
-    let (secret, hash) = identity.new_invite_secret().unwrap();
+/// Makes a reset for somebody who has this role, as an administrator would.
+async fn reset(house: &House, email: &str, role: Role) -> Secret {
+    let (secret, hash) = house.gateway.app.identity().unwrap().new_invite_secret().unwrap();
     let now = house.gateway.app.unix_millis();
     let reset = Invite {
-        id: "inv_reset".to_owned(),
+        id: format!("inv_{}", &hash[..26]),
         created_at: now,
         expires_at: now + 60_000,
         made_by: Actor::CLI.to_owned(),
-        user: Some(house.user("a@example.org").await.id),
+        user: Some(house.user(email).await.id),
         email: None,
-        role: Role::Member,
+        role,
         team: None,
         plan: None,
         used_at: None,
@@ -72,6 +72,46 @@ async fn a_reset_sets_a_password_once_and_ends_all_sessions() {
     let mut tx = house.database.store.begin().await.unwrap();
     invites::create(&mut tx, &reset, &hash).await.unwrap();
     tx.commit().await.unwrap();
+    secret
+}
+
+#[tokio::test]
+async fn a_reset_that_was_made_for_less_than_its_user_is_now_is_void() {
+    let house = House::open().await;
+    assert_eq!(house.register("a@example.org").await.status, 201);
+    let (before, user) = (reset(&house, "a@example.org", Role::Member).await, house.user("a@example.org").await);
+    let mut tx = house.database.store.begin().await.unwrap();
+    let raised = Change { role: Some(Role::Admin), ..Change::default() };
+    users::change(&mut tx, &Scope::All, &user.id, None, &raised, 1).await.unwrap();
+    tx.commit().await.unwrap();
+    // One that was made at the same moment has the old role in it.
+    let meanwhile = reset(&house, "a@example.org", Role::Member).await;
+    for secret in [before, meanwhile] {
+        let body = json!({ "token": secret.expose(), "password": OTHER });
+        assert_eq!(house.post("/auth/reset-password", &body).await.status, 403);
+    }
+    house.login("a@example.org").await;
+    let now = reset(&house, "a@example.org", Role::Admin).await;
+    let body = json!({ "token": now.expose(), "password": OTHER });
+    assert_eq!(house.post("/auth/reset-password", &body).await.status, 204);
+}
+
+#[tokio::test]
+async fn another_password_ends_the_resets_that_were_not_used() {
+    let house = House::open().await;
+    let session = house.somebody("a@example.org").await;
+    let secret = reset(&house, "a@example.org", Role::Member).await;
+    let change = json!({ "current_password": PASSWORD, "new_password": OTHER });
+    assert_eq!(house.post_as(text(&session, "token"), "/auth/change-password", &change).await.status, 200);
+    let body = json!({ "token": secret.expose(), "password": PASSWORD });
+    assert_eq!(house.post("/auth/reset-password", &body).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_reset_sets_a_password_once_and_ends_all_sessions() {
+    let house = House::open().await;
+    let session = house.somebody("a@example.org").await;
+    let secret = reset(&house, "a@example.org", Role::Member).await;
     let body = |token: &str| json!({ "token": token, "password": OTHER });
     assert_eq!(house.post("/auth/reset-password", &body("wpi_wrong")).await.status, 403);
     // A reset makes no user.

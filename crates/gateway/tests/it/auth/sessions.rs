@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 use waypost_core::role::Role;
+use waypost_gateway::events::Event;
 use waypost_store::page::Scope;
 use waypost_store::users::{self, Change};
 use waypost_store::{sessions, teams};
-use waypost_testkit::Request;
+use waypost_testkit::{Ended, Request};
 
 use super::{House, PASSWORD, text};
 
@@ -156,6 +157,39 @@ async fn whoever_is_disabled_is_out_at_once_and_whoever_is_demoted_too() {
         assert_eq!(house.post("/auth/refresh", &refresh).await.status, 401);
         let login = house.post("/auth/login", &json!({ "email": email, "password": PASSWORD })).await;
         assert_eq!(login.status, if change.enabled.is_some() { 401 } else { 200 });
+    }
+}
+
+#[tokio::test]
+async fn whoever_listens_to_events_hears_none_once_the_session_ended_or_they_were_demoted() {
+    let house = House::open().await;
+    let (app, store) = (&house.gateway.app, &house.database.store);
+    for demoted in [false, true] {
+        let email = format!("{demoted}@example.org");
+        assert_eq!(house.register(&email).await.status, 201);
+        let become_a = async |role: Role| {
+            let (user, change) = (house.user(&email).await, Change { role: Some(role), ..Change::default() });
+            let mut tx = store.begin().await.unwrap();
+            let user = users::change(&mut tx, &Scope::All, &user.id, None, &change, app.unix_millis()).await.unwrap();
+            tx.commit().await.unwrap();
+            app.identity().unwrap().note_user(&user);
+        };
+        become_a(Role::Operator).await;
+        let session = house.login(&email).await;
+        let mut live = Request::get("/admin/events").bearer(text(&session, "token")).open(house.gateway.url()).await;
+        assert_eq!(live.status, 200);
+        assert_eq!(&live.next().await.unwrap().what[..], b": listening\n\n");
+        let tell = || app.events.tell(|| Event::Reload { trigger: "order", ok: true, errors: &[], generation: 1 });
+        tell();
+        assert!(live.next_event().await.is_some());
+        if demoted {
+            become_a(Role::Member).await;
+        } else {
+            let signed_out = house.post_as(text(&session, "token"), "/auth/logout", &json!({})).await;
+            assert_eq!(signed_out.status, 204);
+        }
+        tell();
+        assert_eq!((live.next_event().await, live.ended()), (None, Some(&Ended::Whole)));
     }
 }
 

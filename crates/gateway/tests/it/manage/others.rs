@@ -1,8 +1,13 @@
 //! Users, teams, plans, invites and the audit log, as the administrator has them.
 
 use serde_json::{Value, json};
+use waypost_core::role::Role;
+use waypost_store::digest;
+use waypost_store::invites::{self, Invite};
 
-use super::{Stage, text};
+use super::isolation::person;
+use super::{Stage, ask, text};
+use crate::harness::NOW;
 
 const NULL: Value = Value::Null;
 
@@ -67,6 +72,68 @@ async fn an_invite_is_taken_back_before_it_is_used() {
     assert_eq!(stage.ask("DELETE", &path, NULL).await.status, 404);
     let bad = stage.ask("POST", "/admin/invites", json!({ "days": 91 })).await;
     assert_eq!((bad.status, text(&bad.json()["error"], "param")), (400, "days"));
+}
+
+#[tokio::test]
+async fn a_reset_and_an_invite_do_not_outlive_what_whoever_made_them_may() {
+    let stage = Stage::start().await;
+    let team = stage.make("/admin/teams", json!({ "name": "A" })).await;
+    let (admin, _, token) = person(&stage.database.store, Role::Admin, Some(text(&team, "id"))).await;
+    let bob = stage.make("/admin/users", json!({ "email": "bob@example.com", "team": team["id"] })).await;
+    let bob = format!("/admin/users/{}", text(&bob, "id"));
+    let ask_as = async |path: &str, body: Value| ask(&stage.gateway, &token, ("POST", path), body, None).await.json();
+    let kept = ask_as(&format!("{bob}/reset-password"), NULL).await;
+    // Who moves up is beyond whoever was above.
+    stage.patch(&bob, json!({ "team": null, "role": "admin" })).await;
+    let choose = |secret: &Value| json!({ "token": secret, "password": "correct horse battery" });
+    assert_eq!(stage.ask("POST", "/auth/reset-password", choose(&kept["secret"])).await.status, 403);
+    let fresh = stage.ask("POST", &format!("{bob}/reset-password"), NULL).await.json();
+    assert_eq!(stage.ask("POST", "/auth/reset-password", choose(&fresh["secret"])).await.status, 204);
+
+    let invites = [ask_as("/admin/invites", json!({ "role": "admin" })).await, ask_as("/admin/invites", NULL).await];
+    stage.patch(&format!("/admin/users/{admin}"), json!({ "role": "auditor" })).await;
+    // One that was being made meanwhile.
+    let store = &stage.database.store;
+    let late = Invite {
+        id: "inv_late".to_owned(),
+        created_at: NOW,
+        expires_at: NOW + 86_400_000 * 365,
+        made_by: admin,
+        user: None,
+        email: None,
+        role: Role::Admin,
+        team: Some(text(&team, "id").to_owned()),
+        plan: None,
+        used_at: None,
+        used_by: None,
+    };
+    let mut tx = store.begin().await.unwrap();
+    invites::create(&mut tx, &late, &digest::of("wpi_late")).await.unwrap();
+    tx.commit().await.unwrap();
+    for secret in [&invites[0]["secret"], &invites[1]["secret"], &json!("wpi_late")] {
+        let body = json!({ "email": "c@example.com", "password": "correct horse battery", "invite": secret });
+        assert!(secret.is_string());
+        assert_eq!(stage.ask("POST", "/auth/register", body).await.status, 403, "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn a_team_does_not_learn_whose_address_is_taken() {
+    let stage = Stage::start().await;
+    let team = stage.make("/admin/teams", json!({ "name": "A" })).await;
+    let (_, _, token) = person(&stage.database.store, Role::Owner, Some(text(&team, "id"))).await;
+    stage.make("/admin/users", json!({ "email": "ada@example.com" })).await;
+    let mut answers = Vec::new();
+    for email in ["ada@example.com", "free@example.com"] {
+        for path in ["/admin/users", "/admin/invites"] {
+            let answer = ask(&stage.gateway, &token, ("POST", path), json!({ "email": email }), None).await;
+            let said = answer.json()["error"]["message"].clone();
+            answers.push((answer.status, said));
+        }
+    }
+    assert_eq!(answers[..2], answers[2..]);
+    assert_eq!((answers[0].0, answers[1].0), (403, 201));
+    assert!(answers[0].1.as_str().is_some_and(|said| said.contains("POST /admin/invites")), "{answers:?}");
 }
 
 #[tokio::test]

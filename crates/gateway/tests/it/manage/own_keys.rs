@@ -13,12 +13,18 @@ const PATH: &str = "/auth/api-keys";
 /// Somebody who is signed in.
 struct User<'a> {
     stage: &'a Stage,
+    id: String,
     token: String,
 }
 
 impl<'a> User<'a> {
     async fn of(stage: &'a Stage) -> Self {
-        Self { stage, token: person(&stage.database.store, Role::Member, None).await.2 }
+        Self::who_is(stage, Role::Member, None).await
+    }
+
+    async fn who_is(stage: &'a Stage, role: Role, team: Option<&str>) -> Self {
+        let (id, _, token) = person(&stage.database.store, role, team).await;
+        Self { stage, id, token }
     }
 
     async fn ask(&self, method: &str, path: &str, body: Value) -> Answer {
@@ -82,4 +88,77 @@ async fn a_key_that_its_user_ends_is_refused_in_the_next_request_001_08() {
     let refused = chat(&stage.gateway, &key, "m").await;
     assert_eq!((refused.status, text(&refused.json()["error"], "type")), (401, "invalid_request_error"));
     assert_eq!(stage.chat(&kept).await, 200);
+}
+
+/// Each thing that a key may have, to be changed to, and the field that says so.
+fn changes() -> [(Value, &'static str); 9] {
+    [
+        (json!({ "limits": { "rpm": null } }), "limits.rpm"),
+        (json!({ "limits": { "rpm": 1 } }), "limits.rpm"),
+        (json!({ "limits": { "tpm": 9 } }), "limits.tpm"),
+        (json!({ "limits": { "concurrency": 9 } }), "limits.concurrency"),
+        (json!({ "limits": { "tokens_per_day": 9 } }), "limits.tokens_per_day"),
+        (json!({ "scopes": { "models": null } }), "scopes.models"),
+        (json!({ "scopes": { "endpoints": ["embeddings"] } }), "scopes.endpoints"),
+        (json!({ "expires_at": null }), "expires_at"),
+        (json!({ "enabled": true }), "enabled"),
+    ]
+}
+
+/// What an administrator sets on a key, for whoever it is for.
+fn set(whose: (&str, &str)) -> Value {
+    json!({
+        "name": "given", whose.0: whose.1, "limits": { "rpm": 5 }, "scopes": { "models": ["m"] },
+        "expires_at": 4_000_000_000_000_i64, "enabled": false,
+    })
+}
+
+#[tokio::test]
+async fn what_an_administrator_set_on_a_key_stays_and_its_holder_renames_disables_and_ends_it() {
+    let stage = Stage::start().await;
+    let user = User::of(&stage).await;
+    let made = stage.make("/admin/keys", set(("user", &user.id))).await;
+    let path = format!("{PATH}/{}", text(&made, "id"));
+    for (change, field) in changes() {
+        for path in [path.clone(), path.replace("/auth/api-keys", "/admin/keys")] {
+            let answer = user.ask("PATCH", &path, change.clone()).await;
+            let error = answer.json()["error"].clone();
+            assert_eq!((answer.status, text(&error, "param")), (403, field), "{change} at {path}");
+            assert!(text(&error, "message").contains(field), "{error}");
+        }
+    }
+    // What says nothing new is no change.
+    let same = json!({ "name": "mine", "limits": { "rpm": 5 }, "enabled": false });
+    let renamed = user.ask("PUT", &path, same).await;
+    assert_eq!((renamed.status, text(&renamed.json(), "name")), (200, "mine"), "{}", renamed.text());
+    stage.patch(&path.replace("/auth/api-keys", "/admin/keys"), json!({ "enabled": true })).await;
+    assert_eq!(user.ask("PATCH", &path, json!({ "enabled": false })).await.status, 200);
+    assert_eq!(user.ask("PATCH", &path, json!({ "enabled": true })).await.status, 403);
+    assert_eq!(user.ask("DELETE", &path, Value::Null).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_teams_admin_changes_keys_that_its_people_made_and_not_what_the_instance_set() {
+    let stage = Stage::start().await;
+    let team = stage.make("/admin/teams", json!({ "name": "A" })).await;
+    let team = text(&team, "id");
+    let admin = User::who_is(&stage, Role::Admin, Some(team)).await;
+    let member = User::who_is(&stage, Role::Member, Some(team)).await;
+    let given = stage.make("/admin/keys", set(("team", team))).await;
+    let given = format!("/admin/keys/{}", text(&given, "id"));
+    for (change, field) in changes() {
+        let answer = admin.ask("PATCH", &given, change).await;
+        assert_eq!((answer.status, text(&answer.json()["error"], "param")), (403, field));
+    }
+    assert_eq!(admin.ask("PATCH", &given, json!({ "name": "ours" })).await.status, 200);
+    let limits = || json!({ "limits": { "rpm": 7 }, "enabled": true });
+    let (of_member, _) = member.make(json!({ "name": "app" })).await;
+    let of_member = of_member.replace("/auth/api-keys", "/admin/keys");
+    assert_eq!(admin.ask("PATCH", &of_member, limits()).await.status, 200);
+    // What the team's admin sets on a key for a member, the member does not take away.
+    let made = admin.ask("POST", "/admin/keys", set(("user", &member.id))).await.json();
+    let for_member = format!("{PATH}/{}", text(&made, "id"));
+    assert_eq!(member.ask("PATCH", &for_member, limits()).await.status, 403);
+    assert_eq!(admin.ask("PATCH", &for_member.replace("/auth/api-keys", "/admin/keys"), limits()).await.status, 200);
+    assert_eq!(stage.patch(&given, limits()).await["limits"]["rpm"], 7);
 }

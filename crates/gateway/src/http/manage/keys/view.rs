@@ -366,6 +366,27 @@ impl Wanted {
         Ok(())
     }
 
+    /// A field that would be different for more than a rename and switching off.
+    pub(crate) fn beyond_its_holder(&self, old: &Key) -> Option<&'static str> {
+        let (scopes, limits) = (&self.scopes, &self.limits);
+        let different = [
+            ("user", self.owner.user != old.owner.user),
+            ("team", self.owner.team != old.owner.team),
+            ("plan", self.plan != old.plan),
+            ("scopes.models", scopes.models != old.scopes.models),
+            ("scopes.groups", scopes.groups != old.scopes.groups),
+            ("scopes.endpoints", scopes.endpoints != old.scopes.endpoints),
+            ("scopes.addresses", scopes.addresses != old.scopes.addresses),
+            ("limits.rpm", limits.rpm != old.limits.rpm),
+            ("limits.tpm", limits.tpm != old.limits.tpm),
+            ("limits.concurrency", limits.concurrency != old.limits.concurrency),
+            ("limits.tokens_per_day", limits.tokens_per_day != old.limits.tokens_per_day),
+            ("enabled", self.enabled && !old.enabled),
+            ("expires_at", self.expires_at != old.expires_at),
+        ];
+        different.into_iter().find(|(_, differs)| *differs).map(|(field, _)| field)
+    }
+
     /// The old key with all this.
     pub(crate) fn of(self, old: &Key) -> Key {
         Key {
@@ -416,6 +437,23 @@ pub(crate) async fn settle_owner(ask: &Ask<'_>, owner: &mut Owner) -> Result<(),
         })?;
     }
     Ok(())
+}
+
+/// Fails if the key was made by somebody beyond the scope and more would be different than its holder may change: what its maker has
+/// set stays. Whoever is of the scope now counts as within it.
+pub(crate) async fn check_maker(ask: &Ask<'_>, old: &Key, wanted: &Wanted) -> Result<(), GatewayError> {
+    let Some(field) = wanted.beyond_its_holder(old) else { return Ok(()) };
+    let scope = ask.scope()?;
+    let within = match &scope {
+        Scope::All => true,
+        Scope::Own(user) => old.created_by == *user,
+        Scope::Team(_) => match users::get(ask.store()?, &scope, &old.created_by).await {
+            Ok(_) => true,
+            Err(waypost_store::StoreError::NotFound) => false,
+            Err(error) => return Err(ask.fault(error)),
+        },
+    };
+    if within { Ok(()) } else { Err(GatewayError::set_by_its_maker(field)) }
 }
 
 /// Is there such a plan?
