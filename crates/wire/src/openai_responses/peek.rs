@@ -99,7 +99,8 @@ impl Top<'_> {
             "top_logprobs" => drop(optional_integer(scanner, key, 0..=20)?),
             "tools" => tools(scanner, &mut self.peek.needs)?,
             "tool_choice" => tool_choice(scanner)?,
-            "background" | "store" | "parallel_tool_calls" => drop(optional_bool(scanner, key)?),
+            "background" => self.peek.background = optional_bool(scanner, key)?.unwrap_or(false),
+            "store" | "parallel_tool_calls" => drop(optional_bool(scanner, key)?),
             "instructions" => typed(scanner, key, Kind::String, "a string")?,
             "reasoning" => reasoning(scanner, &mut self.peek.needs)?,
             "text" => text(scanner, &mut self.peek.needs)?,
@@ -323,6 +324,13 @@ mod tests {
         assert_eq!(&body[peeked.max_output_at.unwrap()], b"99");
         assert_eq!((peeked.max_output_tokens, peeked.stream, peeked.n), (Some(99), true, 1));
         assert_eq!(peeked.inside, 2);
+    }
+
+    #[test]
+    fn an_answer_that_is_to_be_fetched_later_is_said_to_be() {
+        let later = |field: &str| peek(format!(r#"{{"model":"m","input":"hi"{field}}}"#).as_bytes()).unwrap().background;
+        assert!(later(r#","background":true"#));
+        assert!(!later(r#","background":false"#) && !later(r#","background":null"#) && !later(""));
     }
 
     #[test]
