@@ -404,6 +404,25 @@ fn a_request_that_ran_out_of_time_hurts_nobody() {
 }
 
 #[test]
+fn what_finds_no_place_further_on_takes_no_request_of_the_limits_before() {
+    for waiting in ["key_limits: {concurrency: 1}", "models: [{name: m, limits: {concurrency: 1}}]"] {
+        let text = format!(
+            "channels: [{{name: a, provider: openai, api_key: k, models: [m], limits: {{rps: 2, rpm: 2, rpd: 2}}, {waiting}}}]"
+        );
+        let text = if waiting.starts_with("models") { text.replace("models: [m], ", "") } else { text };
+        let snapshot = snapshot(&text);
+        let claim = || planned(&snapshot, at(1), 1).claim(10, at(1), &mut Dice::seeded(1));
+        let slow = claim().unwrap();
+        for _ in 0..60 {
+            assert!(claim().is_err(), "{waiting}");
+        }
+        drop(slow);
+        assert!(claim().is_ok(), "one request was sent, not sixty: {waiting}");
+        assert!(claim().is_err(), "two were: {waiting}");
+    }
+}
+
+#[test]
 fn alone_it_is_asked_again_and_among_others_it_is_not() {
     let alone = snapshot(&channels(&[""]));
     let mut plan = planned(&alone, at(1), 1);
