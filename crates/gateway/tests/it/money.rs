@@ -310,6 +310,12 @@ async fn the_service_tier_that_the_answer_names_is_charged_to_the_nano_usd() {
     let silent = fixtures::openai_chat::PLAIN.replace("\"service_tier\": \"default\",", "");
     assert_eq!(charged("openai", CHAT, ("priority", false), Script::reply(200, silent)).await, 2 * usual);
 
+    // No discount is given because it was asked for.
+    for tier in ["batch", "flex"] {
+        let silent = fixtures::openai_chat::PLAIN.replace("\"service_tier\": \"default\",", "");
+        assert_eq!(charged("openai", CHAT, (tier, false), Script::reply(200, silent)).await, usual, "{tier}");
+    }
+
     let streamed = fixtures::openai_chat::STREAM_USAGE.replace("\"default\"", "\"flex\"");
     let script = Script::stream(fixtures::events(&streamed));
     assert_eq!(charged("openai", CHAT, ("auto", true), script).await, price(19, 9) / 2);
