@@ -186,6 +186,22 @@ fn a_prompt_is_at_most_its_bytes_and_what_the_model_reads() {
 }
 
 #[test]
+fn a_prompt_that_the_provider_adds_to_is_at_most_what_the_model_reads_and_no_less() {
+    use waypost_wire::dialect::Face;
+    let chat = |field: &str| {
+        let body =
+            format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"text","text":"a"}}{field}}}"#);
+        let peek = Face::OPENAI_CHAT.codec.peek(body.as_bytes()).unwrap();
+        input_bound(&peek, body.len() as u64, Some(200_000))
+    };
+    assert!(chat("]}]") < 1_000);
+    // A PDF of ten thousand empty pages is as small as one of a single page.
+    assert!(chat(r#",{"type":"file","file":{"file_data":"data:application/pdf;base64,QQ=="}}]}]"#) >= 200_000);
+    assert!(chat(r#"]}],"web_search_options":{}"#) >= 200_000);
+    assert!(chat(r#"]}],"tools":[{"type":"function","function":{"name":"f"}}]"#) < 5_000);
+}
+
+#[test]
 fn an_ask_is_read_off_a_request() {
     use waypost_wire::dialect::Face;
     let body = r#"{"model":"m","n":3,"service_tier":"priority","messages":[{"role":"user","content":"1h"}]}"#;
