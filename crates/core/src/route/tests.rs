@@ -423,6 +423,31 @@ fn what_finds_no_place_further_on_takes_no_request_of_the_limits_before() {
 }
 
 #[test]
+fn whoever_pays_is_served_at_a_dearer_service_only_where_its_price_is_known() {
+    let price = |factors: &str| {
+        snapshot(&format!(
+            "prices: [{{model: m, input: 1, output: 2{factors}}}]\n\
+             channels: [{{name: a, provider: anthropic, api_key: k, models: [m]}}]"
+        ))
+    };
+    let (plain, factored) = (price(""), price(", service_tiers: {priority: 6}"));
+    let ask = |snapshot: &Snapshot, dearer, limited| {
+        let charge = Some(Charge { at: 1, limited });
+        let query = Query { needs: Needs { dearer, ..Needs::default() }, charge, ..chat("m") };
+        plan(snapshot, &caller(None), &query, at(1), &mut Dice::seeded(1)).map(drop)
+    };
+    let (fast, us) = (Some(Dearer::Service("speed")), Some(Dearer::Unsaid("inference_geo")));
+    let refused = ask(&plain, fast, true).unwrap_err();
+    assert_eq!((refused.kind(), refused.param()), (Kind::NotAllowed, Some("speed")));
+    assert_eq!(ask(&factored, us, true).unwrap_err().param(), Some("inference_geo"));
+    for served in
+        [ask(&plain, None, true), ask(&factored, fast, true), ask(&plain, fast, false), ask(&plain, us, false)]
+    {
+        served.unwrap();
+    }
+}
+
+#[test]
 fn alone_it_is_asked_again_and_among_others_it_is_not() {
     let alone = snapshot(&channels(&[""]));
     let mut plan = planned(&alone, at(1), 1);
