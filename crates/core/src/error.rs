@@ -165,6 +165,15 @@ impl GatewayError {
         Self::new(Kind::NotAllowed, Origin::Gateway, message).blaming(Some("model"))
     }
 
+    /// The field asks for something dearer than usual of which nobody knows what it costs, and the caller pays for it.
+    pub fn unpriced_service(field: &'static str) -> Self {
+        let message = format!(
+            "`{field}` asks for a service that has no known price here, so it cannot be used by a key that pays: leave it out. For \
+             `speed` and `service_tier`, the gateway's owner can set `service_tiers: {{priority: ..}}` in the model's price."
+        );
+        Self::new(Kind::NotAllowed, Origin::Gateway, message).blaming(Some(field))
+    }
+
     /// No route serves the model. `nearest` are names the caller may have meant, best first.
     pub fn model_not_found(model: &str, nearest: &[&str]) -> Self {
         let mut message = format!("The model `{}` does not exist here.", shown(model));

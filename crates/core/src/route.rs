@@ -11,7 +11,7 @@ mod strategies;
 use std::sync::Arc;
 
 use waypost_wire::Dialect;
-use waypost_wire::peek::Needs;
+use waypost_wire::peek::{Dearer, Needs};
 
 pub use account::{Change, account_answered, account_failed};
 pub use blocked::Blocked;
@@ -30,7 +30,7 @@ use crate::error::GatewayError;
 use crate::health::{Admission, Pulse};
 use crate::moment::Moment;
 use crate::operation::Operation;
-use crate::pricing::Pricing;
+use crate::pricing::{Priced, Pricing};
 use crate::provider::Endpoint;
 use crate::snapshot::{Deployment, Found, Route, Snapshot, Tier};
 use crate::verdict::Next;
@@ -71,8 +71,8 @@ pub struct Plan<'s> {
     blocked: Blocked,
     policy: CapabilityPolicy,
     pricing: &'s Pricing,
-    /// Something was passed over because nobody knows what it costs.
-    unpriced: bool,
+    /// Why something was passed over of which nobody knows what it costs.
+    unpriced: Option<Box<GatewayError>>,
     /// What the first deployment lacks that was passed over for it.
     lack: Option<Lack>,
     /// Deployments that are too dear for what is left, by tier and place.
@@ -112,7 +112,7 @@ pub fn plan<'s>(
         blocked: Blocked::default(),
         policy: snapshot.capabilities,
         pricing: &snapshot.pricing,
-        unpriced: false,
+        unpriced: None,
         lack: None,
         too_dear: Vec::new(),
         route,
@@ -121,8 +121,7 @@ pub fn plan<'s>(
     match plan.lack {
         Some(lack) if !able || plan.policy.missing == Missing::Refuse => Err(lacking(snapshot, caller, query, lack)),
         Some(_) | None if able => Ok(plan),
-        Some(_) | None if plan.unpriced => Err(GatewayError::unpriced()),
-        Some(_) | None => Err(nothing_fits(query)),
+        Some(_) | None => Err(plan.unpriced.map_or_else(|| nothing_fits(query), |error| *error)),
     }
 }
 
@@ -180,8 +179,10 @@ impl<'s> Plan<'s> {
                     self.lack.get_or_insert(lack);
                     continue;
                 }
-                if query.charge.is_some_and(|charge| !self.has_price(deployment, charge)) {
-                    self.unpriced = true;
+                if let Some(charge) = query.charge
+                    && let Err(error) = self.priced(deployment, charge, query.needs.dearer)
+                {
+                    self.unpriced.get_or_insert_with(|| Box::new(error));
                     continue;
                 }
                 able = true;
@@ -207,8 +208,17 @@ impl<'s> Plan<'s> {
         able
     }
 
-    fn has_price(&self, deployment: &Deployment, charge: Charge) -> bool {
-        self.pricing.decide(&deployment.prices, charge.at, charge.limited).is_ok()
+    /// Is it known what the request costs there, as far as its payer has to know?
+    fn priced(&self, deployment: &Deployment, charge: Charge, dearer: Option<Dearer>) -> Result<(), GatewayError> {
+        let priced = self.pricing.decide(&deployment.prices, charge.at, charge.limited)?;
+        match (priced, dearer) {
+            (Priced::At(version), Some(Dearer::Service(field) | Dearer::Unsaid(field)))
+                if charge.limited && !version.price.says(dearer) =>
+            {
+                Err(GatewayError::unpriced_service(field))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Keeps to the deployments that can be afforded, now and whenever it begins anew. Says whether that leaves some out and

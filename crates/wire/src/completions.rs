@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::dialect::{AnswerSplice, StreamDecoder, Survey, Tap};
 use crate::error::{RemoteError, WireError};
 use crate::openai_chat::{OpenaiChat, splice, survey};
-use crate::peek::{KeysRead, Peek, missing, mistyped, name, optional_bool, optional_integer, optional_number};
+use crate::peek::{KeysRead, Peek, known, missing, mistyped, name, optional_bool, optional_integer, optional_number};
 use crate::scan::{Kind, Scanner};
 
 type Result<T> = std::result::Result<T, WireError>;
@@ -89,9 +89,7 @@ struct Top<'a> {
 
 impl Top<'_> {
     fn field(&mut self, scanner: &mut Scanner<'_>, key: &str) -> Result<()> {
-        let Some(key) = READ.iter().copied().find(|read| *read == key) else {
-            return scanner.skip().map(drop);
-        };
+        let Some(key) = known("", key, &READ)? else { return self.peek.other(scanner, key, &mut self.read) };
         self.read.once("", key)?;
         let start = scanner.offset();
         match key {
@@ -175,10 +173,10 @@ fn include_usage(scanner: &mut Scanner<'_>) -> Result<Option<bool>> {
     }
     let (mut keys, mut include) = (KeysRead::default(), None);
     scanner.object(|scanner, key| {
-        if key != "include_usage" {
+        let Some(key) = known("stream_options", key, &["include_usage"])? else {
             return scanner.skip().map(drop);
-        }
-        keys.once("stream_options", "include_usage")?;
+        };
+        keys.once("stream_options", key)?;
         include = optional_bool(scanner, "stream_options.include_usage")?;
         Ok(())
     })?;

@@ -12,7 +12,7 @@ use crate::dialect::{AnswerSplice, StreamDecoder, Survey, Tap};
 use crate::error::{RemoteError, WireError};
 use crate::openai_chat::splice::{Edits, Seen};
 use crate::openai_chat::{OpenaiChat, Reported, lenient, told};
-use crate::peek::{KeysRead, Peek, missing, mistyped, name, not_one_of, optional_integer};
+use crate::peek::{KeysRead, Peek, known, missing, mistyped, name, not_one_of, optional_integer};
 use crate::scan::{Kind, Scanner};
 
 type Result<T> = std::result::Result<T, WireError>;
@@ -84,9 +84,7 @@ pub fn peek(body: &[u8]) -> Result<Peek> {
     Scanner::document(body, |scanner| {
         peek.inside = scanner.offset() + 1;
         scanner.object(|scanner, key| {
-            let Some(key) = READ.iter().copied().find(|read| *read == key) else {
-                return scanner.skip().map(drop);
-            };
+            let Some(key) = known("", key, &READ)? else { return peek.other(scanner, key, &mut keys) };
             keys.once("", key)?;
             match key {
                 "model" => model(body, scanner, &mut peek)?,

@@ -1,18 +1,21 @@
 //! What routing and money read from a request body, found in one scan and left where it is.
 //!
 //! Each dialect's `peek` walks its own top level with the helpers here. A key that Waypost reads may stand only once
-//! (`\u` escapes included), because a provider might read the other one.
+//! (`\u` escapes included), because a provider might read the other one, and in its own letters only; see [`known`].
 
 mod needs;
+mod shared;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::Range;
 
+use crate::chat::Served;
 use crate::error::WireError;
 use crate::scan::{Kind, Scanner};
 
-pub use needs::{Features, Needs};
+pub use needs::{Dearer, Features, Needs};
+pub(crate) use needs::{Weight, is_picture};
 
 /// The few things read from a request before it is routed. Ranges are byte offsets of values in the body.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,8 +31,12 @@ pub struct Peek {
     pub max_output_at: Option<Range<usize>>,
     /// Answers that are made, all in all; 1 if not said.
     pub n: u64,
-    /// The word for how the provider shall serve it, if there is one.
+    /// The word for how the provider shall serve it, if there is one: of `service_tier`, or a `speed` that is not the usual one.
     pub service_tier: Option<String>,
+    /// Anthropic's word for how fast the answer shall come.
+    pub speed: Option<String>,
+    /// Responses only: the answer shall be made after this request has ended, and be asked for later.
+    pub background: bool,
     /// Just behind the opening brace: where a new key may be put, followed by a comma.
     pub inside: usize,
     /// What it asks of whoever answers it.
@@ -39,6 +46,14 @@ pub struct Peek {
 impl Peek {
     /// Sums up the needs of a body of `length` bytes that was scanned to its end.
     pub(crate) fn finish(&mut self, length: usize) {
+        let mut field = "service_tier";
+        if let Some(speed) = self.speed.as_ref().filter(|speed| *speed != "standard") {
+            field = "speed";
+            self.service_tier = Some(speed.clone());
+        }
+        if self.service_tier.as_deref().and_then(Served::of).is_some_and(Served::is_dearer) {
+            self.needs.dearer.get_or_insert(Dearer::Service(field));
+        }
         self.needs.finish(length, self.stream, self.max_output_tokens);
     }
 }
@@ -56,6 +71,35 @@ impl KeysRead {
         self.0.push(key);
         Ok(())
     }
+}
+
+/// Which of the keys that are read `key` is. One of them in other letters is refused: what decodes JSON with Go, as many servers
+/// and relays do, takes it for the same and believes whichever stands last. `path` is the object it stands in.
+pub fn known(path: &str, key: &str, read: &[&'static str]) -> Result<Option<&'static str>, WireError> {
+    if let Some(known) = read.iter().find(|known| **known == key) {
+        return Ok(Some(known));
+    }
+    match read.iter().find(|known| is_alike(known, key)) {
+        Some(known) => Err(other_letters(path, key, known)),
+        None => Ok(None),
+    }
+}
+
+/// Are they the same but for case, as Go folds it? Keys that are read are small ASCII letters, for which two signs beyond ASCII
+/// stand as well.
+fn is_alike(known: &str, key: &str) -> bool {
+    let folded = key.chars().map(|sign| match sign {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        sign => sign.to_ascii_lowercase(),
+    });
+    folded.eq(known.chars())
+}
+
+fn other_letters(path: &str, key: &str, known: &str) -> WireError {
+    let (written, meant) = (join(path, key), join(path, known));
+    let message = format!("`{written}` is taken for `{meant}` by some providers; write it `{meant}`, and once");
+    WireError::invalid(written, message)
 }
 
 /// Refuses a body of which an object below the top level, whose keys `peek` judges, holds a key twice: whoever reads
@@ -120,12 +164,12 @@ pub(crate) fn word_at<'a>(scanner: &mut Scanner<'a>, path: &[&str]) -> Result<Op
     }
 }
 
-/// What a tool gave back may hold parts of its own. Their form is the provider's business; only what `media_of` knows by its
-/// type is noted.
-pub(crate) fn note_media(
+/// What a tool gave back may hold parts of its own. Their form is the provider's business; only what `weight_of` makes of their
+/// types is noted.
+pub(crate) fn note_parts(
     scanner: &mut Scanner<'_>,
     needs: &mut Needs,
-    media_of: fn(&str) -> Option<Features>,
+    weight_of: fn(&str) -> Weight,
 ) -> Result<(), WireError> {
     if scanner.kind()? != Kind::Array {
         return scanner.skip().map(drop);
@@ -133,9 +177,8 @@ pub(crate) fn note_media(
     scanner.array(|scanner, _| {
         let start = scanner.offset();
         let kind = word_at(scanner, &["type"])?;
-        if let Some(feature) = kind.and_then(|kind| media_of(&kind)) {
-            needs.part(feature, scanner.end() - start);
-        }
+        let weight = kind.map_or(Weight::Text, |kind| weight_of(&kind));
+        needs.weigh(weight, scanner.end() - start);
         Ok(())
     })
 }
@@ -248,6 +291,20 @@ mod tests {
         assert!(!may_cache_long(br#"{"cache_control":{"type":"ephemeral"},"a":"\n\u4e2d"}"#));
         assert!(may_cache_long(br#"{"cache_control":{"type":"ephemeral","ttl":"1h"}}"#));
         assert!(may_cache_long(br#"{"cache_control":{"type":"ephemeral","ttl":"\u0031h"}}"#));
+    }
+
+    #[test]
+    fn a_key_in_other_letters_is_taken_for_the_same_wherever_go_takes_it_so() {
+        let read = ["model", "max_tokens", "service_tier", "stream"];
+        assert_eq!(known("", "max_tokens", &read).unwrap(), Some("max_tokens"));
+        for other in ["", "m", "modell", "mode", "maxTokens", "max-tokens", "mödel"] {
+            assert_eq!(known("", other, &read).unwrap(), None, "{other}");
+        }
+        for alike in ["Model", "MODEL", "Max_Tokens", "max_to\u{212a}ens", "\u{17f}ervice_tier", "STREAM"] {
+            assert_eq!(known("", alike, &read).unwrap_err().param(), Some(alike));
+        }
+        let below = known("stream_options", "Include_Usage", &["include_usage"]).unwrap_err();
+        assert_eq!(below.param(), Some("stream_options.Include_Usage"));
     }
 
     #[test]

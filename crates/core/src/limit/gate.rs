@@ -25,11 +25,14 @@ struct Taken {
     running: u32,
 }
 
-/// What one request took; to be given back with [`Gate::leave`].
+/// What one request took; to be given back with [`Gate::leave`], or [`Gate::give_back`] if it was never sent.
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct Entry {
+    second: Option<Slot>,
+    minute: Option<Slot>,
     tokens: Option<(Slot, u64)>,
+    day: Option<u64>,
 }
 
 /// Why a request cannot enter now.
@@ -49,22 +52,19 @@ impl Gate {
     pub fn enter(&self, limits: &Limits, tokens: u64, now: Moment) -> Result<Entry, Full> {
         let mut taken = self.lock();
         taken.check(limits, tokens, now)?;
-        if let (Some(ring), true) = (&mut taken.second, limits.rps.is_some()) {
-            ring.take(now, 1);
-        }
-        if let (Some(ring), true) = (&mut taken.minute, limits.rpm.is_some()) {
-            ring.take(now, 1);
-        }
-        if limits.rpd.is_some() {
+        let second = limits.rps.and(taken.second.as_mut()).map(|ring| ring.take(now, 1));
+        let minute = limits.rpm.and(taken.minute.as_mut()).map(|ring| ring.take(now, 1));
+        let day = limits.rpd.map(|_| {
             let today = taken.today(now);
             (taken.day, taken.today) = (now.day(), today.saturating_add(1));
-        }
+            taken.day
+        });
         let tokens = match (&mut taken.tokens, limits.tpm) {
             (Some(ring), Some(_)) => Some((ring.take(now, tokens), tokens)),
             (Some(_) | None, _) => None,
         };
         taken.running = taken.running.saturating_add(1);
-        Ok(Entry { tokens })
+        Ok(Entry { second, minute, tokens, day })
     }
 
     /// The request is over; it used so many tokens, where that is known.
@@ -73,6 +73,21 @@ impl Gate {
         taken.running = taken.running.saturating_sub(1);
         if let (Some(ring), Some((slot, reserved)), Some(used)) = (&mut taken.tokens, entry.tokens, used) {
             ring.correct(slot, reserved, used);
+        }
+    }
+
+    /// The request was never sent: it counts nowhere.
+    pub fn give_back(&self, entry: Entry) {
+        self.leave(entry, Some(0));
+        let mut taken = self.lock();
+        if let (Some(ring), Some(slot)) = (&mut taken.second, entry.second) {
+            ring.correct(slot, 1, 0);
+        }
+        if let (Some(ring), Some(slot)) = (&mut taken.minute, entry.minute) {
+            ring.correct(slot, 1, 0);
+        }
+        if entry.day == Some(taken.day) {
+            taken.today = taken.today.saturating_sub(1);
         }
     }
 
@@ -180,6 +195,23 @@ mod tests {
         let more = gate.enter(&limits, 90, now).unwrap();
         gate.leave(more, None);
         assert!(gate.enter(&limits, 1, now).is_err(), "unknown usage leaves the estimate");
+    }
+
+    #[test]
+    fn what_was_never_sent_counts_under_no_limit() {
+        let limits = Limits { rps: Some(1), rpm: Some(1), tpm: Some(9), rpd: Some(1), concurrency: Some(1) };
+        let gate = Gate::default();
+        let evening = Moment::seconds(24 * 3600 - 1);
+        for _ in 0..3 {
+            let entry = gate.enter(&limits, 9, evening).unwrap();
+            gate.give_back(entry);
+        }
+        let yesterday = gate.enter(&limits, 9, evening).unwrap();
+        let tomorrow = Moment::seconds(48 * 3600 - 1);
+        gate.leave(yesterday, None);
+        gate.leave(gate.enter(&limits, 9, tomorrow).unwrap(), None);
+        gate.give_back(yesterday);
+        assert!(gate.enter(&limits, 9, tomorrow).is_err(), "the slots and the day of yesterday are over");
     }
 
     #[test]

@@ -83,22 +83,23 @@ impl Price {
 const LEAST_CAP: u64 = 16;
 /// What one picture, document or recording is taken for where its bytes do not tell.
 const MEDIA: u64 = 16_384;
-/// What providers add to a prompt that lists tools.
-const TOOLS: u64 = 1_024;
-/// What is taken for a prompt that lies at the provider, if nobody says how much the model reads.
-const STORED: u64 = 1_048_576;
+/// What providers add to a prompt that lists tools, those that they define among them.
+const TOOLS: u64 = 2_048;
+/// What is taken for a prompt that nothing in the body bounds, if nobody says how much the model reads.
+const CONTEXT: u64 = 1_048_576;
 
 /// The most tokens that the prompt of a body of so many bytes can be. A token is at least one byte of text, and a body is
-/// longer than the text in it. Pictures are taken for more than any provider does, documents and sound for a token in two
-/// bytes, all of them for no more than the model is said to read. Text is never taken for less than it can be: accounts are
+/// longer than the text in it. Pictures are taken for more than any provider does, sound for a token in two bytes. Documents may
+/// have any number of pages in a few bytes, and what a provider finds, fetches or has stored is not in the body at all: with such,
+/// it is as much as the model is said to read, which bounds all that is not text. Text is never taken for less than it can be: accounts are
 /// let into longer contexts than the catalogue knows.
 pub fn input_bound(peek: &Peek, bytes: u64, context: Option<u64>) -> u64 {
     let needs = &peek.needs;
     let text = bytes.saturating_sub(needs.media_bytes);
     let files = needs.media_bytes.saturating_sub(needs.picture_bytes) / 2;
     let media = needs.media_parts.saturating_mul(MEDIA).saturating_add(files);
-    let tools = if needs.features.has(Features::TOOLS) { TOOLS } else { 0 };
-    let stored = if needs.stored { STORED } else { 0 };
-    let unseen = media.saturating_add(stored).min(context.unwrap_or(u64::MAX));
+    let tools = if needs.tools { TOOLS } else { 0 };
+    let more = if needs.boundless { CONTEXT } else { 0 };
+    let unseen = media.saturating_add(more).min(context.unwrap_or(u64::MAX));
     text.saturating_add(tools).saturating_add(unseen)
 }

@@ -67,7 +67,7 @@ impl Class {
 /// What a cost depends on beside tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// What was asked for.
+    /// How it was served, if the answer does not say: see [`ServiceTier::unless_said`].
     pub service: ServiceTier,
     /// The caller's factor, such as its plan's.
     pub factor: Factor,
@@ -113,7 +113,6 @@ impl Price {
     /// What usage costs; rounded up, once. `None` beyond nine billion dollars. Counts that nobody knows are taken as 0, so
     /// estimate them first.
     pub fn cost(&self, usage: &Usage, terms: Terms, version: &Arc<str>) -> Option<Cost> {
-        // What was asked for counts only where the answer does not say how it was served.
         let service = usage.served.map_or(terms.service, ServiceTier::from);
         let service_factor = self.service.of(service);
         let rates = self.rates_for(usage.input.unwrap_or(0));

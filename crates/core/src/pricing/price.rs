@@ -1,6 +1,8 @@
 //! A price: what each class of token costs, by the length of the prompt and by service tier.
 //! Decides what stands in for a class that has no price of its own. Tests are in `tests.rs` beside this.
 
+use waypost_wire::peek::Dearer;
+
 use super::service::ServiceFactors;
 use crate::money::PicoUsd;
 
@@ -75,6 +77,15 @@ impl Price {
     pub fn of(rates: Rates) -> Self {
         let (call, image) = (PicoUsd::ZERO, PicoUsd::ZERO);
         Self { rates, tiers: Box::default(), call, image, service: ServiceFactors::default() }
+    }
+
+    /// Does it say what such a request costs? The usual service is always said.
+    pub fn says(&self, dearer: Option<Dearer>) -> bool {
+        match dearer {
+            None => true,
+            Some(Dearer::Service(_)) => self.service.priority.is_some(),
+            Some(Dearer::Unsaid(_)) => false,
+        }
     }
 
     /// The rates for a prompt of so many tokens.

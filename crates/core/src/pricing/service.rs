@@ -39,6 +39,17 @@ impl ServiceTier {
         word.and_then(Served::of).map_or(Self::Auto, Self::from)
     }
 
+    /// What to charge of what was asked for where the answer does not say how it was served. A discount is the provider's to grant:
+    /// what it does not name it may never have been told, and nothing that is answered at once is of a batch. A surcharge counts,
+    /// because the provider may have served what it was asked for.
+    #[must_use]
+    pub fn unless_said(self) -> Self {
+        match self {
+            Self::Flex | Self::Batch => Self::Standard,
+            Self::Standard | Self::Priority | Self::Auto | Self::Other => self,
+        }
+    }
+
     /// The word in logs and reports.
     pub fn name(self) -> &'static str {
         match self {
@@ -114,6 +125,10 @@ mod tests {
         assert_eq!(factors.of(ServiceTier::Auto), Factor::ONE);
         for (asked, most) in [("auto", 2000), ("warp", 2000), ("priority", 2000), ("flex", 1000), ("default", 1000)] {
             assert_eq!(Some(factors.most(ServiceTier::of(Some(asked)))), Factor::permille(most), "{asked}");
+        }
+        for (asked, charged) in [("flex", "default"), ("batch", "default"), ("priority", "priority"), ("warp", "warp")]
+        {
+            assert_eq!(ServiceTier::of(Some(asked)).unless_said(), ServiceTier::of(Some(charged)), "{asked}");
         }
         assert_eq!(ServiceFactors { flex: half, ..Default::default() }.of(ServiceTier::Priority), Factor::ONE);
     }

@@ -105,7 +105,7 @@ fn the_tier_that_the_answer_names_is_paid_and_the_dearest_it_can_name_is_held() 
     let half_and_double = ServiceFactors { flex: Factor::permille(500), batch: None, priority: Factor::permille(2000) };
     let plain = version(Price { service: half_and_double, ..Price::of(rates("1", "2")) });
     let cost = |asked: Option<&str>, served: Option<Served>| {
-        let terms = Terms { service: ServiceTier::of(asked), ..Terms::default() };
+        let terms = Terms { service: ServiceTier::of(asked).unless_said(), ..Terms::default() };
         plain.cost(&Usage { served, ..used(1000, 100) }, terms).unwrap().total
     };
     let held = |asked: Option<&str>| {
@@ -117,8 +117,10 @@ fn the_tier_that_the_answer_names_is_paid_and_the_dearest_it_can_name_is_held() 
     for asked in [None, Some("auto"), Some("flex"), Some("priority"), Some("default")] {
         assert_eq!(paid(asked), [NanoUsd(1_200_000), NanoUsd(600_000), NanoUsd(2_400_000)], "{asked:?}");
     }
-    // Where the answer says nothing, what was asked for.
-    assert_eq!((cost(Some("flex"), None), cost(Some("priority"), None)), (NanoUsd(600_000), NanoUsd(2_400_000)));
+    // Where the answer says nothing, a surcharge that was asked for and no discount: asking is free, and whoever does not name a
+    // discount may not have granted it.
+    assert_eq!((cost(Some("flex"), None), cost(Some("batch"), None)), (NanoUsd(1_200_000), NanoUsd(1_200_000)));
+    assert_eq!(cost(Some("priority"), None), NanoUsd(2_400_000));
     assert_eq!((cost(None, None), cost(Some("auto"), None)), (NanoUsd(1_200_000), NanoUsd(1_200_000)));
     for (asked, most) in [(None, 2), (Some("auto"), 2), (Some("priority"), 2), (Some("flex"), 1), (Some("default"), 1)]
     {
@@ -181,6 +183,22 @@ fn a_prompt_is_at_most_its_bytes_and_what_the_model_reads() {
     let stored = r#"{"model":"m","input":"x","previous_response_id":"r"}"#;
     assert_eq!(bound(Face::OPENAI_RESPONSES, stored, Some(400_000)), stored.len() as u64 + 400_000);
     assert!(bound(Face::OPENAI_RESPONSES, stored, None) > 1_000_000);
+}
+
+#[test]
+fn a_prompt_that_the_provider_adds_to_is_at_most_what_the_model_reads_and_no_less() {
+    use waypost_wire::dialect::Face;
+    let chat = |field: &str| {
+        let body =
+            format!(r#"{{"model":"m","messages":[{{"role":"user","content":[{{"type":"text","text":"a"}}{field}}}"#);
+        let peek = Face::OPENAI_CHAT.codec.peek(body.as_bytes()).unwrap();
+        input_bound(&peek, body.len() as u64, Some(200_000))
+    };
+    assert!(chat("]}]") < 1_000);
+    // A PDF of ten thousand empty pages is as small as one of a single page.
+    assert!(chat(r#",{"type":"file","file":{"file_data":"data:application/pdf;base64,QQ=="}}]}]"#) >= 200_000);
+    assert!(chat(r#"]}],"web_search_options":{}"#) >= 200_000);
+    assert!(chat(r#"]}],"tools":[{"type":"function","function":{"name":"f"}}]"#) < 5_000);
 }
 
 #[test]
@@ -261,6 +279,32 @@ fn any_tier() -> impl Strategy<Value = ServiceTier> {
         Just(ServiceTier::Priority),
         Just(ServiceTier::Other)
     ]
+}
+
+/// What is asked for, and what an answer to that may say.
+fn any_service() -> impl Strategy<Value = (ServiceTier, Option<Served>)> {
+    let any = proptest::sample::select(vec![
+        (None, None),
+        (None, Some(Served::Standard)),
+        (None, Some(Served::Flex)),
+        (None, Some(Served::Batch)),
+        (None, Some(Served::Priority)),
+        (None, Some(Served::Other)),
+        (Some("default"), None),
+        (Some("default"), Some(Served::Standard)),
+        (Some("flex"), None),
+        (Some("flex"), Some(Served::Flex)),
+        (Some("flex"), Some(Served::Standard)),
+        (Some("batch"), None),
+        (Some("batch"), Some(Served::Batch)),
+        (Some("fast"), None),
+        (Some("fast"), Some(Served::Priority)),
+        (Some("fast"), Some(Served::Standard)),
+        (Some("warp"), None),
+        (Some("warp"), Some(Served::Other)),
+        (Some("warp"), Some(Served::Priority)),
+    ]);
+    any.prop_map(|(word, served)| (ServiceTier::of(word), served))
 }
 
 fn any_terms() -> impl Strategy<Value = Terms> {
@@ -370,10 +414,13 @@ proptest! {
         usage in any_usage(),
         terms in any_terms(),
         slack in (0..100_u64, 1..4_u64),
+        service in any_service(),
         audio in any::<bool>(),
         long_cache in any::<bool>(),
     ) {
         let (spare, n) = slack;
+        let (asked, served) = service;
+        let terms = Terms { service: asked.unless_said(), ..terms };
         let output_cap = usage.output.unwrap_or(0).div_ceil(n) + spare;
         let ask = Ask {
             input: usage.input.unwrap_or(0) + spare,
@@ -381,12 +428,12 @@ proptest! {
             n,
             calls: terms.calls,
             images: terms.images,
-            service: terms.service,
+            service: asked,
             factor: terms.factor,
             audio,
             long_cache,
         };
-        let mut usage = usage;
+        let mut usage = Usage { served, ..usage };
         if !audio {
             (usage.audio_input, usage.audio_output) = (None, None);
         }

@@ -145,7 +145,7 @@ impl Claim {
                 lane.leave();
             }
             if let Some(entry) = self.taken.key.take() {
-                credential.state.gate.leave(entry, Some(0));
+                credential.state.gate.give_back(entry);
             }
             obstacle = Obstacle::Busy(lane.free_at(tokens, now).max(now.plus(Duration::from_millis(1))));
         }
@@ -267,16 +267,17 @@ impl Drop for Claim {
     fn drop(&mut self) {
         let channel = &self.deployment.channel;
         let credential = channel.credentials.get(self.credential);
-        // What was never sent used nothing.
-        let used = if self.taken.counted { self.used } else { Some(0) };
+        // What found no place further on was never sent, and counts nowhere.
+        let (counted, used) = (self.taken.counted, self.used);
+        let leave = |gate: &Gate, entry| if counted { gate.leave(entry, used) } else { gate.give_back(entry) };
         if let Some(entry) = self.taken.channel.take() {
-            channel.gate.leave(entry, used);
+            leave(&channel.gate, entry);
         }
         if let Some(entry) = self.taken.deployment.take() {
-            self.deployment.state.gate.leave(entry, used);
+            leave(&self.deployment.state.gate, entry);
         }
         if let (Some(entry), Some(credential)) = (self.taken.key.take(), credential) {
-            credential.state.gate.leave(entry, used);
+            leave(&credential.state.gate, entry);
         }
         if self.taken.counted {
             self.deployment.state.leave();

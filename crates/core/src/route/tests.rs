@@ -404,6 +404,50 @@ fn a_request_that_ran_out_of_time_hurts_nobody() {
 }
 
 #[test]
+fn what_finds_no_place_further_on_takes_no_request_of_the_limits_before() {
+    for waiting in ["key_limits: {concurrency: 1}", "models: [{name: m, limits: {concurrency: 1}}]"] {
+        let text = format!(
+            "channels: [{{name: a, provider: openai, api_key: k, models: [m], limits: {{rps: 2, rpm: 2, rpd: 2}}, {waiting}}}]"
+        );
+        let text = if waiting.starts_with("models") { text.replace("models: [m], ", "") } else { text };
+        let snapshot = snapshot(&text);
+        let claim = || planned(&snapshot, at(1), 1).claim(10, at(1), &mut Dice::seeded(1));
+        let slow = claim().unwrap();
+        for _ in 0..60 {
+            assert!(claim().is_err(), "{waiting}");
+        }
+        drop(slow);
+        assert!(claim().is_ok(), "one request was sent, not sixty: {waiting}");
+        assert!(claim().is_err(), "two were: {waiting}");
+    }
+}
+
+#[test]
+fn whoever_pays_is_served_at_a_dearer_service_only_where_its_price_is_known() {
+    let price = |factors: &str| {
+        snapshot(&format!(
+            "prices: [{{model: m, input: 1, output: 2{factors}}}]\n\
+             channels: [{{name: a, provider: anthropic, api_key: k, models: [m]}}]"
+        ))
+    };
+    let (plain, factored) = (price(""), price(", service_tiers: {priority: 6}"));
+    let ask = |snapshot: &Snapshot, dearer, limited| {
+        let charge = Some(Charge { at: 1, limited });
+        let query = Query { needs: Needs { dearer, ..Needs::default() }, charge, ..chat("m") };
+        plan(snapshot, &caller(None), &query, at(1), &mut Dice::seeded(1)).map(drop)
+    };
+    let (fast, us) = (Some(Dearer::Service("speed")), Some(Dearer::Unsaid("inference_geo")));
+    let refused = ask(&plain, fast, true).unwrap_err();
+    assert_eq!((refused.kind(), refused.param()), (Kind::NotAllowed, Some("speed")));
+    assert_eq!(ask(&factored, us, true).unwrap_err().param(), Some("inference_geo"));
+    for served in
+        [ask(&plain, None, true), ask(&factored, fast, true), ask(&plain, fast, false), ask(&plain, us, false)]
+    {
+        served.unwrap();
+    }
+}
+
+#[test]
 fn alone_it_is_asked_again_and_among_others_it_is_not() {
     let alone = snapshot(&channels(&[""]));
     let mut plan = planned(&alone, at(1), 1);

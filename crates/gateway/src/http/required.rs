@@ -3,7 +3,7 @@
 
 use waypost_core::GatewayError;
 use waypost_wire::WireError;
-use waypost_wire::peek::{KeysRead, Peek, missing, mistyped, optional_integer};
+use waypost_wire::peek::{KeysRead, Peek, known, missing, mistyped, optional_integer};
 use waypost_wire::scan::{Kind, Scanner};
 
 /// The form a body must have.
@@ -51,6 +51,8 @@ pub fn check_json(body: &[u8], fields: &'static [Field]) -> Result<Peek, WireErr
     let mut keys = KeysRead::default();
     let mut seen: Vec<&'static str> = Vec::new();
     let mut peek = Peek { n: 1, ..Peek::default() };
+    // How many are wanted is paid for; where the path is not known, `n` may mean anything.
+    let read: &[&'static str] = if fields.is_empty() { &["model"] } else { &["model", "n"] };
     Scanner::document(body, |scanner| {
         if scanner.kind()? != Kind::Object {
             return Err(mistyped("body", "a JSON object"));
@@ -65,8 +67,9 @@ pub fn check_json(body: &[u8], fields: &'static [Field]) -> Result<Peek, WireErr
                 }
                 seen.push(name);
             }
+            let Some(key) = known("", key, read)? else { return scanner.skip().map(drop) };
+            keys.once("", key)?;
             if key == "model" {
-                keys.once("", "model")?;
                 if kind == Kind::String {
                     let start = scanner.offset();
                     peek.model = Some(scanner.string()?.into_owned());
@@ -78,9 +81,7 @@ pub fn check_json(body: &[u8], fields: &'static [Field]) -> Result<Peek, WireErr
                     return Err(mistyped("model", "a string"));
                 }
             }
-            // How many are wanted, which is paid for; where the path is not known, it may mean anything.
-            if key == "n" && !fields.is_empty() {
-                keys.once("", "n")?;
+            if key == "n" {
                 peek.n = optional_integer(scanner, "n", 1..=128)?.unwrap_or(1);
                 return Ok(());
             }
@@ -153,5 +154,14 @@ mod tests {
         assert_eq!((peek.model.as_deref(), peek.model_at), (Some("m"), Some(28..31)));
         let twice = check_json(br#"{"model":"a","mod\u0065l":"b"}"#, &[]).unwrap_err();
         assert_eq!(twice.param(), Some("model"));
+    }
+
+    #[test]
+    fn what_is_read_is_refused_in_other_letters() {
+        let refused = |body: &str, fields| check_json(body.as_bytes(), fields).unwrap_err().param().map(str::to_owned);
+        assert_eq!(refused(r#"{"prompt":"x","model":"a","Model":"b"}"#, &[("prompt", TEXT)]).as_deref(), Some("Model"));
+        assert_eq!(refused(r#"{"prompt":"x","n":1,"N":9}"#, &[("prompt", TEXT)]).as_deref(), Some("N"));
+        assert_eq!(refused(r#"{"MODEL":"b"}"#, &[]).as_deref(), Some("MODEL"));
+        assert_eq!(check_json(br#"{"N":9}"#, &[]).unwrap().n, 1);
     }
 }

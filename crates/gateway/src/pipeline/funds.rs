@@ -183,7 +183,7 @@ pub async fn hold(
 
 fn terms(caller: &Caller, call: &Call) -> Terms {
     Terms {
-        service: ServiceTier::of(call.peek.service_tier.as_deref()),
+        service: ServiceTier::of(call.peek.service_tier.as_deref()).unless_said(),
         factor: Factor::permille(caller.price_factor_permille).unwrap_or(Factor::ONE),
         calls: 1,
         images: images(call),

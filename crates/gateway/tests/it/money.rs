@@ -318,6 +318,12 @@ async fn the_service_tier_that_the_answer_names_is_charged_to_the_nano_usd() {
     let silent = fixtures::openai_chat::PLAIN.replace("\"service_tier\": \"default\",", "");
     assert_eq!(charged("openai", CHAT, ("priority", false), Script::reply(200, silent)).await, 2 * usual);
 
+    // No discount is given because it was asked for.
+    for tier in ["batch", "flex"] {
+        let silent = fixtures::openai_chat::PLAIN.replace("\"service_tier\": \"default\",", "");
+        assert_eq!(charged("openai", CHAT, (tier, false), Script::reply(200, silent)).await, usual, "{tier}");
+    }
+
     let streamed = fixtures::openai_chat::STREAM_USAGE.replace("\"default\"", "\"flex\"");
     let script = Script::stream(fixtures::events(&streamed));
     assert_eq!(charged("openai", CHAT, ("auto", true), script).await, price(19, 9) / 2);
@@ -338,6 +344,29 @@ async fn the_service_tier_that_the_answer_names_is_charged_to_the_nano_usd() {
     let half = charged("anthropic", "/v1/messages", ("auto", true), script).await;
     let script = Script::stream(fixtures::events(fixtures::anthropic::STREAM));
     assert_eq!(charged("anthropic", "/v1/messages", ("auto", true), script).await, 2 * half);
+}
+
+#[tokio::test]
+async fn a_fast_answer_of_anthropic_is_held_and_charged_as_the_dearer_service() {
+    let fast = fixtures::anthropic::PLAIN
+        .replace("\"service_tier\": \"standard\"", "\"service_tier\": \"standard\", \"speed\": \"fast\"");
+    assert!(fast.contains("\"speed\""), "the fixture says its tier otherwise");
+    let upstream = Upstream::always(Script::reply(200, fast)).await;
+    let body = json!({ "model": "m", "max_tokens": 60, "speed": "fast", "messages": [{ "role": "user", "content": "Hello" }] })
+        .to_string();
+    let channel = channel("one", "anthropic", &upstream.url(), "[m]");
+    let usual = price(12, 12) + 1024 * A_DOLLAR / 10;
+    let till = Till::with(&format!("{TIERED}\nchannels:\n{channel}")).await;
+    assert_eq!(till.gateway.post("/v1/messages", body.clone()).await.status, 200);
+    assert_eq!(till.spent().await, 2 * usual);
+
+    let plain = TIERED.replace(", priority: 2", "");
+    let till = Till::with(&format!("{plain}\nchannels:\n{channel}")).await;
+    till.budget(1_000_000 * A_DOLLAR).await;
+    let refused = till.gateway.post("/v1/messages", body).await;
+    assert_eq!(refused.status, 403, "{}", refused.text());
+    assert!(refused.text().contains("`speed`"), "{}", refused.text());
+    assert_eq!(upstream.hits(), 1);
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use crate::error::WireError;
 use crate::peek::{
-    Features, KeysRead, Needs, Peek, missing, mistyped, not_one_of, note_media, optional_bool, optional_integer,
-    optional_number, word_at,
+    Features, KeysRead, Needs, Peek, Weight, is_picture, known, missing, mistyped, not_one_of, note_parts,
+    optional_bool, optional_integer, optional_number, word_at,
 };
 use crate::scan::{Kind, Scanner};
 
@@ -54,9 +54,7 @@ pub fn peek_count_tokens(body: &[u8]) -> std::result::Result<Peek, WireError> {
     Scanner::document(body, |scanner| {
         peek.inside = scanner.offset() + 1;
         scanner.object(|scanner, key| {
-            let Some(key) = READ.iter().copied().find(|read| *read == key) else {
-                return scanner.skip().map(drop);
-            };
+            let Some(key) = known("", key, &READ)? else { return peek.other(scanner, key, &mut keys) };
             keys.once("", key)?;
             if scanner.kind()? == Kind::Null {
                 return Err(WireError::invalid(key, format!("`{key}` must not be null; leave it out instead")));
@@ -162,19 +160,27 @@ fn content(scanner: &mut Scanner<'_>, needs: &mut Needs, path: &dyn Fn() -> Stri
         Kind::String => scanner.skip().map(drop),
         Kind::Array => scanner.array(|scanner, at| {
             let block = || format!("{}[{at}]", path());
-            let (start, mut type_seen, mut media) = (scanner.offset(), false, None);
+            let (start, mut type_seen, mut weight, mut source) =
+                (scanner.offset(), false, Weight::Text, Source::default());
             object(scanner, &block, |scanner, key| match key {
                 "type" => {
                     once(&mut type_seen, &|| format!("{}.type", block()))?;
-                    media = media_of(&read(scanner, &|| format!("{}.type", block()))?);
+                    weight = weight_of(&read(scanner, &|| format!("{}.type", block()))?);
                     Ok(())
                 }
-                "content" => note_media(scanner, needs, media_of),
+                "content" => note_parts(scanner, needs, weight_of),
+                "source" => {
+                    source = Source::read(scanner)?;
+                    Ok(())
+                }
                 _ => scanner.skip().map(drop),
             })?;
-            if let Some(feature) = media {
-                needs.part(feature, scanner.end() - start);
+            match weight {
+                Weight::File if source.words => weight = Weight::Text,
+                Weight::Media(_) => needs.boundless |= source.no_picture,
+                Weight::File | Weight::Text | Weight::Unknown => {}
             }
+            needs.weigh(weight, scanner.end() - start);
             if type_seen { Ok(()) } else { Err(missing(&format!("{}.type", block()))) }
         }),
         Kind::Object | Kind::Number | Kind::Bool | Kind::Null => {
@@ -183,24 +189,73 @@ fn content(scanner: &mut Scanner<'_>, needs: &mut Needs, path: &dyn Fn() -> Stri
     }
 }
 
-/// What a block of this type is to the model, if its size says nothing about its tokens.
-fn media_of(kind: &str) -> Option<Features> {
+/// What a block of this type is to whoever counts its tokens.
+fn weight_of(kind: &str) -> Weight {
     match kind {
-        "image" => Some(Features::VISION),
-        "document" => Some(Features::NONE),
-        _ => None,
+        "text"
+        | "thinking"
+        | "redacted_thinking"
+        | "tool_use"
+        | "tool_result"
+        | "tool_reference"
+        | "search_result"
+        | "server_tool_use"
+        | "web_search_tool_result"
+        | "web_search_result"
+        | "mcp_tool_use"
+        | "mcp_tool_result" => Weight::Text,
+        "image" => Weight::Media(Features::VISION),
+        "document" => Weight::File,
+        _ => Weight::Unknown,
+    }
+}
+
+/// What a picture or a document is made of.
+#[derive(Default)]
+struct Source {
+    /// The words themselves.
+    words: bool,
+    /// It says of itself that it is something else than a picture.
+    no_picture: bool,
+}
+
+impl Source {
+    fn read(scanner: &mut Scanner<'_>) -> Result<Self> {
+        let mut source = Self::default();
+        if scanner.kind()? != Kind::Object {
+            return scanner.skip().map(|_| source);
+        }
+        let mut typed = false;
+        scanner.object(|scanner, key| {
+            match key {
+                // Of two types nobody knows which one is read.
+                "type" => {
+                    source.words = word_at(scanner, &[])?.as_deref() == Some("text") && !typed;
+                    typed = true;
+                }
+                "media_type" => {
+                    source.no_picture |= word_at(scanner, &[])?.is_some_and(|kind| !kind.starts_with("image/"));
+                }
+                "url" => source.no_picture |= word_at(scanner, &[])?.is_some_and(|url| !is_picture(&url)),
+                _ => {
+                    scanner.skip()?;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(source)
     }
 }
 
 /// A tool of the caller's own has a name and a schema; tools of other types have fields of their own.
 fn tool(scanner: &mut Scanner<'_>, needs: &mut Needs, at: usize) -> Result<()> {
     let path = |key: &str| format!("tools[{at}].{key}");
-    let (mut hosted, mut named, mut schema) = (false, false, false);
+    let (mut hosted, mut named, mut schema) = (None, false, false);
     object(scanner, &|| format!("tools[{at}]"), |scanner, key| match key {
         "type" if scanner.kind()? == Kind::Null => scanner.skip().map(drop),
         "type" => {
             let kind = read(scanner, &|| path("type"))?;
-            hosted = kind != "custom";
+            hosted = (kind != "custom").then(|| kind.into_owned());
             Ok(())
         }
         "name" => {
@@ -213,9 +268,8 @@ fn tool(scanner: &mut Scanner<'_>, needs: &mut Needs, at: usize) -> Result<()> {
         }
         _ => scanner.skip().map(drop),
     })?;
-    if !hosted {
-        needs.tool("custom");
-    }
+    needs.tool(hosted.as_deref().unwrap_or("custom"));
+    let hosted = hosted.is_some();
     match (hosted || named, hosted || schema) {
         (false, _) => Err(missing(&path("name"))),
         (true, false) => Err(missing(&path("input_schema"))),

@@ -14,7 +14,8 @@ pub(super) struct Counts {
     cache_write_1h: Option<u64>,
     output: Option<u64>,
     thinking: Option<u64>,
-    served: Option<Served>,
+    tier: Option<Served>,
+    speed: Option<Served>,
 }
 
 impl Counts {
@@ -29,8 +30,9 @@ impl Counts {
         self.cache_write_1h = long.or(self.cache_write_1h);
         self.output = count("output_tokens").or(self.output);
         let details = usage.get("output_tokens_details");
-        let tier = usage.get("service_tier").and_then(Value::as_str);
-        self.served = tier.and_then(Served::of).or(self.served);
+        let served = |key: &str| usage.get(key).and_then(Value::as_str).and_then(Served::of);
+        self.tier = served("service_tier").or(self.tier);
+        self.speed = served("speed").or(self.speed);
         self.thinking = details.and_then(|it| it.get("thinking_tokens")).and_then(token_count).or(self.thinking);
     }
 
@@ -46,7 +48,8 @@ impl Counts {
             reasoning: self.thinking,
             audio_input: None,
             audio_output: None,
-            served: self.served,
+            // A speed that is not the usual one is what is charged, whatever the tier.
+            served: self.speed.filter(|speed| *speed != Served::Standard).or(self.tier),
         })
     }
 }
@@ -106,6 +109,17 @@ mod tests {
         assert_eq!((usage.input, usage.output, usage.reasoning), (Some(3210), Some(40), Some(30)));
         assert_eq!((usage.cache_read, usage.cache_write), (Some(3000), Some(200)));
         assert_eq!(Value::Object(encode(&usage, 99)), wire);
+    }
+
+    #[test]
+    fn a_fast_answer_says_so_beside_its_tier_and_a_later_silence_does_not_slow_it() {
+        let mut counts = Counts::default();
+        counts.take(&json!({"input_tokens": 1, "service_tier": "standard", "speed": "fast"}));
+        counts.take(&json!({"output_tokens": 2, "service_tier": "standard"}));
+        assert_eq!(counts.usage().unwrap().served, Some(Served::Priority));
+        let usual = json!({"input_tokens": 1, "service_tier": "priority", "speed": "standard"});
+        assert_eq!(decode(&usual).unwrap().served, Some(Served::Priority));
+        assert_eq!(decode(&json!({"input_tokens": 1, "speed": "standard"})).unwrap().served, None);
     }
 
     #[test]

@@ -45,6 +45,14 @@ impl Served {
             _ => Some(Self::Other),
         }
     }
+
+    /// May it cost more than the usual service?
+    pub fn is_dearer(self) -> bool {
+        match self {
+            Self::Priority | Self::Other => true,
+            Self::Standard | Self::Flex | Self::Batch => false,
+        }
+    }
 }
 
 impl Usage {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::piece::count;
-use crate::chat::Usage;
+use crate::chat::{Served, Usage};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -23,6 +23,8 @@ pub(super) struct UsageMetadata {
     total_token_count: Option<u64>,
     prompt_tokens_details: Option<Vec<ModalityCount>>,
     candidates_tokens_details: Option<Vec<ModalityCount>>,
+    #[serde(deserialize_with = "word")]
+    service_tier: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -52,9 +54,21 @@ impl From<UsageMetadata> for Usage {
             reasoning: counts.thoughts_token_count,
             audio_input: audio(counts.prompt_tokens_details),
             audio_output: audio(counts.candidates_tokens_details),
-            served: None,
+            served: counts.service_tier.as_deref().and_then(served),
         }
     }
+}
+
+/// A word; of another shape it is absent.
+fn word<'de, D: Deserializer<'de>>(source: D) -> Result<Option<String>, D::Error> {
+    let value = Value::deserialize(source)?;
+    Ok(value.as_str().map(str::to_ascii_lowercase))
+}
+
+/// The tier that answered.
+fn served(word: &str) -> Option<Served> {
+    let word = word.strip_prefix("service_tier_").unwrap_or(word);
+    if word == "unspecified" { None } else { Served::of(word) }
 }
 
 fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {
@@ -108,6 +122,13 @@ mod tests {
             }
         );
         assert_eq!(usage.total(), 157);
+    }
+
+    #[test]
+    fn the_tier_that_answered_is_told_if_it_is_said() {
+        let served = |tier: &str| usage(&format!(r#"{{"promptTokenCount":8,"serviceTier":{tier}}}"#)).served;
+        assert_eq!((served(r#""flex""#), served(r#""STANDARD""#)), (Some(Served::Flex), Some(Served::Standard)));
+        assert_eq!((served(r#""unspecified""#), served("7"), served("null")), (None, None, None));
     }
 
     #[test]

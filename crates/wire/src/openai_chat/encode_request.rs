@@ -20,11 +20,10 @@ const MAX_STOPS: usize = 4;
 
 /// Top-level fields that have no neutral place and are written back: OpenAI's, and those of vendors and routers that
 /// follow it. A list, because a field of another dialect must never reach a chat upstream.
-const OWN: [&str; 17] = [
+const OWN: [&str; 16] = [
     "chat_template_kwargs",
     "enable_thinking",
     "min_p",
-    "models",
     "moderation",
     "plugins",
     "prediction",

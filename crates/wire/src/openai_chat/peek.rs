@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use crate::error::WireError;
 use crate::peek::{
-    Features, KeysRead, Needs, Peek, missing, mistyped, name, not_one_of, optional_bool, optional_integer,
-    optional_number, optional_string, word_at,
+    Features, KeysRead, Needs, Peek, Weight, is_picture, known, missing, mistyped, name, not_one_of, optional_bool,
+    optional_integer, optional_number, optional_string, word_at,
 };
 use crate::scan::{Kind, Scanner};
 
@@ -65,11 +65,9 @@ pub(super) fn peek(body: &[u8]) -> Result<Peek> {
         reading.peek.inside = scanner.offset() + 1;
         let mut keys = KeysRead::default();
         scanner.object(|scanner, key| {
-            let Some(known) = READ.iter().find(|known| **known == key) else {
-                return scanner.skip().map(drop);
-            };
-            keys.once("", known)?;
-            reading.field(scanner, known)
+            let Some(key) = known("", key, &READ)? else { return reading.peek.other(scanner, key, &mut keys) };
+            keys.once("", key)?;
+            reading.field(scanner, key)
         })?;
         reading.finish(body.len())
     })
@@ -121,6 +119,10 @@ impl Reading {
             "user" | "prompt_cache_key" => {
                 shaped(scanner, key, Kind::String, "a string")?;
             }
+            "web_search_options" => {
+                self.peek.needs.boundless |= scanner.kind()? != Kind::Null;
+                shaped(scanner, key, Kind::Object, "an object")?;
+            }
             "modalities" => modalities(scanner, &mut self.peek.needs)?,
             _ => shaped(scanner, key, Kind::Object, "an object")?,
         }
@@ -170,10 +172,10 @@ pub(crate) fn stream_options(scanner: &mut Scanner<'_>, peek: &mut Peek) -> Resu
         Kind::Object => {
             let mut keys = KeysRead::default();
             scanner.object(|scanner, key| {
-                if key != "include_usage" {
+                let Some(key) = known("stream_options", key, &["include_usage"])? else {
                     return scanner.skip().map(drop);
-                }
-                keys.once("stream_options", "include_usage")?;
+                };
+                keys.once("stream_options", key)?;
                 peek.include_usage = optional_bool(scanner, "stream_options.include_usage")?;
                 Ok(())
             })?;
@@ -295,27 +297,36 @@ fn part(scanner: &mut Scanner<'_>, needs: &mut Needs, path: impl Fn() -> String)
     if scanner.kind()? != Kind::Object {
         return Err(mistyped(&path(), "an object"));
     }
-    let (start, mut typed, mut media) = (scanner.offset(), false, None);
-    scanner.object(|scanner, key| {
-        if key != "type" {
-            return scanner.skip().map(drop);
+    let (start, mut typed, mut weight) = (scanner.offset(), false, Weight::Text);
+    scanner.object(|scanner, key| match key {
+        "type" => {
+            once(&mut typed, || format!("{}.type", path()))?;
+            if scanner.kind()? != Kind::String {
+                return Err(mistyped(&format!("{}.type", path()), "a string"));
+            }
+            weight = weight_of(&scanner.string()?);
+            Ok(())
         }
-        once(&mut typed, || format!("{}.type", path()))?;
-        if scanner.kind()? != Kind::String {
-            return Err(mistyped(&format!("{}.type", path()), "a string"));
+        "image_url" => {
+            let path: &[&str] = if scanner.kind()? == Kind::String { &[] } else { &["url"] };
+            needs.boundless |= word_at(scanner, path)?.is_some_and(|url| !is_picture(&url));
+            Ok(())
         }
-        media = match &*scanner.string()? {
-            "image_url" => Some(Features::VISION),
-            "input_audio" => Some(Features::AUDIO),
-            "file" => Some(Features::NONE),
-            _ => None,
-        };
-        Ok(())
+        _ => scanner.skip().map(drop),
     })?;
-    if let Some(feature) = media {
-        needs.part(feature, scanner.end() - start);
-    }
+    needs.weigh(weight, scanner.end() - start);
     if typed { Ok(()) } else { Err(missing(&format!("{}.type", path()))) }
+}
+
+/// What a part of this type is to whoever counts its tokens.
+fn weight_of(kind: &str) -> Weight {
+    match kind {
+        "text" | "refusal" | "thinking" => Weight::Text,
+        "image_url" => Weight::Media(Features::VISION),
+        "input_audio" => Weight::Media(Features::AUDIO),
+        "file" => Weight::File,
+        _ => Weight::Unknown,
+    }
 }
 
 fn once(seen: &mut bool, path: impl Fn() -> String) -> Result<()> {

@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use crate::error::WireError;
 use crate::peek::{
-    Features, KeysRead, Needs, Peek, missing, mistyped, name, not_one_of, note_media, optional_bool, optional_integer,
-    optional_number, optional_string, string, word_at,
+    Features, KeysRead, Needs, Peek, Weight, is_picture, known, missing, mistyped, name, not_one_of, note_parts,
+    optional_bool, optional_integer, optional_number, optional_string, string, word_at,
 };
 use crate::scan::{Kind, Scanner};
 
@@ -56,7 +56,7 @@ pub(super) fn peek(body: &[u8]) -> Result<Peek> {
         return Err(missing("input"));
     }
     top.peek.n = 1;
-    top.peek.needs.stored = top.continues;
+    top.peek.needs.boundless |= top.continues;
     top.peek.finish(body.len());
     Ok(top.peek)
 }
@@ -73,9 +73,7 @@ struct Top<'a> {
 impl Top<'_> {
     /// Consumes one top-level value.
     fn field(&mut self, scanner: &mut Scanner<'_>, key: &str) -> Result<()> {
-        let Some(key) = READ.iter().copied().find(|read| *read == key) else {
-            return scanner.skip().map(drop);
-        };
+        let Some(key) = known("", key, &READ)? else { return self.peek.other(scanner, key, &mut self.read) };
         self.read.once("", key)?;
         match key {
             "model" if scanner.kind()? != Kind::Null => {
@@ -99,7 +97,8 @@ impl Top<'_> {
             "top_logprobs" => drop(optional_integer(scanner, key, 0..=20)?),
             "tools" => tools(scanner, &mut self.peek.needs)?,
             "tool_choice" => tool_choice(scanner)?,
-            "background" | "store" | "parallel_tool_calls" => drop(optional_bool(scanner, key)?),
+            "background" => self.peek.background = optional_bool(scanner, key)?.unwrap_or(false),
+            "store" | "parallel_tool_calls" => drop(optional_bool(scanner, key)?),
             "instructions" => typed(scanner, key, Kind::String, "a string")?,
             "reasoning" => reasoning(scanner, &mut self.peek.needs)?,
             "text" => text(scanner, &mut self.peek.needs)?,
@@ -150,12 +149,44 @@ struct Item {
     kind: Option<ItemKind>,
     role: bool,
     content: bool,
+    /// What the provider sealed of it is there.
+    sealed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ItemKind {
     Message,
+    /// Whatever it means to the model is in it.
+    Whole,
+    /// It is whole if it brings its seal; else it lies at the provider.
+    Sealed,
+    /// It stands for what lies elsewhere, or may.
     Other,
+}
+
+impl ItemKind {
+    fn of(word: &str) -> Self {
+        match word {
+            "message" => Self::Message,
+            "reasoning" | "compaction" => Self::Sealed,
+            "function_call"
+            | "function_call_output"
+            | "custom_tool_call"
+            | "custom_tool_call_output"
+            | "local_shell_call"
+            | "local_shell_call_output"
+            | "shell_call"
+            | "shell_call_output"
+            | "apply_patch_call"
+            | "apply_patch_call_output"
+            | "web_search_call"
+            | "mcp_list_tools"
+            | "mcp_call"
+            | "mcp_approval_request"
+            | "mcp_approval_response" => Self::Whole,
+            _ => Self::Other,
+        }
+    }
 }
 
 fn item(scanner: &mut Scanner<'_>, needs: &mut Needs, at: usize) -> Result<()> {
@@ -172,8 +203,7 @@ fn item(scanner: &mut Scanner<'_>, needs: &mut Needs, at: usize) -> Result<()> {
             if scanner.kind()? != Kind::String {
                 return Err(mistyped(&param(key), "a string"));
             }
-            let is_message = scanner.string()? == "message";
-            item.kind = Some(if is_message { ItemKind::Message } else { ItemKind::Other });
+            item.kind = Some(ItemKind::of(&scanner.string()?));
             Ok(())
         }
         "role" => {
@@ -192,11 +222,20 @@ fn item(scanner: &mut Scanner<'_>, needs: &mut Needs, at: usize) -> Result<()> {
             }
             content(scanner, needs, || param(key))
         }
-        "output" => note_media(scanner, needs, media_of),
+        "output" => note_parts(scanner, needs, weight_of),
+        "encrypted_content" => {
+            item.sealed = scanner.kind()? == Kind::String;
+            scanner.skip().map(drop)
+        }
         _ => scanner.skip().map(drop),
     })?;
+    needs.boundless |= match item.kind {
+        Some(ItemKind::Other) => true,
+        Some(ItemKind::Sealed) => !item.sealed,
+        Some(ItemKind::Message | ItemKind::Whole) | None => false,
+    };
     match (item.kind, item.role, item.content) {
-        (Some(ItemKind::Other), ..) | (_, true, true) => Ok(()),
+        (Some(ItemKind::Whole | ItemKind::Sealed | ItemKind::Other), ..) | (_, true, true) => Ok(()),
         (_, false, _) => Err(missing(&param("role"))),
         (_, true, false) => Err(missing(&param("content"))),
     }
@@ -213,20 +252,25 @@ fn content(scanner: &mut Scanner<'_>, needs: &mut Needs, param: impl Fn() -> Str
 
 fn part(scanner: &mut Scanner<'_>, needs: &mut Needs, param: impl Fn() -> String) -> Result<()> {
     let start = scanner.offset();
-    let kind = typed_object(scanner, param)?;
-    if let Some(feature) = media_of(&kind) {
-        needs.part(feature, scanner.end() - start);
-    }
+    let kind = typed_object(scanner, param, |scanner, key| {
+        if key != "image_url" {
+            return scanner.skip().map(drop);
+        }
+        needs.boundless |= word_at(scanner, &[])?.is_some_and(|url| !is_picture(&url));
+        Ok(())
+    })?;
+    needs.weigh(weight_of(&kind), scanner.end() - start);
     Ok(())
 }
 
-/// What a part of this type is to the model, if its size says nothing about its tokens.
-fn media_of(kind: &str) -> Option<Features> {
+/// What a part of this type is to whoever counts its tokens.
+fn weight_of(kind: &str) -> Weight {
     match kind {
-        "input_image" => Some(Features::VISION),
-        "input_audio" => Some(Features::AUDIO),
-        "input_file" => Some(Features::NONE),
-        _ => None,
+        "input_text" | "output_text" | "summary_text" | "reasoning_text" | "text" | "refusal" => Weight::Text,
+        "input_image" => Weight::Media(Features::VISION),
+        "input_audio" => Weight::Media(Features::AUDIO),
+        "input_file" => Weight::File,
+        _ => Weight::Unknown,
     }
 }
 
@@ -250,7 +294,7 @@ fn tools(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
     match scanner.kind()? {
         Kind::Null => scanner.skip().map(drop),
         Kind::Array => scanner.array(|scanner, at| {
-            let kind = typed_object(scanner, || format!("tools[{at}]"))?;
+            let kind = typed_object(scanner, || format!("tools[{at}]"), |scanner, _| scanner.skip().map(drop))?;
             needs.tool(&kind);
             Ok(())
         }),
@@ -262,7 +306,9 @@ fn tool_choice(scanner: &mut Scanner<'_>) -> Result<()> {
     const WORDS: [&str; 3] = ["none", "auto", "required"];
     match scanner.kind()? {
         Kind::Null => scanner.skip().map(drop),
-        Kind::Object => typed_object(scanner, || "tool_choice".to_owned()).map(drop),
+        Kind::Object => {
+            typed_object(scanner, || "tool_choice".to_owned(), |scanner, _| scanner.skip().map(drop)).map(drop)
+        }
         Kind::String => {
             let word = string(scanner, "tool_choice")?;
             if WORDS.contains(&&*word) { Ok(()) } else { Err(not_one_of("tool_choice", &word, &WORDS)) }
@@ -271,15 +317,19 @@ fn tool_choice(scanner: &mut Scanner<'_>) -> Result<()> {
     }
 }
 
-/// An object with a `type` that is a string: that string.
-fn typed_object<'a>(scanner: &mut Scanner<'a>, param: impl Fn() -> String) -> Result<Cow<'a, str>> {
+/// An object with a `type` that is a string: that string. `visit` consumes the value of each other key.
+fn typed_object<'a>(
+    scanner: &mut Scanner<'a>,
+    param: impl Fn() -> String,
+    mut visit: impl FnMut(&mut Scanner<'a>, &str) -> Result<()>,
+) -> Result<Cow<'a, str>> {
     if scanner.kind()? != Kind::Object {
         return Err(mistyped(&param(), "an object"));
     }
     let mut kind = None;
     scanner.object(|scanner, key| {
         if key != "type" {
-            return scanner.skip().map(drop);
+            return visit(scanner, key);
         }
         if kind.is_some() {
             return Err(twice(&format!("{}.type", param())));
@@ -323,6 +373,14 @@ mod tests {
         assert_eq!(&body[peeked.max_output_at.unwrap()], b"99");
         assert_eq!((peeked.max_output_tokens, peeked.stream, peeked.n), (Some(99), true, 1));
         assert_eq!(peeked.inside, 2);
+    }
+
+    #[test]
+    fn an_answer_that_is_to_be_fetched_later_is_said_to_be() {
+        let later =
+            |field: &str| peek(format!(r#"{{"model":"m","input":"hi"{field}}}"#).as_bytes()).unwrap().background;
+        assert!(later(r#","background":true"#));
+        assert!(!later(r#","background":false"#) && !later(r#","background":null"#) && !later(""));
     }
 
     #[test]

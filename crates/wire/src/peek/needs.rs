@@ -87,8 +87,13 @@ pub struct Needs {
     /// How many of those there are, and how many of the bytes are of pictures.
     pub media_parts: u64,
     pub picture_bytes: u64,
-    /// The prompt goes on from something that lies at the provider, of which nothing is known here.
-    pub stored: bool,
+    /// Nothing in the body bounds the prompt, only what the model reads: it goes on from what lies at the provider, or the provider
+    /// puts into it what it finds, runs, fetches or unpacks.
+    pub boundless: bool,
+    /// Tools are listed, of which the provider tells the model in its own words.
+    pub tools: bool,
+    /// The field that makes the answer dearer than the usual service does, if there is one.
+    pub dearer: Option<Dearer>,
     /// The tokens of everything else in the prompt, at four bytes each: right within a factor of two for usual texts.
     pub input_tokens: u64,
     /// The prompt is several texts, each of which is read by itself.
@@ -98,7 +103,49 @@ pub struct Needs {
     pub output_field: &'static str,
 }
 
+/// A field that asks for something dearer than the usual service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dearer {
+    /// By a service tier, of which a price may say what it costs.
+    Service(&'static str),
+    /// By something of which no price says what it costs.
+    Unsaid(&'static str),
+}
+
+/// What a part of the prompt is to whoever counts its tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Weight {
+    /// A token is at least one of its bytes.
+    Text,
+    /// Its bytes do not tell, but it is never more than so many tokens.
+    Media(Features),
+    /// A document: a few bytes of it may unfold to any number of pages.
+    File,
+    /// It may be anything, or stand for something that lies elsewhere.
+    Unknown,
+}
+
+/// May what lies at this address, in a part that is a picture, be no more than that? Files that lie at Google may be films.
+pub(crate) fn is_picture(url: &str) -> bool {
+    let begins = |with: &str| url.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    let elsewhere = begins("gs://") || begins("https://generativelanguage.googleapis.com/");
+    if begins("data:") { begins("data:image/") } else { !elsewhere }
+}
+
 impl Needs {
+    /// Notes a part of the prompt. `bytes` is the whole part.
+    pub(crate) fn weigh(&mut self, weight: Weight, bytes: usize) {
+        match weight {
+            Weight::Text => {}
+            Weight::Media(feature) => self.part(feature, bytes),
+            Weight::File => {
+                self.part(Features::NONE, bytes);
+                self.boundless = true;
+            }
+            Weight::Unknown => self.boundless = true,
+        }
+    }
+
     /// Notes a part of the prompt by the word for its type. `bytes` is the whole part.
     pub(crate) fn part(&mut self, feature: Features, bytes: usize) {
         self.features.add(feature);
@@ -118,10 +165,15 @@ impl Needs {
         }
     }
 
-    /// A listed tool, by OpenAI's word for its type. Tools that the provider runs are no function calls.
+    /// A listed tool, by any dialect's word for its type. Tools that the provider runs are no function calls, and what they find
+    /// becomes a part of the prompt; some that it only defines are run by the caller.
     pub(crate) fn tool(&mut self, word: &str) {
-        if matches!(word, "function" | "custom") {
-            self.features.add(Features::TOOLS);
+        const RUN_BY_CALLERS: [&str; 3] = ["bash_", "text_editor_", "memory_"];
+        self.tools = true;
+        match word {
+            "function" | "custom" => self.features.add(Features::TOOLS),
+            "local_shell" | "apply_patch" => {}
+            _ => self.boundless |= !RUN_BY_CALLERS.iter().any(|prefix| word.starts_with(prefix)),
         }
     }
 

@@ -9,6 +9,7 @@
 
 mod codecs;
 mod collect;
+mod costly;
 mod fixtures;
 mod golden;
 mod mutations;

@@ -80,7 +80,7 @@ fn pictures_are_noticed_wherever_they_stand_and_do_not_count_as_text() {
 }
 
 #[test]
-fn what_the_provider_runs_or_is_switched_off_is_no_need() {
+fn what_the_provider_runs_or_is_switched_off_needs_no_feature() {
     for (face, fields) in [
         (
             Face::OPENAI_CHAT,
