@@ -30,6 +30,8 @@ pub struct Peek {
     pub n: u64,
     /// The word for how the provider shall serve it, if there is one.
     pub service_tier: Option<String>,
+    /// The answer is to be made later, and not on this connection.
+    pub background: bool,
     /// Just behind the opening brace: where a new key may be put, followed by a comma.
     pub inside: usize,
     /// What it asks of whoever answers it.
