@@ -174,6 +174,16 @@ impl GatewayError {
         Self::new(Kind::NotAllowed, Origin::Gateway, message).blaming(Some(field))
     }
 
+    /// What it starts is done later or elsewhere, so that nobody here sees what it costs, and the caller may not spend without end.
+    pub fn unmetered(path: &str) -> Self {
+        let message = format!(
+            "What `{}` starts is done later or elsewhere, where it cannot be charged, so it cannot be used by a key that pays from \
+             credit or a hard budget. Whoever runs this gateway can allow it by a key without either.",
+            shown(path)
+        );
+        Self::new(Kind::NotAllowed, Origin::Gateway, message)
+    }
+
     /// No route serves the model. `nearest` are names the caller may have meant, best first.
     pub fn model_not_found(model: &str, nearest: &[&str]) -> Self {
         let mut message = format!("The model `{}` does not exist here.", shown(model));

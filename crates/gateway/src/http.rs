@@ -140,7 +140,10 @@ async fn dispatch(
         Endpoint::Messages => asked(app, arrival, Operation::Chat, "messages").await,
         Endpoint::Completions => asked(app, arrival, Operation::Completions, "completions").await,
         Endpoint::Embeddings => asked(app, arrival, Operation::Embeddings, "embeddings").await,
-        Endpoint::PassThrough { rest } => asked(app, arrival, Operation::Passthrough, rest).await,
+        Endpoint::PassThrough { rest } => {
+            let operation = router::passing(arrival.request.method(), rest);
+            asked(app, arrival, operation, rest).await
+        }
         Endpoint::Estimate => {
             Box::pin(pipeline::estimate(app, inbound(arrival, Operation::Chat, "chat/completions/estimate"))).await
         }

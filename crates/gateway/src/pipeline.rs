@@ -10,6 +10,7 @@ pub mod deliver;
 pub mod frames;
 pub mod funds;
 pub mod kept;
+pub mod later;
 pub mod meter;
 pub mod queue;
 pub mod simulate;
@@ -78,6 +79,7 @@ async fn walk_to_estimate(
 async fn walk(app: &App, live: &Live, caller: &Caller, inbound: Inbound) -> Result<Response<Body>, GatewayError> {
     let mut call = Box::new(Call::read(app, inbound).await?);
     funds::charge(app, caller, &mut call);
+    later::refuse(&call)?;
     let mut dice = app.dice();
     let plan = route::plan(&live.snapshot, caller, &call.query(), app.clock.now(), &mut dice)?;
     let admission = admit::within_limits(app, caller, &call).await?;

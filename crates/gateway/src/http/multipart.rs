@@ -1,51 +1,152 @@
-//! Finds the `model` field in the first part of a multipart body, so that an upload can be routed while it arrives.
-//! Reads nothing else of it and changes nothing: the bytes go on as they came. Format: RFC 7578. Tests are below.
+//! Finds the `model` of a multipart body while it arrives, and how many results are wanted of it, so that an upload can be
+//! routed and paid before it is here whole; and sees to it that nothing behind says otherwise. Changes nothing: the bytes go on
+//! as they came. Format: RFC 7578. Tests are below.
 
+use std::fmt;
 use std::ops::Range;
 
-use memchr::memmem;
+use waypost_core::GatewayError;
 
-/// What the bytes seen so far say about the model.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ahead {
-    /// The field is there, whole: the name and where it stands.
-    Model(String, Range<usize>),
-    /// The body is over, or broken, and has no such field.
-    Absent,
-    /// More bytes are needed to tell.
-    Unknown,
+/// Is it the type of a form?
+pub fn is_form(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case("multipart/form-data")
 }
 
-/// The boundary that a `multipart/form-data` content type names; `None` for any other type.
+/// The error for a form of which nobody can say where its parts begin.
+pub fn no_boundary() -> GatewayError {
+    GatewayError::invalid_request("The `boundary` of the form's Content-Type cannot be read.", None)
+}
+
+/// The boundary that a `multipart/form-data` content type names; `None` for any other type, and where providers could read
+/// another one.
 pub fn boundary(content_type: &str) -> Option<String> {
-    let (kind, parameters) = content_type.split_once(';')?;
-    if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
-        return None;
-    }
-    let value = parameters.split(';').find_map(|parameter| {
+    let (_, parameters) = content_type.split_once(';').filter(|_| is_form(content_type))?;
+    let mut named = parameters.split(';').filter_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("boundary").then(|| value.trim().trim_matches('"'))
-    })?;
-    (1..=70).contains(&value.len()).then(|| value.to_owned())
+        name.trim().eq_ignore_ascii_case("boundary").then(|| value.trim())
+    });
+    let (value, None) = (named.next()?, named.next()) else { return None };
+    let bare = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
+    // RFC 2046, 5.1.1.
+    let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
+    ((1..=70).contains(&bare.len()) && bare.bytes().all(usual)).then(|| bare.to_owned())
 }
 
-/// Looks for the `model` field while a form arrives, and remembers whether a needed one was there. Reads each byte once,
-/// however small the pieces are that it comes in.
+/// The head of a part may have so many bytes; those that SDKs write have two hundred.
+const LONGEST_HEAD: usize = 8 << 10;
+/// A value that is read may have so many bytes.
+const LONGEST_VALUE: usize = 1 << 10;
+/// As many results as anybody makes at once.
+const MOST: u64 = 128;
+
+/// A field that is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    Model,
+    N,
+}
+
+impl Field {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::N => "n",
+        }
+    }
+}
+
+/// Why a form is not passed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// A provider might read the other one.
+    Twice(Field),
+    /// It came when the upload was on its way already, and was routed and paid without it.
+    Late(Field),
+    /// It is not text, or too long.
+    Unreadable(Field),
+    /// Not a whole number that anybody makes.
+    Count,
+    /// The head of a part is too long to be one.
+    Head,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Twice(field) => write!(f, "`{}` stands twice in the form; send it once.", field.name()),
+            Self::Late(field) => {
+                write!(f, "`{}` comes too late in the form; send it before the files.", field.name())
+            }
+            Self::Unreadable(field) => write!(f, "`{}` must be a short text.", field.name()),
+            Self::Count => write!(f, "`n` must be a whole number from 1 to {MOST}."),
+            Self::Head => f.write_str("The head of a part of the form is too long."),
+        }
+    }
+}
+
+impl std::error::Error for Flaw {}
+
+impl From<Flaw> for GatewayError {
+    fn from(flaw: Flaw) -> Self {
+        let param = match flaw {
+            Flaw::Twice(field) | Flaw::Late(field) | Flaw::Unreadable(field) => Some(field.name()),
+            Flaw::Count => Some("n"),
+            Flaw::Head => None,
+        };
+        Self::invalid_request(flaw.to_string(), param)
+    }
+}
+
+/// Reads a form piece by piece, in pieces of any size, and each byte once. Keeps nothing but the head or the value it is in.
 pub struct Search {
-    /// What stands between two parts, but for the line break before it.
+    /// What ends a part. A line break stands only at its beginning, so that no other place of it can begin it anew.
     delimiter: Vec<u8>,
+    fields: &'static [Field],
     needed: Option<&'static str>,
     has_needed: bool,
-    /// Where the part that is being read begins.
-    part: Option<usize>,
-    /// No delimiter begins before this.
-    searched: usize,
+    place: Place,
+    /// How much of the delimiter the last bytes are.
+    matched: usize,
+    /// The head or the value that is being read.
+    kept: Vec<u8>,
+    /// How many bytes were read.
+    at: usize,
+    seen: Vec<Field>,
+    model: Option<(String, Range<usize>)>,
+    n: Option<u64>,
+    sealed: bool,
+}
+
+/// Where the next byte stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In what nobody reads, or in the value of a field.
+    Content(Option<Field>),
+    /// Behind a boundary.
+    Head,
+    /// Behind the last one.
+    Over,
 }
 
 impl Search {
-    pub fn new(boundary: &str, needed: Option<&'static str>) -> Self {
-        let delimiter = format!("--{boundary}").into_bytes();
-        Self { delimiter, needed, has_needed: false, part: None, searched: 0 }
+    /// Reads `fields` and remembers whether `needed` was there.
+    pub fn new(boundary: &str, fields: &'static [Field], needed: Option<&'static str>) -> Self {
+        Self {
+            delimiter: format!("\r\n--{boundary}").into_bytes(),
+            fields,
+            needed,
+            has_needed: false,
+            place: Place::Content(None),
+            // The first boundary needs no line break before it.
+            matched: 2,
+            kept: Vec::new(),
+            at: 0,
+            seen: Vec::new(),
+            model: None,
+            n: None,
+            sealed: false,
+        }
     }
 
     /// Was the needed field among the parts read so far?
@@ -53,103 +154,241 @@ impl Search {
         self.has_needed
     }
 
-    /// Looks on. `seen` is all that came so far.
-    pub fn look(&mut self, seen: &[u8]) -> Ahead {
-        loop {
-            let unread = seen.get(self.searched..).unwrap_or_default();
-            let Some(found) = memmem::find(unread, &self.delimiter) else {
-                let tail = self.delimiter.len() - 1;
-                self.searched = self.searched.max(seen.len().saturating_sub(tail));
-                return Ahead::Unknown;
-            };
-            let at = self.searched + found;
-            let behind = at + self.delimiter.len();
-            let Some(next) = seen.get(behind..behind + 2) else {
-                self.searched = at;
-                return Ahead::Unknown;
-            };
-            let before = seen.get(..at).unwrap_or_default();
-            // A file may hold the same characters elsewhere than on a line of their own (RFC 2046, 5.1.1).
-            let own_line = before.is_empty() || before.ends_with(b"\r\n");
-            if !own_line || !matches!(next, b"--" | b"\r\n" | [b' ' | b'\t', _]) {
-                self.searched = at + 1;
-                continue;
-            }
-            self.searched = behind;
-            if let Some(start) = self.part.replace(behind)
-                && let Some(model) = self.read_part(seen, start..at.saturating_sub(2))
-            {
-                return model;
-            }
-            if next == b"--" {
-                return Ahead::Absent;
-            }
-        }
+    /// Are all fields that are read known?
+    pub fn has_all(&self) -> bool {
+        self.fields.iter().all(|field| match field {
+            Field::Model => self.model.is_some(),
+            Field::N => self.n.is_some(),
+        })
     }
 
-    /// Reads a whole part: the model's name, if it is that.
-    fn read_part(&mut self, seen: &[u8], at: Range<usize>) -> Option<Ahead> {
-        let part = seen.get(at.clone())?;
-        let head_end = memmem::find(part, b"\r\n\r\n")?;
-        let name = field_name(&String::from_utf8_lossy(part.get(..head_end)?))?;
-        self.has_needed |= self.needed == Some(name.as_str());
-        let value = part.get(head_end + 4..)?;
-        let model = std::str::from_utf8(value).ok().filter(|model| name == "model" && !model.is_empty())?;
-        Some(Ahead::Model(model.to_owned(), at.end - model.len()..at.end))
+    /// Has the last part ended?
+    pub fn is_over(&self) -> bool {
+        self.place == Place::Over
+    }
+
+    /// The model, once its part has ended, and where in the form it stands.
+    pub fn model(&self) -> Option<&(String, Range<usize>)> {
+        self.model.as_ref()
+    }
+
+    /// How many results are wanted, once that part has ended.
+    pub fn n(&self) -> Option<u64> {
+        self.n
+    }
+
+    /// From now on no field may come that is read: the upload is on its way.
+    pub fn seal(&mut self) {
+        self.sealed = true;
+    }
+
+    /// Reads on.
+    pub fn read(&mut self, mut bytes: &[u8]) -> Result<(), Flaw> {
+        while !bytes.is_empty() {
+            let read = match self.place {
+                Place::Content(None) => self.skip(bytes),
+                Place::Content(Some(field)) => self.value(field, bytes)?,
+                Place::Head => self.head(bytes)?,
+                Place::Over => bytes.len(),
+            };
+            self.at += read;
+            bytes = bytes.get(read..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Steps over what nobody reads, up to the next boundary; tells how much of it there was.
+    fn skip(&mut self, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        while at < bytes.len() {
+            if self.matched == 0 {
+                let Some(line) = bytes.get(at..).and_then(|rest| memchr::memchr(b'\r', rest)) else {
+                    return bytes.len();
+                };
+                at += line;
+            }
+            let ended = bytes.get(at).is_some_and(|byte| self.ends(*byte));
+            at += 1;
+            if ended {
+                return at;
+            }
+        }
+        at
+    }
+
+    /// Keeps the value of a field, up to the next boundary.
+    fn value(&mut self, field: Field, bytes: &[u8]) -> Result<usize, Flaw> {
+        for (at, byte) in bytes.iter().enumerate() {
+            self.kept.push(*byte);
+            if self.ends(*byte) {
+                self.keep(field, self.at + at + 1)?;
+                return Ok(at + 1);
+            }
+            if self.kept.len() > LONGEST_VALUE + self.delimiter.len() {
+                return Err(Flaw::Unreadable(field));
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    /// Is the delimiter whole with this byte? Then a head begins.
+    fn ends(&mut self, byte: u8) -> bool {
+        let fits = self.delimiter.get(self.matched) == Some(&byte);
+        self.matched = if fits { self.matched + 1 } else { usize::from(byte == b'\r') };
+        let whole = self.matched == self.delimiter.len();
+        if whole {
+            (self.matched, self.place) = (0, Place::Head);
+        }
+        whole
+    }
+
+    /// Takes over the value of a field, whose delimiter ends at `end`.
+    fn keep(&mut self, field: Field, end: usize) -> Result<(), Flaw> {
+        let kept = std::mem::take(&mut self.kept);
+        let length = kept.len().saturating_sub(self.delimiter.len());
+        let value = kept.get(..length).and_then(|value| std::str::from_utf8(value).ok());
+        let value = value.ok_or(Flaw::Unreadable(field))?;
+        let start = (end - self.delimiter.len()).saturating_sub(length);
+        match field {
+            Field::Model if value.is_empty() => {}
+            Field::Model => self.model = Some((value.to_owned(), start..start + length)),
+            Field::N => {
+                let n = value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok()).flatten();
+                self.n = Some(n.filter(|n| (1..=MOST).contains(n)).ok_or(Flaw::Count)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps what follows a boundary, up to the empty line.
+    fn head(&mut self, bytes: &[u8]) -> Result<usize, Flaw> {
+        for (at, byte) in bytes.iter().enumerate() {
+            self.kept.push(*byte);
+            match self.kept.as_slice() {
+                [b'-', b'-'] => {
+                    self.place = Place::Over;
+                    return Ok(at + 1);
+                }
+                [b'\r', b'\n'] | [b' ' | b'\t', _] => {}
+                // A longer boundary: what a file holds (RFC 2046, 5.1.1).
+                [_, last] => {
+                    self.matched = usize::from(*last == b'\r');
+                    self.kept.clear();
+                    self.place = Place::Content(None);
+                    return Ok(at + 1);
+                }
+                head if head.ends_with(b"\r\n\r\n") => {
+                    self.begin()?;
+                    return Ok(at + 1);
+                }
+                head if head.len() > LONGEST_HEAD => return Err(Flaw::Head),
+                _ => {}
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    /// A part begins, whose head was read.
+    fn begin(&mut self) -> Result<(), Flaw> {
+        let head = std::mem::take(&mut self.kept);
+        let names = field_names(&String::from_utf8_lossy(&head));
+        self.has_needed |= names.iter().any(|name| self.needed == Some(name.as_str()));
+        // Where a part has two names, providers differ in which one they take.
+        let field = self.fields.iter().copied().find(|field| names.iter().any(|name| name == field.name()));
+        if let Some(field) = field {
+            if self.seen.contains(&field) || names.len() > 1 {
+                return Err(Flaw::Twice(field));
+            }
+            if self.sealed {
+                return Err(Flaw::Late(field));
+            }
+            self.seen.push(field);
+        }
+        // The line break of the empty line may be that of the next boundary.
+        (self.matched, self.place) = (2, Place::Content(field));
+        Ok(())
     }
 }
 
-/// The `name` of a part's `Content-Disposition`. File names may hold anything, quoted: they are stepped over.
-fn field_name(head: &str) -> Option<String> {
-    let disposition = head.lines().find_map(|line| {
+/// Every `name` in the `Content-Disposition` of a part. File names may hold anything, quoted: they are stepped over.
+fn field_names(head: &str) -> Vec<String> {
+    let disposition = |line: &'_ str| {
         let (name, value) = line.split_once(':')?;
-        name.trim().eq_ignore_ascii_case("content-disposition").then_some(value)
-    })?;
-    let (_, mut rest) = disposition.split_once(';')?;
-    loop {
-        let (key, tail) = rest.split_once('=')?;
-        let (value, tail) = match tail.trim_start().strip_prefix('"') {
-            Some(quoted) => {
-                let escaped = |at: usize| quoted.get(..at).is_some_and(|before| before.ends_with('\\'));
-                let end = quoted.match_indices('"').map(|(at, _)| at).find(|at| !escaped(*at))?;
-                (quoted.get(..end)?, quoted.get(end + 1..)?)
+        name.trim().eq_ignore_ascii_case("content-disposition").then(|| value.to_owned())
+    };
+    let mut names = Vec::new();
+    for value in head.lines().filter_map(disposition) {
+        let mut rest = value.split_once(';').map(|(_, rest)| rest);
+        while let Some((key, value, tail)) = rest.and_then(parameter) {
+            if key.eq_ignore_ascii_case("name") {
+                names.push(value.to_owned());
             }
-            None => tail.split_at(tail.find(';').unwrap_or(tail.len())),
-        };
-        if key.trim().eq_ignore_ascii_case("name") {
-            return Some(value.trim().to_owned());
+            rest = tail;
         }
-        (_, rest) = tail.split_once(';')?;
     }
+    names
+}
+
+/// The first parameter, and what follows it.
+fn parameter(text: &str) -> Option<(&str, &str, Option<&str>)> {
+    let (key, tail) = text.split_once('=')?;
+    let (value, tail) = match tail.trim_start().strip_prefix('"') {
+        Some(quoted) => {
+            let escaped = |at: usize| quoted.get(..at).is_some_and(|before| before.ends_with('\\'));
+            let end = quoted.match_indices('"').map(|(at, _)| at).find(|at| !escaped(*at))?;
+            (quoted.get(..end)?, quoted.get(end + 1..)?)
+        }
+        None => tail.split_at(tail.find(';').unwrap_or(tail.len())),
+    };
+    Some((key.trim(), value.trim(), tail.split_once(';').map(|(_, tail)| tail)))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const BODY: &[u8] = b"--xyz\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\nContent-Type: audio/wav\r\n\r\nRIFF\r\n--xy\r\n--xyz\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--xyz--\r\n";
+    const BODY: &[u8] = b"--xyz\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\nContent-Type: audio/wav\r\n\r\nRIFF\r\n--xy\r\n--xyzz\r\n--xyz\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--xyz\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\n10\r\n--xyz--\r\n";
 
-    fn model(body: &[u8], boundary: &str) -> Ahead {
-        Search::new(boundary, None).look(body)
+    const BOTH: [Field; 2] = [Field::Model, Field::N];
+
+    fn read(body: &[u8], boundary: &str) -> Result<Search, Flaw> {
+        let mut search = Search::new(boundary, &BOTH, None);
+        search.read(body).map(|()| search)
+    }
+
+    fn model(body: &[u8], boundary: &str) -> Option<String> {
+        read(body, boundary).unwrap().model().map(|(model, _)| model.clone())
+    }
+
+    /// A form of these fields.
+    fn form(fields: &[(&str, &str)]) -> String {
+        let part = |(name, value): &(&str, &str)| {
+            format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+        };
+        fields.iter().map(part).collect::<String>() + "--b--\r\n"
     }
 
     #[test]
-    fn the_field_is_found_behind_a_file_and_only_when_it_is_whole() {
-        let Ahead::Model(name, range) = model(BODY, "xyz") else { panic!("not found") };
-        assert_eq!((name.as_bytes(), name.as_str()), (&BODY[range], "whisper-1"));
-        for length in 0..BODY.len() - 4 {
-            assert_eq!(model(&BODY[..length], "xyz"), Ahead::Unknown, "{length}");
+    fn the_fields_are_found_behind_a_file_and_only_when_they_are_whole() {
+        let search = read(BODY, "xyz").unwrap();
+        let (name, range) = search.model().unwrap();
+        assert_eq!((&BODY[range.clone()], name.as_str()), (&b"whisper-1"[..], "whisper-1"));
+        assert!(search.is_over() && search.n() == Some(10));
+        let behind = range.end + "\r\n--xyz".len();
+        for length in 0..BODY.len() - 2 {
+            let search = read(&BODY[..length], "xyz").unwrap();
+            assert_eq!(search.model().is_some(), length >= behind, "{length}");
+            assert_eq!(search.is_over(), length >= BODY.len() - 2, "{length}");
         }
     }
 
     #[test]
     fn the_pieces_a_form_comes_in_make_no_difference() {
         for size in 1..BODY.len() {
-            let mut search = Search::new("xyz", Some("file"));
-            let ends = (size..=BODY.len()).step_by(size).chain([BODY.len()]);
-            let found = ends.map(|end| search.look(&BODY[..end])).find(|ahead| *ahead != Ahead::Unknown);
-            assert_eq!(found, Some(model(BODY, "xyz")), "{size}");
-            assert!(search.has_needed());
+            let mut search = Search::new("xyz", &BOTH, Some("file"));
+            BODY.chunks(size).for_each(|piece| search.read(piece).unwrap());
+            assert_eq!(search.model(), read(BODY, "xyz").unwrap().model(), "{size}");
+            assert!(search.has_needed() && search.is_over() && search.n() == Some(10));
         }
     }
 
@@ -161,15 +400,54 @@ mod tests {
             "--b\r\nContent-Disposition: form-data; filename=\"{name};name=model\"; name=\"file\"\r\n\r\n{inside}\r\n--b \r\n\
              content-disposition:form-data;name=model\r\n\r\nreal\r\n--b--"
         );
-        let mut search = Search::new("b", Some("file"));
-        let Ahead::Model(model, _) = search.look(body.as_bytes()) else { panic!("not found") };
-        assert_eq!(model, "real");
+        assert_eq!(model(body.as_bytes(), "b").as_deref(), Some("real"));
     }
 
     #[test]
     fn a_body_that_ends_without_it_says_so() {
-        let body = b"--b\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nmodel\r\n--b--\r\n";
-        assert_eq!(model(body, "b"), Ahead::Absent);
+        let search = read(form(&[("purpose", "model"), ("empty", "")]).as_bytes(), "b").unwrap();
+        assert!(search.is_over() && search.model().is_none() && search.n().is_none());
+        assert_eq!(model(form(&[("model", "")]).as_bytes(), "b"), None);
+        // The empty line of a head may be followed by the next boundary at once.
+        let bare = "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n--b--";
+        assert_eq!(model(bare.as_bytes(), "b").as_deref(), Some("m"));
+    }
+
+    #[test]
+    fn a_second_model_is_refused_wherever_a_piece_ends() {
+        let twice = form(&[("model", "cheap"), ("file", "RIFF\r\n--"), ("model", "dear")]);
+        for size in 1..twice.len() {
+            let mut search = Search::new("b", &BOTH, None);
+            let flaw = twice.as_bytes().chunks(size).find_map(|piece| search.read(piece).err());
+            assert_eq!(flaw, Some(Flaw::Twice(Field::Model)), "{size}");
+        }
+        for head in ["name=\"file\"; name=\"model\"", "name=\"model\"\r\nContent-Disposition: form-data; name=\"file\""]
+        {
+            let body = format!("--b\r\nContent-Disposition: form-data; {head}\r\n\r\nm\r\n--b--");
+            assert_eq!(read(body.as_bytes(), "b").err(), Some(Flaw::Twice(Field::Model)), "{head}");
+        }
+    }
+
+    #[test]
+    fn what_comes_when_the_upload_is_on_its_way_is_too_late() {
+        let mut search = Search::new("b", &BOTH, None);
+        search.read(b"--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nRIFF").unwrap();
+        search.seal();
+        let rest = b"\r\n--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ndear\r\n--b--";
+        assert_eq!(search.read(rest), Err(Flaw::Late(Field::Model)));
+    }
+
+    #[test]
+    fn how_many_are_wanted_is_a_whole_number_that_somebody_makes() {
+        let n = |value| read(form(&[("n", value)]).as_bytes(), "b").map(|search| search.n());
+        assert_eq!((n("1").unwrap(), n("128").unwrap()), (Some(1), Some(128)));
+        for odd in ["0", "129", "-1", "+4", "4.0", "1e1", " 4", "", "ten", "99999999999999999999"] {
+            assert_eq!(n(odd).err(), Some(Flaw::Count), "{odd}");
+        }
+        let long = "m".repeat(LONGEST_VALUE + 9);
+        assert_eq!(read(form(&[("model", &long)]).as_bytes(), "b").err(), Some(Flaw::Unreadable(Field::Model)));
+        let head = format!("--b\r\nX: {}", "x".repeat(LONGEST_HEAD));
+        assert_eq!(read(head.as_bytes(), "b").err(), Some(Flaw::Head));
     }
 
     #[test]
@@ -177,6 +455,10 @@ mod tests {
         assert_eq!(boundary("multipart/form-data; charset=utf-8; Boundary=\"a b\""), Some("a b".to_owned()));
         assert_eq!(boundary("multipart/mixed; boundary=a"), None);
         assert_eq!(boundary("application/json"), None);
-        assert_eq!(boundary("multipart/form-data; boundary="), None);
+        for odd in
+            ["", "; boundary=", "; boundary=a; boundary=b", "; boundary=\"a;b\"", "; boundary=a\"b", "; boundary=\"a"]
+        {
+            assert_eq!(boundary(&format!("multipart/form-data{odd}")), None, "{odd}");
+        }
     }
 }

@@ -4,9 +4,11 @@
 //! the default OpenAI-dialect channel, because the providers' surface grows faster than any table. Tests: `it/v1/routes.rs`.
 
 use http::Method;
+use waypost_core::operation::Operation;
 use waypost_wire::dialect::Face;
 
 use super::api::billing::Billing;
+use super::required;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +99,10 @@ pub fn route<'a>(method: &Method, path: &'a str, anthropic_version: bool) -> Rou
     if anthropic_version && (rest == "models" || rest.starts_with("models/")) {
         return Route { endpoint: anthropic(method, rest), face: Face::ANTHROPIC };
     }
-    let endpoint = openai(method, rest);
+    let endpoint = match openai(method, rest) {
+        Endpoint::PassThrough { rest } if is_misspelled(method, rest) => Endpoint::NotFound,
+        endpoint => endpoint,
+    };
     let face = if endpoint == Endpoint::Responses { Face::OPENAI_RESPONSES } else { Face::OPENAI_CHAT };
     Route { endpoint, face }
 }
@@ -114,8 +119,32 @@ pub fn is_data_plane(endpoint: &Endpoint<'_>, path: &str) -> bool {
     *endpoint != Endpoint::NotFound && (path.starts_with("/v1/") || path.starts_with("/proxy/v1/"))
 }
 
+/// What a path that passes through does, by where it lies: pictures and sound have prices of their own. Looking at them is free.
+pub fn passing(method: &Method, rest: &str) -> Operation {
+    match rest.split(['/', ':']).next() {
+        Some("images") if !method.is_safe() => Operation::Images,
+        Some("audio") if !method.is_safe() => Operation::Audio,
+        Some(_) | None => Operation::Passthrough,
+    }
+}
+
+/// Would it be looked at here if it were in small letters? Some upstreams read a path in any case, and would do unseen what
+/// is charged and limited under its own name.
+fn is_misspelled(method: &Method, rest: &str) -> bool {
+    let lower = rest.to_ascii_lowercase();
+    let is_looked_at = !matches!(openai(method, &lower), Endpoint::PassThrough { .. })
+        || passing(method, &lower) != passing(method, rest)
+        || required::form(&lower).is_some();
+    lower != rest && is_looked_at
+}
+
 fn openai<'a>(method: &Method, rest: &'a str) -> Endpoint<'a> {
-    let post = |endpoint| if *method == Method::POST { endpoint } else { Endpoint::PassThrough { rest } };
+    // Chats that are stored are looked at with other methods; no provider takes one in, but some do not mind the method.
+    let post = |endpoint| match *method {
+        Method::POST => endpoint,
+        Method::GET | Method::HEAD => Endpoint::PassThrough { rest },
+        _ => Endpoint::MethodNotAllowed { allow: "GET, HEAD, POST" },
+    };
     let get = |endpoint| if *method == Method::GET { endpoint } else { Endpoint::PassThrough { rest } };
     match rest {
         "chat/completions" => post(Endpoint::ChatCompletions),
@@ -127,6 +156,8 @@ fn openai<'a>(method: &Method, rest: &'a str) -> Endpoint<'a> {
         "embeddings" => Endpoint::Embeddings,
         "responses" => post(Endpoint::Responses),
         "models" => get(Endpoint::Models),
+        // Anthropic's protocol has mounts of its own: here it would pass through unread.
+        _ if rest == "messages" || rest.starts_with("messages/") => Endpoint::NotFound,
         _ => match (rest.strip_prefix("models/").filter(|id| !id.is_empty()), Billing::at(rest)) {
             (Some(id), _) => get(Endpoint::Model { id }),
             (None, Some(billing)) => get(Endpoint::Billing(billing)),
@@ -177,11 +208,33 @@ fn under_openai_mount(path: &str) -> Option<&str> {
     // A dot segment or an empty one could mean another path to the upstream than to this table.
     let bare_mount = path.starts_with("/v1/") && matches!(rest, "openai" | "anthropic");
     let plain = !rest.is_empty() && !bare_mount && rest.split('/').all(|segment| !matches!(segment, "" | "." | ".."));
-    // Model names hold slashes, and some SDKs encode them; dots, backslashes and NULs are in no name.
-    let hidden = ["%2e", "%5c", "%00", "%25", "\\", ";"];
-    let lower = rest.to_ascii_lowercase();
-    let slashes = lower.contains("%2f") && !lower.starts_with("models/");
-    (plain && !slashes && !hidden.iter().any(|trick| lower.contains(trick))).then_some(rest)
+    // Model names hold slashes, and some SDKs encode them.
+    let slashes = !rest.starts_with("models/") && rest.to_ascii_lowercase().contains("%2f");
+    (plain && !slashes && !means_two_things(rest)).then_some(rest)
+}
+
+/// Does it hold what a server may read as something else than is written? Nobody has to encode a letter, a digit or one of
+/// `-._~` (RFC 3986, 2.3): whoever does has another path in mind. What ends a path or a part of it, backslashes and control
+/// characters are in no name.
+fn means_two_things(path: &str) -> bool {
+    let ends = |byte: u8| matches!(byte, b';' | b'?' | b'#' | b'\\') || byte.is_ascii_control();
+    let mut rest = path.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        rest = tail;
+        if *first != b'%' {
+            if ends(*first) {
+                return true;
+            }
+            continue;
+        }
+        let hex = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok());
+        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~%".contains(&byte) || ends(byte) => return true,
+            Some(_) => {}
+            None => return true,
+        }
+    }
+    false
 }
 
 fn health(path: &str) -> Option<HealthDepth> {
@@ -286,8 +339,75 @@ mod tests {
             "/v1/a%2Fb",
             "/v1/a\\b",
             "/v1/a;b",
+            "/v1/a%3fb",
+            "/v1/a%",
+            "/v1/a%2",
+            "/v1/a%+1",
         ] {
             assert_eq!(get(path), Endpoint::NotFound, "{path}");
+        }
+    }
+
+    #[test]
+    fn no_spelling_of_a_path_leads_around_the_table() {
+        for path in [
+            "/v1/chat/complet%69ons",
+            "/v1/chat/complet%69Ons",
+            "/v1/%63hat/completions",
+            "/v1/Chat/Completions",
+            "/v1/chat/Completions",
+            "/v1/chat/completions/",
+            "/v1/openai/CHAT/completions",
+            "/proxy/v1/chat/completion%73",
+            "/v1/Responses",
+            "/v1/completion%73",
+            "/v1/Embeddings",
+            "/v1/m%65ssages",
+            "/v1/Messages",
+            "/v1/messages/",
+            "/v1/openai/messages",
+            "/proxy/v1/messages",
+            "/v1/anthropic/v1/Messages",
+            "/v1/anthropic/m%65ssages",
+            "/v1/Images/generations",
+            "/v1/images/Generations",
+            "/v1/%69mages/generations",
+            "/v1/Audio/speech",
+            "/v1/Fine_tuning/Jobs",
+        ] {
+            assert_eq!(post(path).endpoint, Endpoint::NotFound, "{path}");
+        }
+        for method in ["PUT", "PATCH", "DELETE", "post", "BREW"] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            for path in ["/v1/chat/completions", "/v1/responses", "/v1/embeddings"] {
+                let endpoint = route(&method, path, false).endpoint;
+                assert!(matches!(endpoint, Endpoint::MethodNotAllowed { .. }), "{method} {path}");
+            }
+        }
+        assert_eq!(get("/v1/Models"), Endpoint::NotFound);
+        // Ids are in any letters, and some SDKs encode those of models.
+        for rest in ["files/file-AbC", "images/X1", "fine_tuning/jobs/ftjob-Ab", "chat/completions/chatcmpl-Ab"] {
+            assert_eq!(post(&format!("/v1/{rest}")).endpoint, Endpoint::PassThrough { rest }, "{rest}");
+        }
+        assert_eq!(get("/v1/models/Vendor%2Ftool%3A8b"), Endpoint::Model { id: "Vendor%2Ftool%3A8b" });
+        assert_eq!(
+            route(&Method::DELETE, "/v1/models/ft%3AX", false).endpoint,
+            Endpoint::PassThrough { rest: "models/ft%3AX" }
+        );
+    }
+
+    #[test]
+    fn pictures_and_sound_are_told_from_what_else_passes_through() {
+        for (method, rest, operation) in [
+            (Method::POST, "images/generations", Operation::Images),
+            (Method::POST, "images:x", Operation::Images),
+            (Method::POST, "audio/speech", Operation::Audio),
+            (Method::DELETE, "audio/voices/v", Operation::Audio),
+            (Method::GET, "audio/voices", Operation::Passthrough),
+            (Method::POST, "imagesque", Operation::Passthrough),
+            (Method::POST, "files", Operation::Passthrough),
+        ] {
+            assert_eq!(passing(&method, rest), operation, "{method} {rest}");
         }
     }
 

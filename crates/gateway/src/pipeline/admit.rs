@@ -12,7 +12,7 @@ use waypost_core::operation::Operation;
 use waypost_core::{GatewayError, key_text};
 use waypost_wire::dialect::Face;
 
-use super::call::{Call, Inbound};
+use super::call::{Call, Inbound, media_tokens};
 use crate::app::{App, Live};
 use crate::http::body::Body;
 use crate::http::{Arrival, drawn, rates, token};
@@ -108,16 +108,14 @@ impl Call {
 
     /// About how many tokens its prompt has.
     fn prompt(&self) -> u64 {
-        /// Pictures and sound have far fewer tokens than bytes.
-        const MEDIA_BYTES: u64 = 100;
         match self.operation {
             Operation::Chat | Operation::Completions | Operation::Embeddings => {
                 let needs = &self.peek.needs;
-                needs.input_tokens.saturating_add(needs.media_bytes.div_ceil(MEDIA_BYTES))
+                needs.input_tokens.saturating_add(media_tokens(needs.media_bytes))
             }
             // What names a model has a prompt, whatever it is called.
             Operation::Images | Operation::Audio | Operation::Passthrough if self.model.is_some() => {
-                waypost_core::usage::estimate(self.body().map_or(0, |body| body.len() as u64))
+                self.input_estimate()
             }
             Operation::Images | Operation::Audio | Operation::Passthrough => 0,
             Operation::CountTokens | Operation::Models => 0,

@@ -5,8 +5,9 @@
 use std::net::IpAddr;
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -28,13 +29,13 @@ use waypost_wire::{WireError, anthropic, completions, embeddings};
 use super::funds::Payer;
 use super::meter::Opened;
 use crate::app::App;
-use crate::http::multipart::{Ahead, Search, boundary};
+use crate::http::multipart::{Field, Flaw, Search, boundary, is_form, no_boundary};
 use crate::http::required::{self, Form};
 use crate::http::{Arrival, unreadable};
 use crate::serve::{BodyError, LimitedBody, read_body};
 use crate::upstream::{BoxError, OutBody};
 
-/// How many bytes of an upload may wait for its `model` field.
+/// How many bytes of an upload may wait for its `model` field, where nothing says that there is one.
 const LOOK_AHEAD: usize = 1 << 20;
 
 /// No model has a longer name; where a pattern serves any name, it is kept, logged and sent on.
@@ -72,8 +73,6 @@ pub struct Call {
     pub read: Instant,
     /// Read from the body when the first attempt needs it.
     decoded: OnceLock<Arc<Request>>,
-    /// Why the rest of an upload could not be read.
-    upload_fault: Arc<OnceLock<BodyError>>,
     /// How it is charged, if it is.
     pub charge: Option<Charge>,
     /// Who pays for it, if somebody does.
@@ -91,13 +90,41 @@ pub enum Payload {
 /// An upload that can be taken once.
 pub struct Arriving {
     upload: Mutex<Option<Upload>>,
-    fault: Arc<OnceLock<BodyError>>,
+    carried: Arc<Carried>,
+}
+
+/// What became of an upload so far, told by whoever carries it.
+#[derive(Debug, Default)]
+pub struct Carried {
+    bytes: AtomicU64,
+    /// Told here, because what carries the body to the upstream keeps no reasons.
+    fault: OnceLock<Fault>,
+}
+
+impl Carried {
+    /// About how many tokens were in what went on to the upstream.
+    pub fn tokens(&self) -> u64 {
+        media_tokens(self.bytes.load(Ordering::Relaxed))
+    }
+}
+
+/// Why an upload could not be carried to its end.
+#[derive(Clone, Copy, Debug)]
+enum Fault {
+    Body(BodyError),
+    Form(Flaw),
+}
+
+/// About how many tokens pictures, sound and documents of so many bytes have: far fewer than a text.
+pub fn media_tokens(bytes: u64) -> u64 {
+    const BYTES: u64 = 100;
+    bytes.div_ceil(BYTES)
 }
 
 impl Arriving {
     fn new(upload: Upload) -> Self {
-        let fault = Arc::clone(&upload.fault);
-        Self { upload: Mutex::new(Some(upload)), fault }
+        let carried = Arc::clone(&upload.carried);
+        Self { upload: Mutex::new(Some(upload)), carried }
     }
 
     /// The upload, for the attempt that sends it.
@@ -118,7 +145,7 @@ impl Call {
         let (head, body) = request.into_parts();
         let (payload, peek) = match operation {
             Operation::Passthrough | Operation::Images | Operation::Audio | Operation::Models => {
-                read_by_form(app, &head, &rest, body).await?
+                read_by_form(app, &head, (operation, &rest), body).await?
             }
             Operation::Chat | Operation::CountTokens | Operation::Completions | Operation::Embeddings => {
                 let body = read_body(body, app.limits()).await.map_err(unreadable)?;
@@ -134,10 +161,6 @@ impl Call {
             return Err(GatewayError::invalid_request(message, Some("model")));
         }
         let model = peek.model.as_deref().map(Arc::from);
-        let upload_fault = match &payload {
-            Payload::Arriving(arriving) => Arc::clone(&arriving.fault),
-            Payload::Whole(_) => Arc::default(),
-        };
         Ok(Self {
             face,
             operation,
@@ -153,7 +176,6 @@ impl Call {
             at,
             read: Instant::now(),
             decoded: OnceLock::new(),
-            upload_fault,
             charge: None,
             payer: None,
         })
@@ -161,7 +183,11 @@ impl Call {
 
     /// What was wrong with an upload that could not be sent to its end, if the caller is to blame.
     pub fn upload_error(&self) -> Option<GatewayError> {
-        self.upload_fault.get().copied().map(unreadable)
+        let Payload::Arriving(arriving) = &self.payload else { return None };
+        arriving.carried.fault.get().map(|fault| match *fault {
+            Fault::Body(error) => unreadable(error),
+            Fault::Form(flaw) => flaw.into(),
+        })
     }
 
     /// What routing is asked.
@@ -185,7 +211,12 @@ impl Call {
             model: self.model.clone(),
             operation: self.operation.name(),
             stream: self.peek.stream,
-            input_bytes: self.body().map_or(0, |body| body.len() as u64),
+            input_estimate: self.input_estimate(),
+            upload: match &self.payload {
+                // What names a model has a prompt, whatever it is called.
+                Payload::Arriving(arriving) if self.model.is_some() => Some(Arc::clone(&arriving.carried)),
+                Payload::Arriving(_) | Payload::Whole(_) => None,
+            },
             counting: self.counting(),
             at: self.at,
             read: self.read,
@@ -202,18 +233,31 @@ impl Call {
     }
 
     /// Doing it twice is as good as once: it only reads, it takes something away, it generates, or its key says that the provider
-    /// takes it for the same. What passes through otherwise may create an object.
+    /// takes it for the same. What passes through otherwise may create an object, and a picture costs as much again.
     pub fn is_repeatable(&self) -> bool {
-        let passes_through = matches!(self.operation, Operation::Passthrough | Operation::Models);
-        !passes_through || self.method.is_idempotent() || self.headers.contains_key("idempotency-key")
+        !self.passes_through() || self.method.is_idempotent() || self.headers.contains_key("idempotency-key")
+    }
+
+    /// Nobody here reads the answer, and of the request only what routing and money need.
+    pub fn passes_through(&self) -> bool {
+        match self.operation {
+            Operation::Images | Operation::Audio | Operation::Models | Operation::Passthrough => true,
+            Operation::Chat | Operation::CountTokens | Operation::Completions | Operation::Embeddings => false,
+        }
+    }
+
+    /// About how many tokens its body has, if that is here whole.
+    pub fn input_estimate(&self) -> u64 {
+        let bytes = self.body().map_or(0, |body| body.len() as u64);
+        let media = self.peek.needs.media_bytes.min(bytes);
+        waypost_core::usage::estimate(bytes - media).saturating_add(media_tokens(media))
     }
 
     /// About how many tokens it will take, input and output: what is reserved of limits until they are known.
     pub fn tokens(&self) -> u64 {
         /// Where the caller sets no cap.
         const USUAL_OUTPUT: u64 = 256;
-        let input = waypost_core::usage::estimate(self.body().map_or(0, |body| body.len() as u64));
-        input.saturating_add(USUAL_OUTPUT)
+        self.input_estimate().saturating_add(USUAL_OUTPUT)
     }
 
     /// How long the body is, if that is known.
@@ -257,7 +301,7 @@ impl Call {
             created,
             model: self.model.as_deref().unwrap_or_default().to_owned(),
             include_usage: self.peek.include_usage.unwrap_or(false),
-            input_estimate: waypost_core::usage::estimate(self.body().map_or(0, |body| body.len() as u64)),
+            input_estimate: self.input_estimate(),
             request,
         }
     }
@@ -293,16 +337,15 @@ fn peek(operation: Operation, face: Face, body: &[u8]) -> Result<Peek, WireError
 async fn read_by_form(
     app: &App,
     head: &http::request::Parts,
-    rest: &str,
+    (operation, rest): (Operation, &str),
     body: Incoming,
 ) -> Result<(Payload, Peek), GatewayError> {
     let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let form = if head.method == Method::POST { required::form(rest) } else { None };
-    if let Some(boundary) = boundary(content_type)
-        && !matches!(form, Some(Form::Json(_)))
-    {
+    if is_form(content_type) && !matches!(form, Some(Form::Json(_))) {
+        let boundary = boundary(content_type).ok_or_else(no_boundary)?;
         let body = LimitedBody::new(body, app.limits()).map_err(unreadable)?;
-        return look_ahead(body, &boundary, form).await;
+        return look_ahead(body, &boundary, operation, form).await;
     }
     let fields = match form {
         Some(Form::Multipart(field)) => return Err(required::not_multipart(field)),
@@ -320,7 +363,7 @@ async fn read_by_form(
         None if body.is_end_stream() => Ok((Payload::Whole(Bytes::new()), Peek::default())),
         None => {
             let body = LimitedBody::new(body, app.limits()).map_err(unreadable)?;
-            Ok((Payload::Arriving(Arriving::new(Upload::new(Bytes::new(), None, body))), Peek::default()))
+            Ok((Payload::Arriving(Arriving::new(Upload::new(Bytes::new(), None, None, body))), Peek::default()))
         }
     }
 }
@@ -330,37 +373,42 @@ fn is_json(content_type: &str) -> bool {
     kind.eq_ignore_ascii_case("application/json")
 }
 
-/// Waits for the `model` field of an upload, up to [`LOOK_AHEAD`] bytes, and lets the rest arrive while it is sent.
+/// Waits for the fields of an upload that it is routed and paid by, and lets the rest arrive while it is sent. Pictures and sound
+/// always have a model, which may stand behind them: they are waited for to the end.
 async fn look_ahead(
     mut body: LimitedBody,
     boundary: &str,
+    operation: Operation,
     form: Option<Form>,
 ) -> Result<(Payload, Peek), GatewayError> {
     let needed = match form {
         Some(Form::Multipart(field)) => Some(field),
         Some(Form::Json(_) | Form::Either(_)) | None => None,
     };
-    let mut search = Search::new(boundary, needed);
+    let is_painter = operation == Operation::Images;
+    let fields: &[Field] = if is_painter { &[Field::Model, Field::N] } else { &[Field::Model] };
+    let most = if is_painter || operation == Operation::Audio { usize::MAX } else { LOOK_AHEAD };
+    let mut search = Search::new(boundary, fields, needed);
     let mut ahead = BytesMut::new();
-    let mut found = None;
     let mut whole = false;
-    while found.is_none() && !whole && ahead.len() < LOOK_AHEAD {
+    while !(whole || search.has_all() || ahead.len() >= most) {
         match body.chunk().await.map_err(unreadable)? {
-            Some(chunk) => ahead.extend_from_slice(&chunk),
+            Some(chunk) => {
+                search.read(&chunk)?;
+                ahead.extend_from_slice(&chunk);
+                whole = search.is_over();
+            }
             None => whole = true,
-        }
-        match search.look(&ahead) {
-            Ahead::Model(name, at) => found = Some((name, at)),
-            Ahead::Absent => whole = true,
-            Ahead::Unknown => {}
         }
     }
     if let (true, Some(field)) = (whole && !search.has_needed(), needed) {
         return Err(required::not_multipart(field));
     }
-    let (model, model_at) = found.unzip();
-    let upload = Upload::new(ahead.freeze(), model_at, body);
-    Ok((Payload::Arriving(Arriving::new(upload)), Peek { model, ..Peek::default() }))
+    search.seal();
+    let (model, model_at) = search.model().cloned().unzip();
+    let n = search.n().unwrap_or(1);
+    let upload = Upload::new(ahead.freeze(), model_at, Some(search), body);
+    Ok((Payload::Arriving(Arriving::new(upload)), Peek { model, n, ..Peek::default() }))
 }
 
 /// A body that goes on while it arrives: first what was read ahead, then the rest.
@@ -368,14 +416,23 @@ pub struct Upload {
     ahead: Bytes,
     /// Where the model's name stands in `ahead`.
     model_at: Option<Range<usize>>,
+    /// Sees to it that no other one follows.
+    search: Option<Search>,
     body: LimitedBody,
-    /// Told here as well, because what carries the body to the upstream keeps no reasons.
-    fault: Arc<OnceLock<BodyError>>,
+    carried: Arc<Carried>,
 }
 
 impl Upload {
-    fn new(ahead: Bytes, model_at: Option<Range<usize>>, body: LimitedBody) -> Self {
-        Self { ahead, model_at, body, fault: Arc::default() }
+    fn new(ahead: Bytes, model_at: Option<Range<usize>>, search: Option<Search>, body: LimitedBody) -> Self {
+        Self { ahead, model_at, search, body, carried: Arc::default() }
+    }
+
+    fn carry(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Fault> {
+        if let Some(bytes) = frame.data_ref() {
+            self.search.as_mut().map_or(Ok(()), |search| search.read(bytes)).map_err(Fault::Form)?;
+            self.carried.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        }
+        Ok(frame)
     }
 
     /// The body as an upstream is sent it, with its own name for the model.
@@ -395,13 +452,19 @@ impl http_body::Body for Upload {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if !self.ahead.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.ahead)))));
+            let ahead = std::mem::take(&mut self.ahead);
+            self.carried.bytes.fetch_add(ahead.len() as u64, Ordering::Relaxed);
+            return Poll::Ready(Some(Ok(Frame::data(ahead))));
         }
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        frame.map_err(|error| {
-            let _ = self.fault.set(error);
-            error.into()
-        })
+        let Some(frame) = ready!(Pin::new(&mut self.body).poll_frame(cx)) else { return Poll::Ready(None) };
+        let carried = frame.map_err(Fault::Body).and_then(|frame| self.carry(frame));
+        Poll::Ready(Some(carried.map_err(|fault| {
+            let _ = self.carried.fault.set(fault);
+            match fault {
+                Fault::Body(error) => error.into(),
+                Fault::Form(flaw) => flaw.into(),
+            }
+        })))
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -7,6 +7,7 @@
 mod relay;
 mod through;
 mod translate;
+mod watch;
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use waypost_wire::loss::Losses;
 use waypost_wire::sse::Frame;
 
 pub use self::relay::Relay;
-pub use self::through::Through;
+pub use self::through::{Count, Through};
 pub use self::translate::Translate;
 use super::attempt::{Answer, Content};
 use super::call::Call;
@@ -127,7 +128,9 @@ pub fn reply(
         }
         Content::Through(body) => {
             keep_entity_headers(&upstream, &mut headers);
-            (Body::Through(Box::new(Keeping::new(Through::new(body, meter)))), Basis::Estimated.name(), None)
+            let count = Count::of(call, &upstream);
+            let basis = if count.is_pending() { PENDING } else { Basis::Estimated.name() };
+            (Body::Through(Box::new(Keeping::new(Through::new(body, meter, count)))), basis, None)
         }
     };
     headers.insert(COST_BASIS, HeaderValue::from_static(basis));

@@ -345,7 +345,12 @@ impl Funds {
         delivered: bool,
         at: i64,
     ) -> (Option<Cost>, Option<Written>) {
-        let terms = if delivered { self.terms } else { Terms { calls: 0, images: 0, ..self.terms } };
+        let terms = match outcome {
+            _ if !delivered => Terms { calls: 0, images: 0, ..self.terms },
+            // Pictures that broke off are none.
+            Outcome::Broken | Outcome::Failed => Terms { images: 0, ..self.terms },
+            Outcome::Complete | Outcome::Abandoned => self.terms,
+        };
         let cost = self.cost(usage, terms);
         let Some(held) = self.held.take() else { return (cost, None) };
         let end = Settlement {

@@ -25,6 +25,7 @@ use waypost_wire::chat::event::Event;
 use waypost_wire::loss::Losses;
 
 use super::admit::Counting;
+use super::call::Carried;
 use super::funds::Funds;
 use super::kept::Written;
 use super::queue::Queues;
@@ -44,8 +45,10 @@ pub struct Opened {
     pub model: Option<Arc<str>>,
     pub operation: &'static str,
     pub stream: bool,
-    /// Size of the request's body: the base of an input estimate.
-    pub input_bytes: u64,
+    /// About how many tokens its body has, as far as that was here when it was admitted.
+    pub input_estimate: u64,
+    /// The rest, if it arrives while it is sent and has tokens.
+    pub upload: Option<Arc<Carried>>,
     /// What counts against the caller's limits.
     pub counting: Counting,
     pub at: Instant,
@@ -280,9 +283,14 @@ impl Meter {
     pub fn usage(&mut self) -> (Usage, Basis) {
         let mut usage = self.reported();
         let basis = *self.basis.get_or_insert(if usage.is_complete() { Basis::Provider } else { Basis::Estimated });
-        usage.input.get_or_insert(estimate(self.opened.input_bytes));
+        usage.input.get_or_insert(self.input_estimate());
         usage.output.get_or_insert(estimate(self.output_bytes));
         (usage, basis)
+    }
+
+    fn input_estimate(&self) -> u64 {
+        let uploaded = self.opened.upload.as_ref().map_or(0, |upload| upload.tokens());
+        self.opened.input_estimate.saturating_add(uploaded)
     }
 
     /// What the provider said, as far as it can be true: servers that count nothing report zeros, but no request is
@@ -304,7 +312,7 @@ impl Meter {
     /// What was delivered so far, as far as that is known, and else estimated.
     fn delivered(&self) -> Usage {
         let mut usage = self.reported();
-        usage.input.get_or_insert(estimate(self.opened.input_bytes));
+        usage.input.get_or_insert(self.input_estimate());
         let delivered = Some(estimate(self.output_bytes));
         if !self.finished && usage.output < delivered {
             usage.output = delivered;
@@ -379,18 +387,25 @@ impl Meter {
         self.admission.used(used);
     }
 
+    /// May a provider have done anything that it bills?
+    fn is_used(&self, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::Complete | Outcome::Broken => true,
+            // An upstream that is still at it was asked, and nobody can say what it did until it was told to stop. One that has
+            // failed has answered nothing.
+            Outcome::Abandoned => {
+                self.trail.iter().any(|attempt| !matches!(attempt.outcome, AttemptOutcome::Failed(_)))
+            }
+            Outcome::Failed => self.first_token.is_some(),
+        }
+    }
+
     /// Settles what was held.
     fn charge(&mut self, outcome: Outcome, usage: &Usage) -> Option<CostRecord> {
+        let used = self.is_used(outcome);
         let funds = self.funds.as_mut()?;
-        let asked = self.attempts > 0;
-        let delivered = match outcome {
-            Outcome::Complete | Outcome::Broken => true,
-            // The upstream was asked, and nobody can say what it did until it was told to stop.
-            Outcome::Abandoned => asked,
-            Outcome::Failed => self.first_token.is_some(),
-        };
-        let usage = if delivered { *usage } else { Usage::default() };
-        let (cost, written) = funds.settle(outcome, &usage, delivered, unix_millis());
+        let usage = if used { *usage } else { Usage::default() };
+        let (cost, written) = funds.settle(outcome, &usage, used, unix_millis());
         self.written = written;
         cost.map(|cost| CostRecord {
             nano_usd: cost.total.get(),
@@ -419,7 +434,7 @@ impl Meter {
         }
         let (mut usage, basis) = match outcome {
             // Nothing was answered, so nothing was used that anybody could know of.
-            Outcome::Failed if self.first_token.is_none() => (self.usage, Basis::Provider),
+            Outcome::Failed | Outcome::Abandoned if !self.is_used(outcome) => (self.usage, Basis::Provider),
             Outcome::Complete => self.usage(),
             Outcome::Broken | Outcome::Abandoned | Outcome::Failed => self.usage_so_far(),
         };

@@ -241,7 +241,6 @@ async fn every_path_to_a_provider_counts_and_a_list_of_models_does_not() {
     let messages = r#"{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"Hi"}]}"#;
     for request in [
         post(CHAT, ASK),
-        post("/v1/Chat/Completions", ASK),
         post("/v1/openai/chat/completions", ASK),
         post("/proxy/v1/chat/completions", ASK),
         post("/v1/responses", r#"{"model":"m","input":"Hi"}"#),
@@ -256,6 +255,8 @@ async fn every_path_to_a_provider_counts_and_a_list_of_models_does_not() {
         let answer = request.send(gateway.url()).await;
         assert_eq!(answer.status, 429, "{request:?}: {}", answer.text());
     }
+    // Another spelling of a path is none that leads to a provider.
+    assert_eq!(post("/v1/Chat/Completions", ASK).send(gateway.url()).await.status, 404);
     let models = Request::get("/v1/models").bearer(A).send(gateway.url()).await;
     assert_eq!((models.status, models.header("x-ratelimit-remaining-requests")), (200, Some("0")));
     assert_eq!(upstream.hits(), 1);

@@ -102,6 +102,24 @@ async fn a_report_from_the_start_of_a_stream_does_not_stand_for_what_was_deliver
 }
 
 #[tokio::test]
+async fn a_picture_in_the_prompt_is_not_taken_for_so_many_words() {
+    let picture = "A".repeat(3 << 20);
+    let part = format!(r#"{{"type":"image_url","image_url":{{"url":"data:image/png;base64,{picture}"}}}}"#);
+    let body = format!(r#"{{"model":"m","stream":true,"messages":[{{"role":"user","content":[{part}]}}]}}"#);
+    let (media, length) = (part.len() as u64, body.len() as u64);
+    let endless = Scripted::start(vec![Script::stream(Upstream::Chat.events()).stall_after(3)]).await;
+    let mut gateway = Gateway::with_channels(&Upstream::Chat.channel("one", &endless.url(), "")).await;
+    let mut live = Request::post(Caller::Chat.path(), body).bearer(KEY).open(gateway.url()).await;
+    live.next_event().await.expect("it begins");
+
+    live.hang_up();
+
+    let record = gateway.record().await;
+    assert_eq!(record.outcome, Outcome::Abandoned);
+    assert_eq!(record.usage.input, Some((length - media).div_ceil(4) + media.div_ceil(100)));
+}
+
+#[tokio::test]
 async fn the_connection_of_a_stream_that_ended_well_is_used_again() {
     for caller in Caller::ALL {
         for upstream in Upstream::ALL {

@@ -46,6 +46,7 @@ mod logbook;
 mod logs;
 mod manage;
 mod mappings;
+mod media;
 mod metrics;
 mod money;
 mod outage;

@@ -17,17 +17,17 @@ use crate::harness::{Database, Gateway, KEY, NOW, channel};
 
 const CHAT: &str = "/v1/chat/completions";
 /// One dollar for a million tokens is so many nano-USD for one.
-const A_DOLLAR: i64 = 1000;
+pub(crate) const A_DOLLAR: i64 = 1000;
 
 /// A gateway with one upstream whose tokens cost 1 USD in and 2 USD out, for a million of them.
-struct Till {
-    gateway: Gateway,
+pub(crate) struct Till {
+    pub(crate) gateway: Gateway,
     money: Money,
     _database: Database,
 }
 
 impl Till {
-    async fn open(upstream: &str) -> Self {
+    pub(crate) async fn open(upstream: &str) -> Self {
         Self::with(&format!(
             "prices: [{{model: m, input: 1, output: 2}}]\n\
              channels: [{{name: one, provider: openai_compatible, base_url: '{upstream}', api_key: k, models: [m]}}]\n"
@@ -36,12 +36,12 @@ impl Till {
     }
 
     /// The same with these sections.
-    async fn with(sections: &str) -> Self {
+    pub(crate) async fn with(sections: &str) -> Self {
         Self::of(&format!("keys: [{{name: test, key: {KEY}}}]\nretry: {{max_attempts: 1}}\nbreaker: off\n{sections}"))
             .await
     }
 
-    async fn of(yaml: &str) -> Self {
+    pub(crate) async fn of(yaml: &str) -> Self {
         let database = Database::sqlite().await;
         let folder = Money::folder_of(&database.store).expect("it is embedded");
         let disk = Arc::new(Folder::open(&folder).expect("there is a folder for the journal"));
@@ -58,7 +58,7 @@ impl Till {
         Self { gateway, money, _database: database }
     }
 
-    async fn budget(&self, nanos: i64) {
+    pub(crate) async fn budget(&self, nanos: i64) {
         let (scope, window) = (Scope::Key("test".into()), Window::Total);
         let amount = NanoUsd(nanos);
         let budget = Budget {
@@ -85,7 +85,7 @@ impl Till {
     }
 
     /// What the ledger says the key has spent, at the end: nothing is held any more and the books are whole.
-    async fn spent(&self) -> i64 {
+    pub(crate) async fn spent(&self) -> i64 {
         let empty = async {
             while self.money.held() > 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -240,6 +240,32 @@ async fn a_key_is_told_what_it_has_left() {
     assert_eq!(till.ask().await.status, 200);
     let (input, output) = usage(7);
     assert_eq!(left().await, NanoUsd(500_000_000 - price(input, output)).to_string());
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_between_two_attempts_pays_for_none() {
+    const TOKEN: &str = "wp-admin-token-0123456789abcdef";
+    let ill = Upstream::always(Script::reply(503, "{}")).await;
+    let mut till = Till::of(&format!(
+        "admin: {{token: {TOKEN}}}\nkeys: [{{name: test, key: {KEY}}}]\nbreaker: off\n\
+         retry: {{max_attempts: 3, backoff: {{base: 30s, cap: 60s, on_failover: true}}}}\n\
+         prices: [{{model: m, input: 1, output: 2}}]\n\
+         channels: [{{name: one, provider: openai_compatible, base_url: '{}', api_key: k, models: [m]}}]\n",
+        ill.url()
+    ))
+    .await;
+    let mut events = Request::get("/admin/events").bearer(TOKEN).open(till.gateway.url()).await;
+    events.next().await.expect("it listens");
+    let mut client = waypost_testkit::Client::connect(till.gateway.url()).await;
+    client.write(&Request::post(CHAT, body(0, true)).bearer(KEY).to_bytes("gateway")).await.unwrap();
+    while events.next_event().await.expect("it goes on").what.event.as_deref() != Some("attempt_end") {}
+
+    client.hang_up();
+
+    let record = till.gateway.record().await;
+    assert_eq!((record.outcome, record.attempts), (waypost_core::usage::Outcome::Abandoned, 1));
+    assert_eq!((record.usage.input, record.cost.map(|cost| cost.nano_usd)), (None, Some(0)));
+    assert_eq!((till.spent().await, ill.hits()), (0, 1));
 }
 
 #[tokio::test]

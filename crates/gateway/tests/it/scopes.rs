@@ -37,7 +37,6 @@ async fn a_key_limited_to_embeddings_cannot_chat_whatever_the_path_002_49() {
     assert!(error["message"].as_str().unwrap().contains("limited to `embeddings`"), "{error}");
     let messages = r#"{"model":"m","max_tokens":5,"messages":[{"role":"user","content":"Hi"}]}"#;
     for (path, body) in [
-        ("/v1/Chat/completions", ASK),
         ("/v1/chat/completions/x", ASK),
         ("/v1/openai/chat/completions", ASK),
         ("/v1/responses", r#"{"model":"m","input":"Hi"}"#),
@@ -51,6 +50,9 @@ async fn a_key_limited_to_embeddings_cannot_chat_whatever_the_path_002_49() {
     ] {
         let answer = post(&gateway, path, body).await;
         assert_eq!(answer.status, 403, "{path}: {}", answer.text());
+    }
+    for path in ["/v1/Chat/completions", "/v1/chat/complet%69ons", "/v1/openai/messages", "/v1/m%65ssages"] {
+        assert_eq!(post(&gateway, path, messages).await.status, 404, "{path}");
     }
     assert_eq!(upstream.hits(), 0);
     let embeddings = post(&gateway, "/v1/embeddings", r#"{"model":"m","input":"Hi"}"#).await;

@@ -89,7 +89,7 @@ fn headers(claim: &Claim, call: &Call) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(16);
     headers.insert(USER_AGENT, HeaderValue::from_static(concat!("waypost/", env!("CARGO_PKG_VERSION"))));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    if call.operation != Operation::Passthrough {
+    if !call.passes_through() {
         headers.insert(CONTENT_TYPE, JSON);
     }
     for (name, value) in &channel.headers {

@@ -1,14 +1,20 @@
 //! An answer that nobody reads here, passed on as it comes.
 //!
-//! Decides nothing but how a break is told, which is a cut connection. Does not know what the bytes say, so that only they are
-//! counted. Tests: `it/v1/pass_through.rs`.
+//! Decides nothing but how a break is told, which is a cut connection, and what of it is counted: the usage that pictures and
+//! sound tell, else the bytes of what is text. Tests: `it/v1/pass_through.rs`, `it/media.rs`.
 
 use std::task::{Context, Poll};
 
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use waypost_core::GatewayError;
+use waypost_core::operation::Operation;
 use waypost_core::usage::Outcome;
+use waypost_wire::chat::event::Event;
 
+use super::watch::Watch;
 use crate::http::body::Broken;
+use crate::pipeline::call::Call;
 use crate::pipeline::frames::Break;
 use crate::pipeline::kept::{Chunk, Stream};
 use crate::pipeline::meter::Meter;
@@ -18,11 +24,55 @@ use crate::upstream::AnswerBody;
 pub struct Through {
     body: AnswerBody,
     meter: Meter,
+    count: Count,
+}
+
+/// What is counted of an answer that nobody reads.
+pub struct Count {
+    /// Reads the usage that it tells.
+    watch: Option<Box<Watch>>,
+    /// Its bytes are about a text.
+    bytes: bool,
+}
+
+impl Count {
+    /// Pictures and sound have fewer tokens than bytes, and tell them where there are any; what is said of sound is a text.
+    pub fn of(call: &Call, answer: &HeaderMap) -> Self {
+        let kind = answer.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        let is = |kinds: &[&str]| {
+            let kind = kind.split(';').next().unwrap_or_default().trim();
+            kinds.iter().any(|known| kind.eq_ignore_ascii_case(known))
+        };
+        let told = is(&["application/json", "text/event-stream"]);
+        let (is_media, bytes) = match call.operation {
+            Operation::Images => (true, false),
+            Operation::Audio => (true, call.path.starts_with("/audio/trans") && !is(&["text/event-stream"])),
+            Operation::Chat
+            | Operation::CountTokens
+            | Operation::Completions
+            | Operation::Embeddings
+            | Operation::Models
+            | Operation::Passthrough => (false, true),
+        };
+        Self { watch: (is_media && told).then(Box::default), bytes }
+    }
+
+    /// May the answer tell its usage?
+    pub fn is_pending(&self) -> bool {
+        self.watch.is_some()
+    }
 }
 
 impl Through {
-    pub fn new(body: AnswerBody, meter: Meter) -> Self {
-        Self { body, meter }
+    pub fn new(body: AnswerBody, meter: Meter, count: Count) -> Self {
+        Self { body, meter, count }
+    }
+
+    fn count(&mut self, bytes: &[u8]) {
+        if let Some(usage) = self.count.watch.as_mut().and_then(|watch| watch.see(bytes)) {
+            self.meter.see(&Event::Usage(usage));
+        }
+        self.meter.bytes(if self.count.bytes { bytes.len() } else { 0 });
     }
 }
 
@@ -31,7 +81,7 @@ impl Stream for Through {
     fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Chunk> {
         self.body.poll_chunk(cx).map(|chunk| match chunk {
             Some(Ok(bytes)) => {
-                self.meter.bytes(bytes.len());
+                self.count(&bytes);
                 Some(Ok(bytes))
             }
             Some(Err(failure)) => {

@@ -269,6 +269,89 @@ async fn uploads_are_streamed_and_not_buffered() {
     assert!(seen.contains(&format!("content-length: {length}\r\n")), "{seen}");
 }
 
+/// A form in two pieces, of which the second is written when the upstream has the first.
+async fn in_two(first: &str, second: &str) -> (Vec<u8>, Gateway, waypost_testkit::Answer) {
+    let upstream = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", upstream.local_addr().unwrap());
+    let gateway = Gateway::with_channels(&channel("main", "openai", &url, "['*']")).await;
+    let head = format!(
+        "POST /v1/audio/transcriptions HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {KEY}\r\ncontent-type: {FORM}\r\ncontent-length: {}\r\n\r\n",
+        first.len() + second.len()
+    );
+    let mut client = Client::connect(gateway.url()).await;
+    client.write(format!("{head}{first}").as_bytes()).await.unwrap();
+    let (mut socket, _) = upstream.accept().await.unwrap();
+    let mut seen = Vec::new();
+    while !seen.ends_with(&first.as_bytes()[first.len() - 10..]) {
+        assert_ne!(socket.read_buf(&mut seen).await.unwrap(), 0);
+    }
+    client.write(second.as_bytes()).await.unwrap();
+    let answer = client.answer().await.unwrap();
+    while socket.read_buf(&mut seen).await.unwrap_or(0) != 0 {}
+    (seen, gateway, answer)
+}
+
+#[tokio::test]
+async fn a_second_model_behind_the_first_never_reaches_the_upstream() {
+    let model = |name: &str| format!("------x7Qb\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{name}\r\n");
+    let file = "------x7Qb\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nFIRST HALF";
+    let dear = model("gpt-4o-transcribe");
+    // The head of its part comes with the first piece, so that both together tell.
+    for cut in [0, 7, 20, dear.len() - 4] {
+        let (early, late) = dear.split_at(cut);
+        let first = format!("{}{file}\r\n{early}", model("whisper-1"));
+        let (seen, mut gateway, answer) = in_two(&first, &format!("{late}------x7Qb--\r\n")).await;
+        let error = openai_error(&answer, 400);
+        assert_eq!(error["param"], "model", "{cut}");
+        assert!(error["message"].as_str().unwrap().contains("twice"), "{error}");
+        let seen = String::from_utf8_lossy(&seen);
+        assert!(!seen.contains("gpt-4o-transcribe\r\n------x7Qb--"), "{cut}: {seen}");
+        assert_eq!(gateway.record().await.error.map(|kind| kind.row().status), Some(400));
+    }
+}
+
+#[tokio::test]
+async fn a_second_model_in_what_is_here_already_costs_no_upstream_call() {
+    let (upstream, gateway) = through(Script::reply(200, JOB)).await;
+    let twice: &[u8] = b"------x7Qb\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n------x7Qb\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nx\r\n------x7Qb\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ndear\r\n------x7Qb--\r\n";
+    for rest in ["audio/transcriptions", "images/edits", "files", "unheard/of"] {
+        let answer = request("POST", "/v1", rest, FORM, twice).send(gateway.url()).await;
+        assert_eq!(openai_error(&answer, 400)["param"], "model", "{rest}");
+    }
+    let answer =
+        request("POST", "/v1", "files", "multipart/form-data; boundary=\"a;b\"", twice).send(gateway.url()).await;
+    assert!(openai_error(&answer, 400)["message"].as_str().unwrap().contains("boundary"));
+    assert_eq!(upstream.hits(), 0);
+}
+
+/// SDKs write a form in the order of the caller's fields, which may well end with the model.
+#[tokio::test]
+async fn the_model_of_a_recording_is_found_behind_megabytes_of_it() {
+    let upstream = Upstream::always(Script::reply(200, r#"{"text":"hi"}"#)).await;
+    let channels = [
+        channel("main", "openai", &upstream.url(), "[gpt-4o]"),
+        channel("ears", "openai", &upstream.url(), "[whisper-1]"),
+    ]
+    .concat();
+    let gateway = Gateway::with_channels(&channels).await;
+    let form = |fill: usize| {
+        let file = "------x7Qb\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\n";
+        let model =
+            "\r\n------x7Qb\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n------x7Qb--\r\n";
+        format!("{file}{}{model}", "\r\n--".repeat(fill / 4))
+    };
+    let post = async |path: &str| {
+        let request = Request::new("POST", path).bearer(KEY).header("content-type", FORM);
+        request.body(form(3 << 20)).send(gateway.url()).await
+    };
+    let (heard, other) = (post("/v1/audio/transcriptions").await, post("/v1/unheard/of").await);
+    assert_eq!((heard.status, heard.header("x-waypost-deployment")), (200, Some("ears/whisper-1")));
+    // Where nothing says that there is a model, it is waited for only so long; then it must not come.
+    let error = openai_error(&other, 400);
+    assert_eq!(error["param"], "model");
+    assert!(error["message"].as_str().unwrap().contains("too late"), "{error}");
+}
+
 #[tokio::test]
 async fn the_default_channel_takes_what_names_no_model() {
     let (first, second) = (Upstream::start(vec![]).await, Upstream::always(Script::reply(200, JOB)).await);
