@@ -10,6 +10,7 @@ use waypost_core::pricing::rerate::{Billed, rerate};
 use waypost_core::pricing::{Version, recorded};
 use waypost_core::snapshot::Snapshot;
 use waypost_store::StoreError;
+use waypost_store::audit::Entry;
 use waypost_store::ledger::charges::{Charged, Mark, Wanted};
 use waypost_store::money::{By, Correction, Money, MoneyError};
 
@@ -57,14 +58,15 @@ enum Verdict {
     Costs(NanoUsd, Arc<Version>),
 }
 
-/// Goes through the charges after a place. With `by`, what they should have cost is entered; without, it is only told.
+/// Goes through the charges after a place. With `by`, what they should have cost is entered, each batch together with the note of
+/// it; without, it is only told.
 pub async fn run(
     money: &Money,
     snapshot: &Snapshot,
     wanted: &Wanted<'_>,
     after: Option<Mark>,
     (as_of, now): (AsOf, i64),
-    by: Option<By<'_>>,
+    by: Option<(By<'_>, Entry<'_>)>,
 ) -> Result<Rerated, MoneyError> {
     money.fold_all(now).await?;
     let mut done = Rerated { next: after, ..Rerated::default() };
@@ -101,14 +103,14 @@ pub async fn run(
 async fn enter(
     money: &Money,
     corrections: &[(&Charged, NanoUsd, Arc<Version>)],
-    by: By<'_>,
+    (by, note): (By<'_>, Entry<'_>),
     done: &mut Rerated,
 ) -> Result<(), MoneyError> {
     let corrections: Vec<_> = corrections
         .iter()
         .map(|(charge, cost, version)| Correction { charge, cost: *cost, price: &version.id })
         .collect();
-    let entered = money.correct(&corrections, by).await?;
+    let entered = money.correct(&corrections, by, Some(note)).await?;
     for alert in &entered.alerts {
         tracing::warn!(?alert, "a budget has come to one of its marks");
     }

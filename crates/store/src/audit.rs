@@ -2,6 +2,7 @@
 //! row can be changed, moved or taken out unseen. Decides what a hash covers. Whoever could rewrite the whole chain is
 //! found by a head that was kept elsewhere. Tests: `tests/it/audit.rs`.
 
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
@@ -23,7 +24,7 @@ pub struct Entry<'a> {
     /// The team whose auditors may see it.
     pub team: Option<&'a str>,
     /// What has changed. Never a secret nor its hash.
-    pub detail: &'a serde_json::Value,
+    pub detail: &'a Value,
     /// Where the actor was.
     pub address: Option<&'a str>,
     pub request_id: Option<&'a str>,
@@ -124,6 +125,20 @@ pub async fn append(tx: &mut Transaction<'static, Any>, entry: Entry<'_>) -> Res
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+/// The same for whoever may have nothing to tell, with what of it is known only where it is written.
+pub(crate) async fn note(
+    tx: &mut Transaction<'static, Any>,
+    entry: Option<Entry<'_>>,
+    more: Map<String, Value>,
+) -> Result<(), StoreError> {
+    let Some(entry) = entry else { return Ok(()) };
+    let mut detail = entry.detail.clone();
+    if let Some(known) = detail.as_object_mut() {
+        known.extend(more);
+    }
+    append(tx, Entry { detail: &detail, ..entry }).await
 }
 
 /// Makes every other audited write wait until this transaction ends, and tells where the chain ends.

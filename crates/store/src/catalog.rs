@@ -16,7 +16,7 @@ use crate::seal::Place;
 use crate::{Store, StoreError, Vault};
 
 pub use list::{Channel, Credential, Group, Model, Provider, Setting};
-pub use write::{Changes, ChannelDraft, CredentialDraft, GroupDraft, ModelDraft, ProviderDraft, Put};
+pub use write::{Before, Changes, ChannelDraft, CredentialDraft, GroupDraft, ModelDraft, ProviderDraft, Put};
 
 /// A catalog as it was at one version.
 #[derive(Clone, Debug, PartialEq)]

@@ -84,6 +84,8 @@ struct Shared {
     refilling: Arc<Mutex<()>>,
     /// One that gives back at a time.
     returning: Arc<Mutex<()>>,
+    /// One change of credits at a time: a purse is opened with all that the database has, and poured into by whoever finds it open.
+    credits: Mutex<()>,
     /// One change of budgets at a time.
     budgets: Mutex<()>,
     /// The number of the last change that was looked at.
@@ -170,6 +172,7 @@ impl Money {
             fold: Mutex::new(fold),
             refilling: Arc::default(),
             returning: Arc::default(),
+            credits: Mutex::default(),
             budgets: Mutex::default(),
             seen: Mutex::new(seen),
         };

@@ -5,7 +5,12 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::json;
 use waypost_core::config::{Format, Text};
+use waypost_core::role::Actor;
+use waypost_store::StoreError;
+use waypost_store::audit::{self, Entry};
+use waypost_store::catalog::Changes;
 
 use super::database::{Which, no_dice};
 use super::print::{say, table};
@@ -43,7 +48,7 @@ pub async fn run(wanted: &Import, config: Wanted) -> Result<(), Mistakes> {
     if wanted.dry_run {
         drop(changes);
     } else {
-        changes.commit().await.map_err(|error| failed(&error))?;
+        commit(changes, wanted, &taken).await.map_err(|error| failed(&error))?;
     }
     plan.notes.iter().for_each(|note| say(note));
     tell(&taken);
@@ -51,6 +56,30 @@ pub async fn run(wanted: &Import, config: Wanted) -> Result<(), Mistakes> {
     say(&format!("{}: {} changes {verb}", database.name, taken.changes()));
     database.store.close().await;
     Ok(())
+}
+
+/// Makes the changes, with a row in the audit log if there are any.
+async fn commit(changes: Changes<'_>, wanted: &Import, taken: &Taken) -> Result<(), StoreError> {
+    let (mut tx, _) = changes.finish().await?;
+    if taken.changes() > 0 {
+        let (actor, file) = (Actor::cli(), wanted.file.display().to_string());
+        let detail = json!({
+            "providers": taken.providers, "channels": taken.channels, "credentials": taken.credentials,
+            "model_groups": taken.groups, "settings": taken.settings, "keys": taken.keys,
+        });
+        let entry = Entry {
+            at: unix_millis(),
+            actor: &actor,
+            action: "catalog.import",
+            subject: &file,
+            team: None,
+            detail: &detail,
+            address: None,
+            request_id: None,
+        };
+        audit::append(&mut tx, entry).await?;
+    }
+    Ok(tx.commit().await?)
 }
 
 fn text(path: &PathBuf) -> Result<Text, Mistakes> {

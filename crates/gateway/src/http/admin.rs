@@ -18,6 +18,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, Response, Uri};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 use waypost_core::GatewayError;
 use waypost_core::access::fingerprint;
 use waypost_core::health::view::Time;
@@ -78,6 +79,32 @@ pub(super) async fn view(app: &App, uri: &Uri, signed: Option<&Signed>) -> Resul
         Page::SecurityEvents => security::events(app, &query).await,
         Page::Pardon(address) => security::pardon(app, address, uri),
         Page::Reload => reload(app).await,
+    }
+}
+
+/// What is acted upon at such a path, as the audit log is told: its id, and what it is called. An error if it is not there, before
+/// anything is done.
+pub(super) fn target(app: &App, uri: &Uri) -> Result<(String, Value), GatewayError> {
+    match Page::at(uri.path()) {
+        Some(Page::ResetDeployment(id)) => Ok((id.to_owned(), deployments::named(app, id, uri)?)),
+        Some(Page::ResetCredential(id) | Page::TestCredential(id)) => {
+            Ok((id.to_owned(), accounts::named(app, id, uri)?))
+        }
+        Some(Page::Pardon(address)) => Ok((security::address(address, uri)?.to_string(), json!({}))),
+        Some(Page::Reload) => Ok(("gateway".to_owned(), json!({}))),
+        Some(
+            Page::Index
+            | Page::Deployments
+            | Page::Channels
+            | Page::Credentials
+            | Page::Explain
+            | Page::Config
+            | Page::ProviderKinds
+            | Page::Events
+            | Page::Security
+            | Page::SecurityEvents,
+        )
+        | None => Err(GatewayError::not_found(uri.path())),
     }
 }
 

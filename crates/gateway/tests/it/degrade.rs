@@ -62,7 +62,7 @@ impl Shop {
     async fn budget(&self, id: &str, scope: Scope, nanos: i64, when_spent: WhenSpent) {
         let (window, amount, alerts) = (Window::Day, NanoUsd(nanos), vec![100]);
         let budget = Budget { id: id.into(), scope, window, amount, hard: true, alerts, when_spent };
-        self.money.put_budget(budget, NOW).await.expect("the budget is made");
+        self.money.put_budget(budget, NOW, None).await.expect("the budget is made");
     }
 
     async fn ask(&self) -> Answer {
@@ -170,7 +170,7 @@ async fn what_costs_nothing_answers_when_all_money_is_spent_and_a_refusing_budge
     // The group's own budget refuses, whichever of the two is looked at first.
     let again = shop.ask().await;
     assert!(again.status == 429 || why(&again)["given"] == "free", "{}", again.text());
-    shop.money.delete_budget("bud_all", NOW).await.unwrap();
+    shop.money.delete_budget("bud_all", None, NOW, None).await.unwrap();
     assert_eq!(shop.ask().await.status, 429);
     assert_eq!(shop.hits()[..3], [0, 0, 0]);
 }

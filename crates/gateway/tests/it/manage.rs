@@ -1,5 +1,6 @@
 //! The administration over HTTP: keys, people, and what each role reaches of them.
 
+mod audited;
 mod catalog;
 mod command;
 mod described;

@@ -70,14 +70,14 @@ impl Till {
             alerts: vec![80],
             when_spent: WhenSpent::Refuse,
         };
-        self.money.put_budget(budget, NOW).await.expect("the budget is made");
+        self.money.put_budget(budget, NOW, None).await.expect("the budget is made");
     }
 
     async fn grant(&self, id: &str, nanos: i64) {
         let account = Account::key("test");
         let (amount, kind) = (NanoUsd(nanos), Kind::TopUp);
         let grant = Grant { id, account: &account, amount, kind, actor: "owner", reason: "paid", at: NOW };
-        self.money.grant(grant).await.expect("the credit is given");
+        self.money.grant(grant, None).await.expect("the credit is given");
     }
 
     async fn ask(&self) -> Answer {
@@ -437,7 +437,7 @@ async fn a_group_is_asked_like_a_model_within_its_scope_and_its_own_budget_is_ch
         alerts: vec![],
         when_spent: WhenSpent::Refuse,
     };
-    till.money.put_budget(budget, NOW).await.unwrap();
+    till.money.put_budget(budget, NOW, None).await.unwrap();
     let ask = async |model: &str| {
         let body = json!({ "model": model, "max_tokens": 60, "messages": [{ "role": "user", "content": "Hello" }] });
         Request::post(CHAT, body.to_string()).bearer("wp-group-key-0123456789").send(till.gateway.url()).await

@@ -133,6 +133,23 @@ async fn a_dry_run_says_what_would_be_done_and_does_nothing() {
 }
 
 #[tokio::test]
+async fn an_import_that_changes_something_is_in_the_audit_log() {
+    let folder = Folder::new();
+    let tables = folder.write("tables.json", TABLES);
+    for more in [&["--dry-run"][..], &[], &[]] {
+        folder.run(&[&["import", &tables], more].concat()).await;
+    }
+    let told = folder.run(&["audit", "export"]).await;
+    assert_eq!(told.lines().count(), 1, "{told}");
+    let row: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(
+        (&row["actor"], &row["action"], &row["subject"]),
+        (&json!("cli"), &json!("catalog.import"), &json!(tables))
+    );
+    assert!(row["detail"].as_str().unwrap().contains(r#""channels":{"#) && !told.contains("sk-table"), "{told}");
+}
+
+#[tokio::test]
 async fn what_cannot_work_is_left_out_with_its_reason_and_the_rest_is_taken() {
     let folder = Folder::new();
     let file = folder.write(

@@ -12,6 +12,8 @@ use waypost_core::secret::Secret;
 use crate::seal::Dice;
 use crate::{Store, StoreError, Vault, VaultError};
 
+pub use channels::Before;
+
 /// A provider as somebody wants it.
 #[derive(Clone, Debug, Default)]
 pub struct ProviderDraft {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use serde_json::Map;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Row as _, Transaction};
 use waypost_core::ledger::{Budget, Scope, WhenSpent, Window};
@@ -10,6 +11,7 @@ use waypost_core::money::NanoUsd;
 
 use super::fold::Alert;
 use crate::alerts::{self, Kind, Owner, Sighting};
+use crate::audit::{self, Entry};
 use crate::{Store, StoreError};
 
 /// A window of a budget, as far as the journal is folded in.
@@ -28,6 +30,18 @@ pub struct Kept {
     pub budget: Budget,
     /// Grows with every change.
     pub version: i64,
+}
+
+/// A budget on its way into the database.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Put<'a> {
+    pub(crate) budget: &'a Budget,
+    /// Only over this version of it, if one is named.
+    pub(crate) over: Option<i64>,
+    pub(crate) deleted: bool,
+    /// The start of its present window, and what may come together in it at most.
+    pub(crate) window: (i64, NanoUsd),
+    pub(crate) at: i64,
 }
 
 const COLUMNS: &str =
@@ -64,16 +78,9 @@ impl Store {
         rows.iter().map(|row| Ok((read(row)?, row.try_get::<i64, _>(6)? == 1))).collect()
     }
 
-    /// Writes a budget, and what may come together in its present window at most; only over this version of it, if one is
-    /// named. Answers the new version.
-    pub(crate) async fn put_budget(
-        &self,
-        budget: &Budget,
-        over: Option<i64>,
-        deleted: bool,
-        (start, cap): (i64, NanoUsd),
-        now: i64,
-    ) -> Result<i64, StoreError> {
+    /// Writes a budget. Answers the new version; `Stale` if it is not the one that was named.
+    pub(crate) async fn put_budget(&self, put: Put<'_>, note: Option<Entry<'_>>) -> Result<i64, StoreError> {
+        let Put { budget, over, deleted, window: (start, cap), at } = put;
         let mut tx = self.begin().await?;
         let sql = "insert into ledger_budgets (id, scope, length, amount, hard, alerts, deleted, changed_at, when_spent) \
                    values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (id) do update set scope = excluded.scope, \
@@ -83,7 +90,7 @@ impl Store {
         let alerts = budget.alerts.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
         let row = sqlx::query(sql).bind(budget.id.to_string()).bind(budget.scope.to_string());
         let row = row.bind(budget.window.name()).bind(budget.amount.get()).bind(i64::from(budget.hard)).bind(alerts);
-        let row = row.bind(i64::from(deleted)).bind(now).bind(budget.when_spent.name()).bind(over.unwrap_or(0));
+        let row = row.bind(i64::from(deleted)).bind(at).bind(budget.when_spent.name()).bind(over.unwrap_or(0));
         let version = row.fetch_optional(&mut *tx).await?.ok_or(StoreError::Stale)?.try_get(0)?;
         let sql = "insert into ledger_windows (budget, start_at, amount, hard) values ($1, $2, $3, $4) \
                    on conflict (budget, start_at) do update set hard = excluded.hard, amount = case \
@@ -91,6 +98,7 @@ impl Store {
                    then ledger_windows.spent + ledger_windows.leased else excluded.amount end";
         let row = sqlx::query(sql).bind(budget.id.to_string()).bind(start).bind(cap.get());
         row.bind(i64::from(budget.hard)).execute(&mut *tx).await?;
+        audit::note(&mut tx, note, Map::new()).await?;
         tx.commit().await?;
         Ok(version)
     }

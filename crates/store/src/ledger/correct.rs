@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::{Map, Value};
 use sqlx::{Any, Transaction};
 use waypost_core::ledger::Account;
 use waypost_core::money::NanoUsd;
@@ -13,7 +14,7 @@ use super::fold::{Alert, already, charge, count_in_windows};
 use super::grants::Pen;
 use super::leases::{Limit, id_of, limit};
 use super::post::{Draft, Kind, lock_head, post};
-use crate::{Store, StoreError};
+use crate::{Store, StoreError, audit};
 
 /// What a charge of the past should have cost.
 #[derive(Clone, Debug)]
@@ -107,23 +108,24 @@ impl Entry {
 }
 
 /// Enters those that nobody has entered yet, in one database transaction. Gives them as they were entered: with what the payers
-/// of them could pay.
+/// of them could pay. The note is written if there are any, and says what they come to.
 pub(crate) async fn correct(
     store: &Store,
     pen: Pen<'_>,
     entries: &[Entry],
     at: i64,
+    note: Option<audit::Entry<'_>>,
 ) -> Result<(Vec<Entry>, Vec<Alert>), StoreError> {
     /// How often others may be quicker.
     const TRIES: usize = 5;
     for _ in 1..TRIES {
-        match try_to(store, pen, entries, at).await {
+        match try_to(store, pen, entries, at, note).await {
             // Somebody entered one of them in the same moment: the others are still to be entered.
             Err(StoreError::Taken(_)) => {}
             done => return done,
         }
     }
-    try_to(store, pen, entries, at).await
+    try_to(store, pen, entries, at, note).await
 }
 
 async fn try_to(
@@ -131,6 +133,7 @@ async fn try_to(
     pen: Pen<'_>,
     entries: &[Entry],
     at: i64,
+    note: Option<audit::Entry<'_>>,
 ) -> Result<(Vec<Entry>, Vec<Alert>), StoreError> {
     let mut tx = store.begin().await?;
     let mut head = lock_head(&mut tx, pen.node, at).await?;
@@ -142,8 +145,25 @@ async fn try_to(
     let drafts: Vec<Draft> = fresh.iter().map(|entry| entry.draft.clone()).collect();
     post(&mut tx, pen.node, pen.key, &mut head, &drafts).await?;
     let alerts = count_in_windows(&mut tx, &drafts).await?;
+    if !fresh.is_empty() {
+        audit::note(&mut tx, note, sums(&fresh)).await?;
+    }
     tx.commit().await?;
     Ok((fresh, alerts))
+}
+
+/// What corrections come to, for the audit log.
+fn sums(entries: &[Entry]) -> Map<String, Value> {
+    let sum = |of: fn(&Entry) -> NanoUsd| {
+        let sum = entries.iter().map(of).fold(NanoUsd::ZERO, |sum, more| sum.checked_add(more).unwrap_or(sum));
+        Value::from(sum.to_string())
+    };
+    let said = [
+        ("corrected", Value::from(entries.len())),
+        ("difference", sum(Entry::difference)),
+        ("charged", sum(Entry::charged)),
+    ];
+    said.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Lets payers pay what they have, out of what nobody holds. The rest is the operator's: no purse is ever overdrawn. What is given

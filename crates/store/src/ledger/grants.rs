@@ -1,6 +1,7 @@
 //! What operators do to accounts: credit given and taken back. Each is a transaction with who did it and why. Decides that
 //! nothing is taken which is not there. Tests: `tests/it/ledger.rs`.
 
+use serde_json::Map;
 use sqlx::{Any, Row as _, Transaction};
 use waypost_core::ledger::Account;
 use waypost_core::money::NanoUsd;
@@ -113,11 +114,27 @@ fn is_check(error: &sqlx::Error) -> bool {
 }
 
 /// Gives or takes credit. Where other nodes hold leases, only what nobody holds can be taken.
-pub(crate) async fn grant(store: &Store, pen: Pen<'_>, grant: &Grant<'_>) -> Result<Balance, StoreError> {
+pub(crate) async fn grant(
+    store: &Store,
+    pen: Pen<'_>,
+    grant: &Grant<'_>,
+    note: Option<Entry<'_>>,
+) -> Result<Balance, StoreError> {
     let mut tx = store.begin().await?;
     grant_within(&mut tx, pen, grant).await?;
+    // Read before the end, so that nothing can fail once it is given: whoever is told so would give it again.
+    let balance = balance_within(&mut tx, grant.account).await?;
+    audit::note(&mut tx, note, Map::new()).await?;
     tx.commit().await?;
-    store.balance(grant.account).await?.ok_or(StoreError::NotFound)
+    Ok(balance)
+}
+
+pub(super) async fn balance_within(
+    tx: &mut Transaction<'static, Any>,
+    account: &Account,
+) -> Result<Balance, StoreError> {
+    let sql = sqlx::AssertSqlSafe(format!("{BALANCE} where name = $1"));
+    read(&sqlx::query(sql).bind(account.as_str().to_owned()).fetch_one(&mut **tx).await?)
 }
 
 /// The other side of a grant.

@@ -5,9 +5,10 @@ use sqlx::Row as _;
 use waypost_core::ledger::Account;
 use waypost_core::money::NanoUsd;
 
-use super::grants::{Balance, Grant, Pen, grant_within};
+use super::grants::{Balance, Grant, Pen, balance_within, grant_within};
 use super::post::Kind;
-use crate::{Store, StoreError};
+use crate::audit::{self, Entry};
+use crate::{Store, StoreError, Tx};
 
 /// A voucher, without its code.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,30 +35,27 @@ fn digest(code: &str) -> Vec<u8> {
 const COLUMNS: &str = "select id, label, amount, created_at, created_by, expires_at, revoked_at, redeemed_at, redeemed_by \
                        from ledger_vouchers";
 
+/// Keeps a new voucher. The code is unpredictable and shown to its maker only.
+pub async fn add(tx: &mut Tx, voucher: &Voucher, code: &str) -> Result<(), StoreError> {
+    if voucher.amount.get() <= 0 {
+        return Err(StoreError::Refused("amount: a voucher is worth more than nothing".to_owned()));
+    }
+    let sql = "insert into ledger_vouchers (id, code, label, amount, created_at, created_by, expires_at) \
+               values ($1, $2, $3, $4, $5, $6, $7)";
+    let row = sqlx::query(sql).bind(voucher.id.clone()).bind(digest(code)).bind(voucher.label.clone());
+    let row = row.bind(voucher.amount.get()).bind(voucher.created_at).bind(voucher.created_by.clone());
+    row.bind(voucher.expires_at).execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// It cannot be redeemed any more. `Stale`: it was, or is revoked.
+pub async fn revoke(tx: &mut Tx, id: &str, now: i64) -> Result<(), StoreError> {
+    let sql = "update ledger_vouchers set revoked_at = $2 where id = $1 and revoked_at = 0 and redeemed_at = 0";
+    let done = sqlx::query(sql).bind(id.to_owned()).bind(now).execute(&mut **tx).await?;
+    if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Stale) }
+}
+
 impl Store {
-    /// Keeps a new voucher. The code is unpredictable and shown to its maker only.
-    pub async fn add_voucher(&self, voucher: &Voucher, code: &str) -> Result<(), StoreError> {
-        if voucher.amount.get() <= 0 {
-            return Err(StoreError::Refused("amount: a voucher is worth more than nothing".to_owned()));
-        }
-        let mut tx = self.begin().await?;
-        let sql = "insert into ledger_vouchers (id, code, label, amount, created_at, created_by, expires_at) \
-                   values ($1, $2, $3, $4, $5, $6, $7)";
-        let row = sqlx::query(sql).bind(voucher.id.clone()).bind(digest(code)).bind(voucher.label.clone());
-        let row = row.bind(voucher.amount.get()).bind(voucher.created_at).bind(voucher.created_by.clone());
-        row.bind(voucher.expires_at).execute(&mut *tx).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// It cannot be redeemed any more. `Stale`: it was, or is revoked.
-    pub async fn revoke_voucher(&self, id: &str, now: i64) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        let sql = "update ledger_vouchers set revoked_at = $2 where id = $1 and revoked_at = 0 and redeemed_at = 0";
-        let done = sqlx::query(sql).bind(id.to_owned()).bind(now).execute(&mut *tx).await?;
-        tx.commit().await?;
-        if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::Stale) }
-    }
-
     /// Vouchers, the latest first, before this time and id.
     pub async fn vouchers(&self, before: (i64, &str), most: i64) -> Result<Vec<Voucher>, StoreError> {
         let sql = format!(
@@ -82,27 +80,38 @@ impl Store {
     }
 }
 
+/// Somebody who has a code.
+#[derive(Clone, Copy, Debug)]
+pub struct Redemption<'a> {
+    pub code: &'a str,
+    /// Gets the credit.
+    pub account: &'a Account,
+    pub actor: &'a str,
+    pub at: i64,
+}
+
 /// Turns a code into credit. `NotFound`, whether there is no such code, or it was used, revoked or has expired: nothing is
-/// told to whoever guesses.
+/// told to whoever guesses. The note also says which voucher it was, and what it was worth.
 pub(crate) async fn redeem(
     store: &Store,
     pen: Pen<'_>,
-    code: &str,
-    account: &Account,
-    actor: &str,
-    now: i64,
+    redemption: Redemption<'_>,
+    note: Option<Entry<'_>>,
 ) -> Result<(NanoUsd, Balance), StoreError> {
+    let Redemption { code, account, actor, at } = redemption;
     let mut tx = store.begin().await?;
     let sql = "update ledger_vouchers set redeemed_at = $2, redeemed_by = $3 where code = $1 and redeemed_at = 0 \
                and revoked_at = 0 and (expires_at = 0 or expires_at > $2) returning id, amount";
-    let query = sqlx::query(sql).bind(digest(code)).bind(now).bind(account.as_str().to_owned());
+    let query = sqlx::query(sql).bind(digest(code)).bind(at).bind(account.as_str().to_owned());
     let row = query.fetch_optional(&mut *tx).await?.ok_or(StoreError::NotFound)?;
     let (id, amount): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
     let amount = NanoUsd(amount);
     let name = format!("voucher:{id}");
-    let grant = Grant { id: &name, account, amount, kind: Kind::Voucher, actor, reason: &id, at: now };
+    let grant = Grant { id: &name, account, amount, kind: Kind::Voucher, actor, reason: &id, at };
     grant_within(&mut tx, pen, &grant).await?;
+    let balance = balance_within(&mut tx, account).await?;
+    let more = [("voucher".to_owned(), id.into()), ("amount".to_owned(), amount.to_string().into())];
+    audit::note(&mut tx, note, more.into_iter().collect()).await?;
     tx.commit().await?;
-    let balance = store.balance(account).await?.ok_or(StoreError::NotFound)?;
     Ok((amount, balance))
 }

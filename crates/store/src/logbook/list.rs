@@ -104,9 +104,17 @@ struct Fit {
 
 impl Question {
     fn of(scope: &Scope, filter: &LogFilter, after: Option<Place>) -> Self {
-        let mut fits = indexed(scope, filter);
+        let mut fits = indexed(filter);
         let mut within = Conditions::default();
-        if !fits.is_empty() {
+        // The scope bounds what is looked at, and not only what is shown: where a page goes on is a row that was looked at, and
+        // nobody is told of a row of somebody else.
+        match (bound(scope), &filter.request_id) {
+            (Some(bound), None) => within.and(&format!("{} = $", bound.column), bound.value),
+            // A request id is the better index of the two. No index is over an expression, so that the other is not taken.
+            (Some(bound), Some(_)) => within.and(&format!("{} || '' = $", bound.column), bound.value),
+            (None, _) => {}
+        }
+        if (within.text.is_empty() || filter.request_id.is_some()) && !fits.is_empty() {
             fits.remove(0).add_to(&mut within);
         }
         fits.extend(others(filter));
@@ -171,22 +179,31 @@ impl Fit {
     }
 }
 
+/// What a scope bounds: a column that has an index, and its value.
+struct Bound {
+    column: &'static str,
+    value: Value,
+}
+
+fn bound(scope: &Scope) -> Option<Bound> {
+    let (column, id) = match scope {
+        Scope::Everything => return None,
+        Scope::Key(id) => ("key_id", id),
+        Scope::User(id) => ("user_id", id),
+        Scope::Team(id) => ("team_id", id),
+    };
+    Some(Bound { column, value: Value::Text(id.clone()) })
+}
+
 /// The conditions that have an index, the most selective first.
-fn indexed(scope: &Scope, filter: &LogFilter) -> Vec<Fit> {
-    let of = |wanted: fn(&Scope) -> Option<&String>| wanted(scope).cloned();
-    let key = of(|scope| if let Scope::Key(id) = scope { Some(id) } else { None });
-    let user = of(|scope| if let Scope::User(id) = scope { Some(id) } else { None });
-    let team = of(|scope| if let Scope::Team(id) = scope { Some(id) } else { None });
+fn indexed(filter: &LogFilter) -> Vec<Fit> {
     let errors = filter.only_errors || filter.error.is_some() || filter.status_class.is_some_and(|class| class >= 4);
     [
         Fit::text("request_id = $", &filter.request_id),
-        Fit::text("key_id = $", &key),
         Fit::text("key_id = $", &filter.key),
-        Fit::text("user_id = $", &user),
         Fit::text("user_id = $", &filter.user),
         Fit::text("deployment = $", &filter.deployment),
         Fit::text("model = $", &filter.model),
-        Fit::text("team_id = $", &team),
         Fit::text("team_id = $", &filter.team),
         errors.then_some(Fit { condition: ERRORS, value: None }),
     ]

@@ -7,13 +7,19 @@ use waypost_core::ledger::{Hold, Purse, Supply, Use, Why};
 use waypost_core::money::NanoUsd;
 
 use super::{Money, MoneyError};
-use crate::StoreError;
 use crate::ledger::correct::{By, Corrected, Correction, Entry, correct};
+use crate::{StoreError, audit};
 
 impl Money {
     /// Enters what charges of the past should have cost, at most a few hundred at once: all that nobody has corrected
-    /// meanwhile, in one database transaction. The same again enters nothing.
-    pub async fn correct(&self, corrections: &[Correction<'_>], by: By<'_>) -> Result<Corrected, MoneyError> {
+    /// meanwhile, in one database transaction, together with the note, which is told what they come to. The same again enters
+    /// nothing, and then nothing is noted.
+    pub async fn correct(
+        &self,
+        corrections: &[Correction<'_>],
+        by: By<'_>,
+        note: Option<audit::Entry<'_>>,
+    ) -> Result<Corrected, MoneyError> {
         let mut done = Corrected::default();
         let mut wanted = Vec::new();
         for correction in corrections.iter().filter(|correction| !correction.charge.reversed) {
@@ -35,7 +41,7 @@ impl Money {
         if entries.is_empty() {
             return Ok(Corrected { left: corrections.len(), ..done });
         }
-        let (posted, alerts) = correct(&self.0.store, self.pen(), &entries, by.at).await?;
+        let (posted, alerts) = correct(&self.0.store, self.pen(), &entries, by.at, note).await?;
         for (entry, hold) in wanted {
             let Some(entry) = posted.iter().find(|posted| posted.is(&entry)) else { continue };
             self.note(entry, hold);

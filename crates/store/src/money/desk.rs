@@ -8,9 +8,11 @@ use waypost_core::money::NanoUsd;
 
 use super::{Money, MoneyError, load};
 use crate::StoreError;
+use crate::audit::Entry;
+use crate::ledger::budgets::Put;
 use crate::ledger::grants::{self, Balance, Grant, Pen};
 use crate::ledger::verify::{Flaw, Report, Verifier};
-use crate::ledger::vouchers;
+use crate::ledger::vouchers::{self, Redemption};
 
 impl Money {
     pub(super) fn pen(&self) -> Pen<'_> {
@@ -19,6 +21,7 @@ impl Money {
 
     /// From now on the account spends what it is given and no more.
     pub async fn make_prepaid(&self, account: &Account, now: i64) -> Result<Balance, MoneyError> {
+        let _one = self.0.credits.lock().await;
         // What requests spent on account until now has to be in the sums.
         self.fold_all(now).await?;
         let balance = self.0.store.make_prepaid(account, now).await?;
@@ -26,23 +29,26 @@ impl Money {
         Ok(balance)
     }
 
-    /// Gives credit, or takes it if the amount is negative. Never takes what is held or spent.
-    pub async fn grant(&self, grant: Grant<'_>) -> Result<Balance, MoneyError> {
+    /// Gives credit, or takes it if the amount is negative, and notes it in the audit log: both, or neither. Never takes what is
+    /// held or spent.
+    pub async fn grant(&self, grant: Grant<'_>, note: Option<Entry<'_>>) -> Result<Balance, MoneyError> {
+        let _one = self.0.credits.lock().await;
         let taken = self.set_aside(grant.account, grant.amount, grant.at)?;
         if taken.is_none() && self.0.books.credit(grant.account).is_none() {
             self.fold_all(grant.at).await?;
         }
-        let balance = grants::grant(&self.0.store, self.pen(), &grant).await?;
+        let balance = grants::grant(&self.0.store, self.pen(), &grant, note).await?;
         self.settle_grant(&balance, grant.amount, taken).await?;
         Ok(balance)
     }
 
-    /// Turns a voucher's code into credit.
-    pub async fn redeem(&self, code: &str, account: &Account, actor: &str, now: i64) -> Result<NanoUsd, MoneyError> {
-        if self.0.books.credit(account).is_none() {
-            self.fold_all(now).await?;
+    /// Turns a voucher's code into credit, and notes it with the voucher's id and worth: both, or neither.
+    pub async fn redeem(&self, redemption: Redemption<'_>, note: Option<Entry<'_>>) -> Result<NanoUsd, MoneyError> {
+        let _one = self.0.credits.lock().await;
+        if self.0.books.credit(redemption.account).is_none() {
+            self.fold_all(redemption.at).await?;
         }
-        let (amount, balance) = vouchers::redeem(&self.0.store, self.pen(), code, account, actor, now).await?;
+        let (amount, balance) = vouchers::redeem(&self.0.store, self.pen(), redemption, note).await?;
         self.settle_grant(&balance, amount, None).await?;
         Ok(amount)
     }
@@ -88,59 +94,76 @@ impl Money {
         Ok(())
     }
 
-    /// Makes a budget, or changes it. In effect at once; nothing that is held is taken back. Answers its version.
-    pub async fn put_budget(&self, budget: Budget, now: i64) -> Result<i64, MoneyError> {
-        self.write_budget(budget, None, now).await
+    /// Makes a budget, or changes it, and notes it in the audit log: both, or neither. In effect at once; nothing that is held is
+    /// taken back. Answers its version.
+    pub async fn put_budget(&self, budget: Budget, now: i64, note: Option<Entry<'_>>) -> Result<i64, MoneyError> {
+        self.write_budget(budget, None, now, note).await
     }
 
-    /// Changes a budget that nobody changed since this version of it: [`StoreError::Stale`] if somebody did.
-    pub async fn change_budget(&self, budget: Budget, version: i64, now: i64) -> Result<i64, MoneyError> {
-        self.write_budget(budget, Some(version), now).await
+    /// The same for a budget that nobody changed since this version of it: [`StoreError::Stale`] if somebody did.
+    pub async fn change_budget(
+        &self,
+        budget: Budget,
+        version: i64,
+        now: i64,
+        note: Option<Entry<'_>>,
+    ) -> Result<i64, MoneyError> {
+        self.write_budget(budget, Some(version), now, note).await
     }
 
-    async fn write_budget(&self, budget: Budget, over: Option<i64>, now: i64) -> Result<i64, MoneyError> {
+    async fn write_budget(
+        &self,
+        budget: Budget,
+        over: Option<i64>,
+        at: i64,
+        note: Option<Entry<'_>>,
+    ) -> Result<i64, MoneyError> {
         if budget.amount.get() < 0 {
             return Err(StoreError::Refused("amount: a budget is 0 or more".to_owned()).into());
         }
         // One after the other: who is refused puts back what the one before left.
         let _one = self.0.budgets.lock().await;
         let store = &self.0.store;
-        let known = self.purse_of(&budget.id);
-        let new = Arc::new(budget.clone());
-        let version = match known {
-            Some(purse) => {
-                let old = purse.definition();
-                let cap = purse.redefine(Arc::clone(&new), now);
-                let start = purse.standing(now).start;
-                let version = match store.put_budget(&budget, over, false, (start, cap), now).await {
-                    Ok(version) => version,
-                    Err(error) => {
-                        if let Some(old) = old {
-                            purse.redefine(old, now);
-                        }
-                        return Err(error.into());
-                    }
-                };
+        let put = |window| Put { budget: &budget, over, deleted: false, window, at };
+        let Some(purse) = self.purse_of(&budget.id) else {
+            let version = store.put_budget(put((budget.window.start_of(at), budget.amount)), note).await?;
+            let purse = load::purse(store, &self.0.settings.node, self.0.supply, budget, at).await?;
+            self.0.books.open(Arc::new(purse));
+            return Ok(version);
+        };
+        let old = purse.definition();
+        let cap = purse.redefine(Arc::new(budget.clone()), at);
+        let start = purse.standing(at).start;
+        match store.put_budget(put((start, cap)), note).await {
+            Ok(version) => {
                 self.0.books.forget(purse.id());
                 self.0.books.open(purse);
-                version
+                Ok(version)
             }
-            None => {
-                let window = (budget.window.start_of(now), budget.amount);
-                let version = store.put_budget(&budget, over, false, window, now).await?;
-                let purse = load::purse(store, &self.0.settings.node, self.0.supply, budget, now).await?;
-                self.0.books.open(Arc::new(purse));
-                version
+            Err(error) => {
+                if let Some(old) = old {
+                    purse.redefine(old, at);
+                }
+                Err(error.into())
             }
-        };
-        Ok(version)
+        }
     }
 
-    /// The budget limits nothing any more. What was spent in it stays in the books.
-    pub async fn delete_budget(&self, id: &str, now: i64) -> Result<(), MoneyError> {
-        let budget = self.0.store.budget(id).await?.ok_or(StoreError::NotFound)?.budget;
+    /// The budget limits nothing any more, and that is noted: both, or neither. With a version, only if nobody changed it since:
+    /// [`StoreError::Stale`] if somebody did. What was spent in it stays in the books.
+    pub async fn delete_budget(
+        &self,
+        id: &str,
+        version: Option<i64>,
+        now: i64,
+        note: Option<Entry<'_>>,
+    ) -> Result<(), MoneyError> {
+        // Whoever changes it in the same moment would open its purse again.
+        let _one = self.0.budgets.lock().await;
+        let budget = &self.0.store.budget(id).await?.ok_or(StoreError::NotFound)?.budget;
         let window = (budget.window.start_of(now), budget.amount);
-        self.0.store.put_budget(&budget, None, true, window, now).await?;
+        let put = Put { budget, over: version, deleted: true, window, at: now };
+        self.0.store.put_budget(put, note).await?;
         self.0.books.forget(&PurseId::Budget(id.into()));
         Ok(())
     }

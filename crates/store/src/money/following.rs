@@ -59,6 +59,7 @@ impl Money {
                 }
             }
             "budget" => {
+                let _one = self.0.budgets.lock().await;
                 let kept = self.0.store.budget(id).await?;
                 self.follow_budget(id, kept.map(|kept| kept.budget), now).await
             }
@@ -74,6 +75,7 @@ impl Money {
                 self.follow_account(&account, &balance).await?;
             }
         }
+        let _one = self.0.budgets.lock().await;
         for (budget, deleted) in store.budgets_since(0).await? {
             let id = Arc::clone(&budget.id);
             self.follow_budget(&id, Some(budget).filter(|_| !deleted), now).await?;
@@ -91,7 +93,8 @@ impl Money {
         Ok(())
     }
 
-    /// `budget` is absent if it was deleted.
+    /// `budget` is absent if it was deleted. For whoever lets nobody change budgets since it was read: a purse of what is gone would
+    /// be opened otherwise.
     async fn follow_budget(&self, id: &str, budget: Option<Budget>, now: i64) -> Result<(), StoreError> {
         if self.0.supply == Supply::Owned {
             return Ok(());

@@ -33,7 +33,10 @@ async fn a_budget_raises_each_mark_once_in_a_window_also_across_nodes_and_restar
     on_both(async |store| {
         let disk = MemoryDisk::default();
         let (money, _) = open(&store, &disk).await;
-        money.put_budget(budget("bud_1", For::User("usr_ann".into()), Window::Day, 1000, true), NOW).await.unwrap();
+        money
+            .put_budget(budget("bud_1", For::User("usr_ann".into()), Window::Day, 1000, true), NOW, None)
+            .await
+            .unwrap();
         settle(money.hold(ask(&money, "r1", 850)).await.unwrap(), 850).await;
         money.fold_all(NOW).await.unwrap();
         let mark = |mark| ("budget".to_owned(), "bud_1".to_owned(), mark);
@@ -151,7 +154,7 @@ async fn two_nodes_that_pass_a_mark_together_raise_it_once() {
             let disk = Arc::new(MemoryDisk::default());
             nodes.push(Money::open_on(store.clone(), disk, settings(name), NOW).await.unwrap().0);
         }
-        nodes[0].put_budget(budget("bud_1", For::Global, Window::Day, 1000, false), NOW).await.unwrap();
+        nodes[0].put_budget(budget("bud_1", For::Global, Window::Day, 1000, false), NOW, None).await.unwrap();
         nodes[1].refresh(NOW).await.unwrap();
         for (number, node) in nodes.iter().enumerate() {
             settle(node.hold(ask(node, &format!("r{number}"), 600)).await.unwrap(), 600).await;

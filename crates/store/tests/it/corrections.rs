@@ -1,8 +1,11 @@
 //! Charges made right later: the difference is entered once, balances and windows follow in memory and in the database, and nobody
 //! is overdrawn by it.
 
+use serde_json::{Value, json};
 use waypost_core::ledger::{Scope, Window};
 use waypost_core::money::NanoUsd;
+use waypost_core::role::Actor;
+use waypost_store::audit::{self, Entry};
 use waypost_store::journal::MemoryDisk;
 use waypost_store::ledger::charges::{Charged, Wanted};
 use waypost_store::ledger::verify::{Flaw, Verifier};
@@ -10,6 +13,7 @@ use waypost_store::money::{By, Corrected, Correction, Money, Refused};
 use waypost_store::{Kind, Store};
 
 use crate::harness::{NOW, on_both};
+use crate::invariants::sql;
 use crate::money::{ann, ask, budget, open, settings, settle, top_up};
 
 const BY: By<'_> = By { actor: "usr_owner", reason: "a new price", at: NOW + 60_000 };
@@ -25,7 +29,7 @@ async fn charges(store: &Store) -> Vec<Charged> {
 /// All charges cost this much from now on.
 async fn correct(money: &Money, charges: &[Charged], cost: i64, price: &str) -> Corrected {
     let corrections: Vec<_> = charges.iter().map(|charge| Correction { charge, cost: NanoUsd(cost), price }).collect();
-    money.correct(&corrections, BY).await.unwrap()
+    money.correct(&corrections, BY, None).await.unwrap()
 }
 
 fn came_to(posted: usize, left: usize, difference: i64, charged: i64) -> Corrected {
@@ -59,7 +63,7 @@ async fn history(store: &Store) -> Money {
     top_up(&money, "t1", 1000).await;
     let mut total = budget("bud_1", Scope::Global, Window::Total, 10_000, true);
     total.alerts.clear();
-    money.put_budget(total, NOW).await.unwrap();
+    money.put_budget(total, NOW, None).await.unwrap();
     for number in 0..3 {
         settle(money.hold(ask(&money, &format!("r{number}"), 100)).await.unwrap(), 10).await;
     }
@@ -144,7 +148,7 @@ async fn money_that_is_held_is_not_taken_and_a_budget_bounds_corrections_too() {
         assert_eq!(spent(&store).await.0, 1000);
         top_up(&money, "t2", 100_000).await;
         let lower = budget("bud_1", Scope::Global, Window::Total, 1005, true);
-        money.put_budget(lower, NOW).await.unwrap();
+        money.put_budget(lower, NOW, None).await.unwrap();
         let done = correct(&money, &charged[2..], 16, "v2").await;
         assert_eq!((done.posted, done.charged), (1, NanoUsd(0)), "5 are left of the budget");
         let done = correct(&money, &charges(&store).await[2..3], 21, "v3").await;
@@ -261,6 +265,42 @@ async fn a_correction_that_follows_from_nothing_is_found() {
         let report = Verifier::new(settings("node-1").key).pass_in(&mut tx, &[]).await.unwrap();
         assert!(report.flaws.contains(&Flaw::Correction { id: "correction:r1:1".into() }), "{:?}", report.flaws);
         tx.rollback().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_correction_that_cannot_be_noted_is_not_entered() {
+    on_both(async |store| {
+        let money = history(&store).await;
+        let charges = charges(&store).await;
+        let corrections: Vec<_> =
+            charges.iter().map(|charge| Correction { charge, cost: NanoUsd(15), price: "v2" }).collect();
+        let (actor, detail) = (Actor::token(), json!({ "reason": "a new price" }));
+        let note = Entry {
+            at: NOW,
+            actor: &actor,
+            action: "price.rerate",
+            subject: "all",
+            team: None,
+            detail: &detail,
+            address: None,
+            request_id: None,
+        };
+        sql(&store, "alter table audit rename to audit_away").await.unwrap();
+        assert!(money.correct(&corrections, BY, Some(note)).await.is_err());
+        sql(&store, "alter table audit_away rename to audit").await.unwrap();
+        assert_eq!(spent(&store).await, (30, 30));
+        left(&money, 970).await;
+        assert_eq!(money.correct(&corrections, BY, Some(note)).await.unwrap(), came_to(3, 0, 15, 15));
+        // The second time there is nothing to enter, and nothing to tell.
+        assert_eq!(money.correct(&corrections, BY, Some(note)).await.unwrap().posted, 0);
+        let rows = audit::after(&store, 0, 10).await.unwrap();
+        let told: Vec<Value> = rows.iter().map(|row| serde_json::from_str(&row.detail).unwrap()).collect();
+        let sums =
+            json!({ "reason": "a new price", "corrected": 3, "difference": "0.000000015", "charged": "0.000000015" });
+        assert_eq!(told, [sums]);
+        whole(&money).await;
     })
     .await;
 }

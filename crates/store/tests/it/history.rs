@@ -31,7 +31,7 @@ async fn pages_hold_everything_that_happened_to_an_account_once_and_the_newest_f
                 at: NOW - 100 + at,
             };
             // By turns, with several at the same node in a row.
-            if at % 4 == 1 { &other } else { &one }.grant(grant).await.unwrap();
+            if at % 4 == 1 { &other } else { &one }.grant(grant, None).await.unwrap();
         }
         one.refresh(NOW).await.unwrap();
         settle(one.hold(ask(&one, "r1", 50)).await.unwrap(), 30).await;

@@ -9,13 +9,14 @@ use waypost_core::ledger::{Account, Scope, Window};
 use waypost_core::money::NanoUsd;
 use waypost_core::role::Actor;
 use waypost_store::journal::{Durability, Fault, MemoryDisk, Options};
+use waypost_store::ledger::vouchers::{self, Redemption};
 use waypost_store::money::{Ask, Money, Refused, Settings};
 use waypost_store::{Kind, Store, StoreError, audit, page};
 
 use crate::harness::{NOW, on_both};
 use crate::money::{ann, ask, budget, ended, open, settings, settle, sums, top_up};
 
-async fn sql(store: &Store, text: &str) -> Result<(), StoreError> {
+pub(crate) async fn sql(store: &Store, text: &str) -> Result<(), StoreError> {
     let mut tx = store.begin().await?;
     sqlx::raw_sql(AssertSqlSafe(text.to_owned())).execute(&mut *tx).await?;
     Ok(tx.commit().await?)
@@ -26,7 +27,7 @@ async fn i2_no_overdraft_is_possible_in_the_database_itself() {
     on_both(async |store| {
         let (money, _) = open(&store, &MemoryDisk::default()).await;
         top_up(&money, "t1", 100).await;
-        money.put_budget(budget("bud_1", Scope::Global, Window::Total, 50, true), NOW).await.unwrap();
+        money.put_budget(budget("bud_1", Scope::Global, Window::Total, 50, true), NOW, None).await.unwrap();
         for text in [
             "update ledger_accounts set spent = 101 where name = 'user:usr_ann'",
             "update ledger_accounts set spent = 60, leased = 41 where name = 'user:usr_ann'",
@@ -89,7 +90,10 @@ async fn i5_many_callers_at_once_never_spend_more_than_there_is() {
     on_both(async |store| {
         let (money, _) = open(&store, &MemoryDisk::default()).await;
         top_up(&money, "t1", 5_000).await;
-        money.put_budget(budget("bud_1", Scope::Key("key_1".into()), Window::Day, 4_000, true), NOW).await.unwrap();
+        money
+            .put_budget(budget("bud_1", Scope::Key("key_1".into()), Window::Day, 4_000, true), NOW, None)
+            .await
+            .unwrap();
         let (charged, cost) = rush(&money, 0, 300).await;
         assert!(charged <= 4_000 && charged > 2_000, "{charged}");
         let folded = money.fold_all(NOW).await.unwrap();
@@ -177,7 +181,7 @@ async fn i11_nodes_together_never_spend_more_than_there_is_and_can_spend_all_of_
             nodes.push(Money::open_on(store.clone(), Arc::new(disk.clone()), settings, NOW).await.unwrap().0);
         }
         top_up(&nodes[0], "t1", 9_000).await;
-        nodes[0].put_budget(budget("bud_1", Scope::Global, Window::Day, 8_000, true), NOW).await.unwrap();
+        nodes[0].put_budget(budget("bud_1", Scope::Global, Window::Day, 8_000, true), NOW, None).await.unwrap();
         let mut spent = 0;
         for round in 0..12 {
             let money = &nodes[round % 3];
@@ -256,7 +260,7 @@ async fn i11_a_lease_that_nobody_uses_comes_back_while_its_node_lives() {
         }
         let (one, two) = (&nodes[0], &nodes[1]);
         top_up(one, "t1", 1000).await;
-        one.put_budget(budget("bud_1", Scope::Global, Window::Month, 1000, true), NOW).await.unwrap();
+        one.put_budget(budget("bud_1", Scope::Global, Window::Month, 1000, true), NOW, None).await.unwrap();
         let running = one.hold(ask(one, "r0", 100)).await.unwrap();
         settle(one.hold(ask(one, "r1", 700)).await.unwrap(), 200).await;
         one.fold_all(NOW).await.unwrap();
@@ -336,16 +340,25 @@ async fn vouchers_work_once_before_they_expire_and_adjustments_take_only_what_is
             redeemed_at: 0,
             redeemed_by: String::new(),
         };
-        store.add_voucher(&voucher("vch_1", 0), "ABCD-efgh").await.unwrap();
-        store.add_voucher(&voucher("vch_2", NOW), "late").await.unwrap();
-        store.add_voucher(&voucher("vch_3", 0), "gone").await.unwrap();
-        store.revoke_voucher("vch_3", NOW).await.unwrap();
-        for code in ["late", "gone", "never"] {
-            assert!(money.redeem(code, &ann(), "usr_ann", NOW).await.is_err(), "{code}");
+        let mut tx = store.begin().await.unwrap();
+        for (voucher, code) in
+            [(voucher("vch_1", 0), "ABCD-efgh"), (voucher("vch_2", NOW), "late"), (voucher("vch_3", 0), "gone")]
+        {
+            vouchers::add(&mut tx, &voucher, code).await.unwrap();
         }
-        assert_eq!(money.redeem("abcdEFGH", &ann(), "usr_ann", NOW).await.unwrap(), NanoUsd(500));
-        assert!(money.redeem("ABCD-efgh", &ann(), "usr_ann", NOW).await.is_err());
-        assert!(store.revoke_voucher("vch_1", NOW).await.is_err());
+        vouchers::revoke(&mut tx, "vch_3", NOW).await.unwrap();
+        tx.commit().await.unwrap();
+        let payer = ann();
+        let redeem =
+            async |code| money.redeem(Redemption { code, account: &payer, actor: "usr_ann", at: NOW }, None).await;
+        for code in ["late", "gone", "never"] {
+            assert!(redeem(code).await.is_err(), "{code}");
+        }
+        assert_eq!(redeem("abcdEFGH").await.unwrap(), NanoUsd(500));
+        assert!(redeem("ABCD-efgh").await.is_err());
+        let mut tx = store.begin().await.unwrap();
+        assert!(vouchers::revoke(&mut tx, "vch_1", NOW).await.is_err());
+        drop(tx);
         let held = money.hold(ask(&money, "r1", 400)).await.unwrap();
         let account = ann();
         let take = |id, amount| waypost_store::ledger::grants::Grant {
@@ -357,9 +370,9 @@ async fn vouchers_work_once_before_they_expire_and_adjustments_take_only_what_is
             reason: "a mistake",
             at: NOW,
         };
-        assert!(money.grant(take("a1", -101)).await.is_err(), "it is held");
-        money.grant(take("a2", -100)).await.unwrap();
-        assert!(money.grant(take("a2", 1)).await.is_err(), "a name is used once");
+        assert!(money.grant(take("a1", -101), None).await.is_err(), "it is held");
+        money.grant(take("a2", -100), None).await.unwrap();
+        assert!(money.grant(take("a2", 1), None).await.is_err(), "a name is used once");
         settle(held, 400).await;
         money.fold_all(NOW).await.unwrap();
         assert_eq!(sums(&store, &ann()).await, (400, 400));

@@ -2,7 +2,7 @@
 
 use waypost_store::Store;
 use waypost_store::logbook::{
-    DAY_MS, Dimension, GroupBy, LogFilter, LogRow, Report, Scope, Sums, UsageFilter, UsageRow,
+    DAY_MS, Dimension, GroupBy, LogFilter, LogRow, Place, Report, Scope, Sums, UsageFilter, UsageRow,
 };
 
 use crate::harness::{NOW, on_both};
@@ -126,6 +126,81 @@ async fn a_scope_shows_only_its_own() {
             Report { filter: UsageFilter { key: Some("key_0".to_owned()), ..UsageFilter::default() }, ..report() };
         assert_eq!(logbook.usage(&team, &report).await.unwrap().rows, []);
         assert_eq!(logbook.total(&team, &report).await.unwrap(), Sums::default());
+    })
+    .await;
+}
+
+/// More than a page looks at.
+const MANY: i64 = 2100;
+
+#[tokio::test]
+async fn where_a_page_goes_on_is_never_a_row_of_somebody_else() {
+    on_both(async |store| {
+        let call = |number: i64, team: &str| LogRow {
+            at: NOW + number,
+            request_id: "same".into(),
+            key_id: format!("key_of_{team}").into(),
+            user_id: format!("usr_of_{team}").into(),
+            team_id: team.into(),
+            model: "m".into(),
+            deployment: "one/m".into(),
+            status: 429,
+            error: "rate_limited".into(),
+            ..LogRow::default()
+        };
+        // Three of theirs, and between the first and the others very many of somebody else.
+        let mut rows = vec![call(0, "theirs")];
+        rows.extend((1..=MANY).map(|number| call(number, "other")));
+        rows.extend([MANY + 1, MANY + 2].map(|number| call(number, "theirs")));
+        for batch in rows.chunks(170) {
+            store.logbook().write(batch).await.unwrap();
+        }
+        let some = |text: &str| Some(text.to_owned());
+        let filters = [
+            LogFilter::default(),
+            LogFilter { model: some("m"), ..LogFilter::default() },
+            LogFilter { deployment: some("one/m"), ..LogFilter::default() },
+            LogFilter { request_id: some("same"), ..LogFilter::default() },
+            LogFilter { only_errors: true, error: some("rate_limited"), ..LogFilter::default() },
+            LogFilter { key: some("key_of_theirs"), ..LogFilter::default() },
+        ];
+        let foreign = [
+            LogFilter { key: some("key_of_other"), ..LogFilter::default() },
+            LogFilter { user: some("usr_of_other"), model: some("m"), ..LogFilter::default() },
+            LogFilter { team: some("other"), ..LogFilter::default() },
+        ];
+        let scopes = [
+            Scope::Team("theirs".to_owned()),
+            Scope::User("usr_of_theirs".to_owned()),
+            Scope::Key("key_of_theirs".to_owned()),
+        ];
+        for scope in &scopes {
+            let own = store.logbook().list(scope, &LogFilter::default(), None, 10).await.unwrap().rows;
+            let own: Vec<Place> = own.iter().map(|call| Place { at: call.row.at, seq: call.seq }).collect();
+            assert_eq!(own.len(), 3, "{scope:?}");
+            for filter in &filters {
+                let (mut found, mut after) = (Vec::new(), None);
+                loop {
+                    let page = store.logbook().list(scope, filter, after, 1).await.unwrap();
+                    found.extend(page.rows.iter().map(|call| Place { at: call.row.at, seq: call.seq }));
+                    after = page.next;
+                    match after {
+                        Some(next) => assert!(own.contains(&next), "{scope:?} {filter:?} goes on at {next:?}"),
+                        None => break,
+                    }
+                }
+                assert_eq!(found, own, "{scope:?} {filter:?}");
+            }
+            for filter in &foreign {
+                let page = store.logbook().list(scope, filter, None, 1).await.unwrap();
+                assert_eq!((page.rows.len(), page.next), (0, None), "{scope:?} {filter:?}");
+            }
+            let found = store.logbook().call(scope, "same").await.unwrap().unwrap();
+            assert_eq!(found.row.at, NOW + MANY + 2, "{scope:?}");
+        }
+        let late = LogFilter { to: Some(NOW + 1), request_id: some("same"), ..LogFilter::default() };
+        let page = store.logbook().list(&Scope::Team("theirs".to_owned()), &late, None, 1).await.unwrap();
+        assert_eq!((page.rows.len(), page.next), (1, None));
     })
     .await;
 }

@@ -59,7 +59,7 @@ pub(crate) async fn top_up(money: &Money, id: &str, amount: i64) {
     let account = ann();
     let (kind, amount) = (if amount < 0 { Kind::Adjustment } else { Kind::TopUp }, NanoUsd(amount));
     let grant = Grant { id, account: &account, amount, kind, actor: "usr_owner", reason: "test", at: NOW };
-    money.grant(grant).await.unwrap();
+    money.grant(grant, None).await.unwrap();
 }
 
 pub(crate) fn budget(id: &str, scope: Scope, window: Window, amount: i64, hard: bool) -> Budget {
@@ -179,8 +179,8 @@ async fn budgets_of_all_scopes_limit_a_request_and_tell_at_their_marks() {
         let disk = MemoryDisk::default();
         let (money, _) = open(&store, &disk).await;
         let user = Scope::User("usr_ann".into());
-        money.put_budget(budget("bud_day", user.clone(), Window::Day, 1000, true), NOW).await.unwrap();
-        money.put_budget(budget("bud_all", Scope::Global, Window::Total, 100, false), NOW).await.unwrap();
+        money.put_budget(budget("bud_day", user.clone(), Window::Day, 1000, true), NOW, None).await.unwrap();
+        money.put_budget(budget("bud_all", Scope::Global, Window::Total, 100, false), NOW, None).await.unwrap();
         let held = money.hold(ask(&money, "r1", 900)).await.unwrap();
         let Err(Refused::Short(short)) = money.hold(ask(&money, "r2", 101)).await else { panic!("it was admitted") };
         assert_eq!(short.ends, Window::Day.end_of(Window::Day.start_of(NOW)));
@@ -201,9 +201,9 @@ async fn budgets_of_all_scopes_limit_a_request_and_tell_at_their_marks() {
         assert!(again.hold(later(&again, "r6", NOW)).await.is_err(), "not even over a restart");
         let windows: Vec<_> = store.windows("bud_day", 9).await.unwrap().iter().map(|it| it.spent.get()).collect();
         assert_eq!(windows, [1000, 830]);
-        again.put_budget(budget("bud_day", user, Window::Day, 1500, true), tomorrow).await.unwrap();
+        again.put_budget(budget("bud_day", user, Window::Day, 1500, true), tomorrow, None).await.unwrap();
         let held = again.hold(Ask { amount: NanoUsd(500), ..later(&again, "r7", tomorrow) }).await.unwrap();
-        again.delete_budget("bud_day", tomorrow).await.unwrap();
+        again.delete_budget("bud_day", None, tomorrow, None).await.unwrap();
         settle(held, 500).await;
         settle(again.hold(later(&again, "r8", tomorrow)).await.unwrap(), 1).await;
         again.fold_all(tomorrow).await.unwrap();
@@ -269,6 +269,33 @@ async fn salvage_folds_all_that_is_behind_the_damage_and_says_for_whom_nobody_is
         assert_eq!(money.fold_all(NOW).await.unwrap().settled, 0);
         assert_eq!((money.journal().unheld(), money.journal().take_unheld()), (2, vec!["unknown".into()]));
         assert!(money.journal().take_unheld().is_empty(), "it is told once");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_budget_is_either_changed_or_deleted_and_is_spent_from_only_if_it_is_there() {
+    on_both(async |store| {
+        let (money, _) = open(&store, &MemoryDisk::default()).await;
+        for round in 0..20 {
+            let id = format!("bud_{round}");
+            let new = |amount| budget(&id, Scope::Global, Window::Day, amount, true);
+            assert_eq!(money.put_budget(new(1000), NOW, None).await.unwrap(), 1);
+            let (changing, deleting) = (money.clone(), money.clone());
+            let (wanted, gone) = (new(2000), id.clone());
+            let changed = tokio::spawn(async move { changing.change_budget(wanted, 1, NOW, None).await });
+            let deleted = tokio::spawn(async move { deleting.delete_budget(&gone, Some(1), NOW, None).await });
+            let (changed, deleted) = (changed.await.unwrap(), deleted.await.unwrap());
+            assert_ne!(changed.is_ok(), deleted.is_ok(), "{changed:?} {deleted:?}");
+            let kept = store.budget(&id).await.unwrap();
+            let purse = money.books().all().into_iter().find(|purse| purse.id().to_string() == format!("budget {id}"));
+            assert_eq!((kept.is_some(), purse.is_some()), (changed.is_ok(), changed.is_ok()));
+            // Of the version that is there it goes.
+            if let Some(kept) = kept {
+                money.delete_budget(&id, Some(kept.version), NOW, None).await.unwrap();
+            }
+        }
+        assert_eq!(money.books().all().len(), 0);
     })
     .await;
 }

@@ -121,9 +121,9 @@ impl Run {
     async fn prepare(&self, money: &Money) {
         let (account, kind, id) = (&self.account, Kind::TopUp, format!("t-{}", self.name));
         let grant = Grant { id: &id, account, amount: NanoUsd(GRANTED), kind, actor: "o", reason: "test", at: NOW };
-        money.grant(grant).await.unwrap();
+        money.grant(grant, None).await.unwrap();
         let (id, scope) = (format!("bud_{}", self.name), Scope::User(self.name.as_str().into()));
-        money.put_budget(budget(&id, scope, Window::Day, GRANTED * 3 / 4, true), NOW).await.unwrap();
+        money.put_budget(budget(&id, scope, Window::Day, GRANTED * 3 / 4, true), NOW, None).await.unwrap();
     }
 
     async fn check(&self, store: &Store, expected: &[Expected]) {

@@ -26,7 +26,7 @@ async fn sql(store: &Store, text: &str) -> Result<(), StoreError> {
 async fn history(store: &Store, disk: &MemoryDisk) -> Money {
     let (money, _) = open(store, disk).await;
     top_up(&money, "t1", 1000).await;
-    money.put_budget(budget("bud_1", Scope::Global, Window::Day, 10_000, true), NOW).await.unwrap();
+    money.put_budget(budget("bud_1", Scope::Global, Window::Day, 10_000, true), NOW, None).await.unwrap();
     for number in 0..5 {
         settle(money.hold(ask(&money, &format!("r{number}"), 100)).await.unwrap(), 10 + number).await;
         money.fold_all(NOW).await.unwrap();
@@ -66,7 +66,7 @@ async fn i9_entries_and_transactions_are_never_changed_or_deleted() {
         let adjust = async |id, amount| {
             let (amount, kind) = (NanoUsd(amount), Entry::Adjustment);
             let (actor, reason) = ("usr_owner", "a bad answer");
-            money.grant(Grant { id, account: &account, amount, kind, actor, reason, at: NOW }).await
+            money.grant(Grant { id, account: &account, amount, kind, actor, reason, at: NOW }, None).await
         };
         adjust("a1", -941).await.unwrap_err();
         adjust("a1", 10).await.unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{Response, Uri};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 use waypost_core::GatewayError;
 use waypost_core::health::view::{self, ChannelView, CredentialView};
 use waypost_core::snapshot::Channel;
@@ -67,6 +68,13 @@ fn place(live: &Live, id: &str) -> Option<(Arc<Channel>, usize)> {
         let at = channel.credentials.iter().position(|one| one.id.to_string() == id)?;
         Some((Arc::clone(channel), at))
     })
+}
+
+/// What a credential is called.
+pub(super) fn named(app: &App, id: &str, uri: &Uri) -> Result<Value, GatewayError> {
+    let (channel, at) = place(&app.live(), id).ok_or_else(|| GatewayError::not_found(uri.path()))?;
+    let credential = channel.credentials.get(at).ok_or_else(|| GatewayError::not_found(uri.path()))?;
+    Ok(json!({ "channel": &*channel.name, "credential": &*credential.label }))
 }
 
 /// Asks the provider whether a credential works, and changes nothing.

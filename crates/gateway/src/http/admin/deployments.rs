@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::{Response, Uri};
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 use waypost_core::GatewayError;
 use waypost_core::health::view::{self, DeploymentView};
 use waypost_core::health::{Phase, Transition};
@@ -55,16 +56,24 @@ pub(super) fn list(app: &App, query: &Query) -> Result<Response<Body>, GatewayEr
     Ok(shown(&Deployments { data, total, next }))
 }
 
-/// Forgets what a deployment did, as if it were new.
-pub(super) fn reset(app: &App, id: &str, uri: &Uri) -> Result<Response<Body>, GatewayError> {
-    let live = app.live();
+fn find(app: &App, id: &str, uri: &Uri) -> Result<Arc<Deployment>, GatewayError> {
     let mut found = None;
-    view::each(&live.snapshot, |deployment| {
+    view::each(&app.live().snapshot, |deployment| {
         if deployment.id.to_string() == id {
             found = Some(Arc::clone(deployment));
         }
     });
-    let deployment = found.ok_or_else(|| GatewayError::not_found(uri.path()))?;
+    found.ok_or_else(|| GatewayError::not_found(uri.path()))
+}
+
+/// What a deployment is called.
+pub(super) fn named(app: &App, id: &str, uri: &Uri) -> Result<Value, GatewayError> {
+    Ok(json!({ "deployment": &*find(app, id, uri)?.label }))
+}
+
+/// Forgets what a deployment did, as if it were new.
+pub(super) fn reset(app: &App, id: &str, uri: &Uri) -> Result<Response<Body>, GatewayError> {
+    let deployment = find(app, id, uri)?;
     let (from, ..) = deployment.state.breaker(&deployment.channel.policy, app.clock.now());
     deployment.state.reset();
     deployment.lanes.iter().for_each(|lane| lane.reset());

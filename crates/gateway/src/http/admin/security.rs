@@ -90,9 +90,14 @@ pub(super) async fn events(app: &App, query: &Query) -> Result<Response<Body>, G
     Ok(shown(&Page::of(page, EventView::of)))
 }
 
+/// The address of a path.
+pub(super) fn address(text: &str, uri: &Uri) -> Result<IpAddr, GatewayError> {
+    text.parse().map_err(|_| GatewayError::not_found(uri.path()))
+}
+
 /// Lets an address in again.
 pub(super) fn pardon(app: &App, address: &str, uri: &Uri) -> Result<Response<Body>, GatewayError> {
-    let address: IpAddr = address.parse().map_err(|_| GatewayError::not_found(uri.path()))?;
+    let address = self::address(address, uri)?;
     let pardoned = app.security.pardon(address);
     if pardoned {
         tracing::info!(client = %address, "an administrator lets the address in again");

@@ -32,6 +32,9 @@ use crate::security::Sign;
 /// How many a list shows if nobody says.
 const USUAL: usize = 100;
 
+/// Why nothing that is written comes into effect where nothing reloads.
+pub(super) const NOTHING_TO_READ: &str = "This gateway has no configuration that it could read again.";
+
 /// A request before anything is decided about it.
 #[derive(Clone, Copy)]
 pub(super) struct Came<'a> {
@@ -51,6 +54,8 @@ pub(crate) struct Ask<'a> {
     pub request_id: &'a str,
     pub(in crate::http) query: Query,
     came: Came<'a>,
+    /// Where whoever asks is, as the audit log has it.
+    address: Option<String>,
     /// The session of whoever asks, if they have one.
     signed: Option<Signed>,
     varying: Vec<&'a str>,
@@ -66,7 +71,8 @@ impl<'a> Ask<'a> {
         body: Bytes,
     ) -> Self {
         let (query, request_id) = (Query::of(&came.head.uri), came.request_id);
-        Self { app, route, actor, request_id, query, came, signed, varying, body }
+        let address = came.client.map(|address| address.to_canonical().to_string());
+        Self { app, route, actor, request_id, query, came, address, signed, varying, body }
     }
 
     pub(super) async fn run(self) -> Result<Answer, GatewayError> {
@@ -216,19 +222,34 @@ impl<'a> Ask<'a> {
         team: Option<&str>,
         detail: &Value,
     ) -> Result<(), GatewayError> {
-        let address = self.came.client.map(|address| address.to_canonical().to_string());
-        let entry = Entry {
+        let entry = self.entry(subject, team, detail);
+        audit::append(&mut tx, entry).await.map_err(|error| self.fault(error))?;
+        tx.commit().await.map_err(|error| self.fault(error.into()))
+    }
+
+    /// What the audit log is told of what is done, for whoever writes it down together with that.
+    pub(crate) fn entry<'e>(&'e self, subject: &'e str, team: Option<&'e str>, detail: &'e Value) -> Entry<'e> {
+        Entry {
             at: self.now(),
             actor: &self.actor,
             action: self.route.name,
             subject,
             team,
             detail,
-            address: address.as_deref(),
+            address: self.address.as_deref(),
             request_id: Some(self.request_id),
-        };
-        audit::append(&mut tx, entry).await.map_err(|error| self.fault(error))?;
-        tx.commit().await.map_err(|error| self.fault(error.into()))
+        }
+    }
+
+    /// Takes into use what was written of the configuration. Says why it is not in use, if it is not.
+    pub(crate) async fn reload(&self) -> Option<String> {
+        match self.app.reloads.reload().await {
+            Some(report) => (!report.is_ok()).then(|| {
+                let errors = report.errors.join("; ");
+                format!("The configuration is wrong, and the old one stays in use: {errors}")
+            }),
+            None => Some(NOTHING_TO_READ.to_owned()),
+        }
     }
 
     /// From now on requests see keys as a change of this row leaves them; `noun` is `key`, `user`, `team`,

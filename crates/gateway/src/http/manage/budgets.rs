@@ -62,6 +62,8 @@ pub(super) const ROUTES: &[Route] = &[
 
 /// The marks of a budget of which nothing else is said.
 const USUAL_MARKS: [u16; 3] = [50, 80, 100];
+/// The version of a budget that was just made.
+const FIRST: i64 = 1;
 /// How many windows are shown.
 const WINDOWS: i64 = 24;
 
@@ -192,10 +194,11 @@ async fn create(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let when_spent = input.when_spent.as_deref().map_or(Ok(WhenSpent::default()), when_spent)?;
     let budget = Budget { id: Arc::clone(&id), scope, window, amount, hard, alerts, when_spent };
     check(&budget)?;
-    let version = money(&ask)?.put_budget(budget.clone(), ask.now()).await.map_err(|error| fault(&ask, error))?;
-    let view = BudgetView::of(&Kept { budget, version });
-    ask.commit(ask.begin().await?, &id, ask.actor.team.as_deref(), &json!({ "budget": view })).await?;
-    Answer::made(&view, version)
+    let view = BudgetView::of(&Kept { budget: budget.clone(), version: FIRST });
+    let detail = json!({ "budget": view });
+    let entry = ask.entry(&id, ask.actor.team.as_deref(), &detail);
+    money(&ask)?.put_budget(budget, ask.now(), Some(entry)).await.map_err(|error| fault(&ask, error))?;
+    Answer::made(&view, FIRST)
 }
 
 async fn change(ask: Ask<'_>) -> Result<Answer, GatewayError> {
@@ -213,11 +216,11 @@ async fn change(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     };
     check(&budget)?;
     let id = Arc::clone(&budget.id);
-    let changed = money(&ask)?.change_budget(budget.clone(), old.version, ask.now()).await;
-    let version = changed.map_err(|error| fault(&ask, error))?;
-    let after = BudgetView::of(&Kept { budget, version });
+    let after = BudgetView::of(&Kept { budget: budget.clone(), version: old.version + 1 });
     let detail = json!({ "before": before, "after": after });
-    ask.commit(ask.begin().await?, &id, ask.actor.team.as_deref(), &detail).await?;
+    let entry = ask.entry(&id, ask.actor.team.as_deref(), &detail);
+    let changed = money(&ask)?.change_budget(budget, old.version, ask.now(), Some(entry)).await;
+    let version = changed.map_err(|error| fault(&ask, error))?;
     Answer::of_version(&after, version)
 }
 
@@ -245,13 +248,11 @@ fn when_spent(word: &str) -> Result<WhenSpent, GatewayError> {
 
 async fn delete(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let kept = find(&ask, Use::Write).await?;
-    if ask.expected_if_said()?.is_some_and(|version| version != kept.version) {
-        return Err(GatewayError::precondition_failed());
-    }
-    let id = &kept.budget.id;
-    money(&ask)?.delete_budget(id, ask.now()).await.map_err(|error| fault(&ask, error))?;
+    let (id, version) = (&kept.budget.id, ask.expected_if_said()?);
     let detail = json!({ "budget": BudgetView::of(&kept) });
-    ask.commit(ask.begin().await?, id, ask.actor.team.as_deref(), &detail).await?;
+    let entry = ask.entry(id, ask.actor.team.as_deref(), &detail);
+    let deleted = money(&ask)?.delete_budget(id, version, ask.now(), Some(entry)).await;
+    deleted.map_err(|error| fault(&ask, error))?;
     Ok(Answer::done())
 }
 

@@ -1,5 +1,8 @@
 //! Channels and credentials of the database over HTTP: made, shown, changed and deleted. A secret goes in and never comes out; what a
-//! file owns is not touched here. What is written is in effect before the answer is sent. Tests: `it/manage/catalog.rs`.
+//! file owns is not touched here. What is written is in effect before the answer is sent, or the answer says why not. Tests:
+//! `it/manage/catalog.rs`.
+
+mod destination;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -39,7 +42,7 @@ pub(super) const ROUTES: &[Route] = &[
         |ask| Box::pin(create_channel(ask)),
     )
     .taking(shape::<config::Channel>)
-    .giving(shape::<ChannelShown>),
+    .giving(shape::<Written<ChannelShown>>),
     Route::new(("GET", "/admin/channels/{id}"), "channel.get", "one channel", READ, Kind::Show, |ask| {
         Box::pin(get_channel(ask))
     })
@@ -47,13 +50,13 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(
         ("PATCH", "/admin/channels/{id}"),
         "channel.change",
-        "change a channel; what is left out stays, null takes away",
+        "change a channel; what is left out stays, null takes away; where its secrets go, only an owner changes while they stay",
         WRITE,
         Kind::Change,
         |ask| Box::pin(change_channel(ask)),
     )
     .taking(shape::<Map<String, Value>>)
-    .giving(shape::<ChannelShown>),
+    .giving(shape::<Written<ChannelShown>>),
     Route::new(
         ("DELETE", "/admin/channels/{id}"),
         "channel.delete",
@@ -71,7 +74,7 @@ pub(super) const ROUTES: &[Route] = &[
         |ask| Box::pin(create_credential(ask)),
     )
     .taking(shape::<NewCredential>)
-    .giving(shape::<CredentialShown>),
+    .giving(shape::<Written<CredentialShown>>),
     Route::new(
         ("GET", "/admin/credentials/{id}"),
         "credential.get",
@@ -90,7 +93,7 @@ pub(super) const ROUTES: &[Route] = &[
         |ask| Box::pin(change_credential(ask)),
     )
     .taking(shape::<CredentialChange>)
-    .giving(shape::<CredentialShown>),
+    .giving(shape::<Written<CredentialShown>>),
     Route::new(
         ("DELETE", "/admin/credentials/{id}"),
         "credential.delete",
@@ -132,6 +135,24 @@ struct CredentialShown {
     changed_at: i64,
     /// What `ETag` says.
     version: i64,
+}
+
+/// What was written just now.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "{T}Written")]
+struct Written<T> {
+    #[serde(flatten)]
+    thing: T,
+    /// The next request is served by it.
+    in_effect: bool,
+    /// Why it is not; null if it is. It is kept in any case, and comes into effect when that is over.
+    why: Option<String>,
+}
+
+impl<T> Written<T> {
+    fn of(thing: T, why: Option<String>) -> Self {
+        Self { thing, in_effect: why.is_none(), why }
+    }
 }
 
 /// A credential to be made.
@@ -181,9 +202,11 @@ async fn create_channel(ask: Ask<'_>) -> Result<Answer, GatewayError> {
         let draft = drafted(put.id(), credential);
         changes.create_credential(&draft).await.map_err(|error| fault(&ask, error))?;
     }
-    commit(&ask, feed, changes, put.id(), &json!({ "name": plan.draft.name })).await?;
+    let goes_to = destination::shown(plan.draft.provider.as_deref(), plan.draft.base_url.as_deref());
+    let detail = json!({ "name": plan.draft.name, "destination": goes_to });
+    let why = commit(&ask, feed, changes, put.id(), &detail).await?;
     let (view, revision) = channel_view(&ask, put.id()).await?;
-    Answer::made(&view, revision)
+    Answer::made(&Written::of(view, why), revision)
 }
 
 async fn change_channel(ask: Ask<'_>) -> Result<Answer, GatewayError> {
@@ -206,11 +229,17 @@ async fn change_channel(ask: Ask<'_>) -> Result<Answer, GatewayError> {
         refuse_if_filed(&ask, feed, &plan.draft.name)?;
     }
     let mut changes = begin(&ask, feed).await?;
+    let before = changes.before(ask.id()).await.map_err(|error| ask.fault(error))?;
+    destination::check(&ask.actor, &before, &plan.draft)?;
     let changed = changes.change_channel(ask.id(), &plan.draft, ask.expected()?).await;
     changed.map_err(|error| fault(&ask, error))?;
-    commit(&ask, feed, changes, ask.id(), &json!({ "name": plan.draft.name, "fields": fields })).await?;
+    let mut detail = json!({ "name": plan.draft.name, "fields": fields });
+    if let (Some(change), Some(said)) = (destination::change(&before, &plan.draft), detail.as_object_mut()) {
+        said.insert("destination".to_owned(), change);
+    }
+    let why = commit(&ask, feed, changes, ask.id(), &detail).await?;
     let (view, revision) = channel_view(&ask, ask.id()).await?;
-    Answer::of_version(&view, revision)
+    Answer::of_version(&Written::of(view, why), revision)
 }
 
 async fn delete_channel(ask: Ask<'_>) -> Result<Answer, GatewayError> {
@@ -224,7 +253,7 @@ async fn delete_channel(ask: Ask<'_>) -> Result<Answer, GatewayError> {
 }
 
 /// A channel as the API shows it, with its credentials but not their keys.
-async fn channel_view(ask: &Ask<'_>, id: &str) -> Result<(Value, i64), GatewayError> {
+async fn channel_view(ask: &Ask<'_>, id: &str) -> Result<(Map<String, Value>, i64), GatewayError> {
     let store = ask.store()?;
     let row = store.channel(id).await.map_err(|error| ask.fault(error))?;
     let credentials = store.credentials(Some(id), "", 1000).await.map_err(|error| ask.fault(error))?;
@@ -234,7 +263,7 @@ async fn channel_view(ask: &Ask<'_>, id: &str) -> Result<(Value, i64), GatewayEr
     view.insert("credentials".to_owned(), json!(credentials));
     view.insert("has_headers".to_owned(), json!(row.has_headers));
     view.insert("version".to_owned(), json!(row.revision));
-    Ok((Value::Object(view), row.revision))
+    Ok((view, row.revision))
 }
 
 /// The channel that a body describes.
@@ -271,9 +300,9 @@ async fn create_credential(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     check_credential(&ask, &draft).await?;
     let mut changes = begin(&ask, feed).await?;
     let put = changes.create_credential(&draft).await.map_err(|error| fault(&ask, error))?;
-    commit(&ask, feed, changes, put.id(), &json!({ "channel": channel, "name": draft.name })).await?;
+    let why = commit(&ask, feed, changes, put.id(), &json!({ "channel": channel, "name": draft.name })).await?;
     let row = ask.store()?.credential(put.id()).await.map_err(|error| ask.fault(error))?;
-    Answer::made(&credential_view(&row), row.revision)
+    Answer::made(&Written::of(credential_view(&row), why), row.revision)
 }
 
 async fn change_credential(ask: Ask<'_>) -> Result<Answer, GatewayError> {
@@ -291,9 +320,9 @@ async fn change_credential(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let mut changes = begin(&ask, feed).await?;
     let changed = changes.change_credential(ask.id(), &draft, ask.expected()?).await;
     changed.map_err(|error| fault(&ask, error))?;
-    commit(&ask, feed, changes, ask.id(), &json!({ "name": draft.name, "fields": fields })).await?;
+    let why = commit(&ask, feed, changes, ask.id(), &json!({ "name": draft.name, "fields": fields })).await?;
     let row = ask.store()?.credential(ask.id()).await.map_err(|error| ask.fault(error))?;
-    Answer::of_version(&credential_view(&row), row.revision)
+    Answer::of_version(&Written::of(credential_view(&row), why), row.revision)
 }
 
 async fn delete_credential(ask: Ask<'_>) -> Result<Answer, GatewayError> {
@@ -359,20 +388,18 @@ async fn begin<'f>(ask: &Ask<'_>, feed: &'f Feed) -> Result<Changes<'f>, Gateway
     feed.store().change_catalog(feed.vault(), dice, ask.now()).await.map_err(|error| fault(ask, error))
 }
 
-/// Writes, with what was done in the audit log, and takes it into use.
+/// Writes, with what was done in the audit log, and takes it into use. Says why it is not in use, if it is not.
 async fn commit(
     ask: &Ask<'_>,
     feed: &Feed,
     changes: Changes<'_>,
     id: &str,
     detail: &Value,
-) -> Result<(), GatewayError> {
+) -> Result<Option<String>, GatewayError> {
     let (tx, _) = changes.finish().await.map_err(|error| ask.fault(error))?;
     ask.commit(tx, id, None, detail).await?;
     feed.refresh().await.map_err(|error| ask.fault(error))?;
-    // Why it was not taken into use, if it was not, is in the log and in the report of the reload.
-    ask.app.reloads.reload().await;
-    Ok(())
+    Ok(ask.reload().await)
 }
 
 /// Fails with everything that is wrong with the channel.

@@ -107,11 +107,23 @@ const fn show(path: &'static str, name: &'static str, summary: &'static str, que
 }
 
 const fn act(path: &'static str, name: &'static str, summary: &'static str, query: Query) -> Route {
-    Route::new(("POST", path), name, summary, Needs::May(Action::SteerGateway), Kind::Act, answer).asking(query)
+    Route::new(("POST", path), name, summary, Needs::May(Action::SteerGateway), Kind::Act, done).asking(query)
 }
 
 type Query = &'static [(&'static str, &'static str)];
 
 fn answer(ask: Ask<'_>) -> Answering<'_> {
     Box::pin(async move { admin::view(ask.app, ask.uri(), ask.signed().ok()).await.map(Answer::raw) })
+}
+
+/// The same for what is done. It is written down first, where there is a database, so that whoever leaves before the answer is in the
+/// audit log all the same; what cannot be written down is not done.
+fn done(ask: Ask<'_>) -> Answering<'_> {
+    Box::pin(async move {
+        let (subject, detail) = admin::target(ask.app, ask.uri())?;
+        if ask.app.store.is_some() {
+            ask.commit(ask.begin().await?, &subject, None, &detail).await?;
+        }
+        admin::view(ask.app, ask.uri()).await.map(Answer::raw)
+    })
 }

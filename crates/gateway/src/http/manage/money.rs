@@ -13,7 +13,7 @@ use waypost_store::digest;
 use waypost_store::ledger::Kind as Entry;
 use waypost_store::ledger::grants::{Balance, Grant};
 use waypost_store::ledger::history::Event;
-use waypost_store::ledger::vouchers::Voucher;
+use waypost_store::ledger::vouchers::{self, Redemption, Voucher};
 use waypost_store::money::{Money, MoneyError};
 use waypost_store::page::{BadCursor, Scope};
 
@@ -64,7 +64,7 @@ pub(super) const ROUTES: &[Route] = &[
     .taking(shape::<Amount>)
     .giving(shape::<BalanceView>),
     Route::new(("GET", "/admin/vouchers"), "voucher.list", "vouchers without their codes", WRITE, Kind::List, |ask| {
-        Box::pin(vouchers(ask))
+        Box::pin(list_vouchers(ask))
     })
     .giving(shape::<Page<VoucherView>>),
     Route::new(
@@ -281,14 +281,14 @@ async fn grant(ask: Ask<'_>, kind: Entry) -> Result<Answer, GatewayError> {
         None => ask.new_id("grant")?,
     };
     let (actor, reason, at) = (&*ask.actor.id, input.reason.as_str(), ask.now());
-    let given = money(&ask)?.grant(Grant { id: &id, account: &account, amount, kind, actor, reason, at }).await;
-    let view = BalanceView::of(&given.map_err(|error| fault(&ask, error))?);
     let detail = json!({ "amount": amount.to_string(), "reason": reason, "entry": id });
-    ask.commit(ask.begin().await?, account.as_str(), None, &detail).await?;
+    let grant = Grant { id: &id, account: &account, amount, kind, actor, reason, at };
+    let given = money(&ask)?.grant(grant, Some(ask.entry(account.as_str(), None, &detail))).await;
+    let view = BalanceView::of(&given.map_err(|error| fault(&ask, error))?);
     Ok(Answer { status: http::StatusCode::CREATED, ..Answer::shown(&view)? })
 }
 
-async fn vouchers(ask: Ask<'_>) -> Result<Answer, GatewayError> {
+async fn list_vouchers(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let (after, limit) = (ask.after()?, ask.limit()? as usize);
     // Greater than every id: these are ASCII.
     let before = after.as_ref().map_or((i64::MAX, "~"), |place| (place.at, place.id.as_str()));
@@ -311,6 +311,7 @@ async fn make_vouchers(ask: Ask<'_>) -> Result<Answer, GatewayError> {
         let message = format!("`count` is a number from 1 to {MOST_VOUCHERS}.");
         return Err(GatewayError::invalid_request(message, Some("count")));
     }
+    let mut tx = ask.begin().await?;
     let mut made = Vec::new();
     for _ in 0..count {
         let voucher = Voucher {
@@ -325,37 +326,39 @@ async fn make_vouchers(ask: Ask<'_>) -> Result<Answer, GatewayError> {
             redeemed_by: String::new(),
         };
         let code = code(&ask)?;
-        ask.store()?.add_voucher(&voucher, &code).await.map_err(|error| ask.fault(error))?;
+        vouchers::add(&mut tx, &voucher, &code).await.map_err(|error| ask.fault(error))?;
         made.push(VoucherMade { id: voucher.id, code });
     }
     let ids: Vec<&str> = made.iter().map(|voucher| voucher.id.as_str()).collect();
     let detail = json!({ "label": input.label, "amount": amount.to_string(), "vouchers": ids });
-    ask.commit(ask.begin().await?, &input.label, None, &detail).await?;
+    ask.commit(tx, &input.label, None, &detail).await?;
     Ok(Answer { status: http::StatusCode::CREATED, ..Answer::shown(&VouchersMade { data: made })? })
 }
 
 async fn revoke_voucher(ask: Ask<'_>) -> Result<Answer, GatewayError> {
-    ask.store()?.revoke_voucher(ask.id(), ask.now()).await.map_err(|error| match error {
+    let mut tx = ask.begin().await?;
+    vouchers::revoke(&mut tx, ask.id(), ask.now()).await.map_err(|error| match error {
         StoreError::Stale => GatewayError::no_such(ask.id()),
         error => ask.fault(error),
     })?;
-    ask.commit(ask.begin().await?, ask.id(), None, &json!({})).await?;
+    ask.commit(tx, ask.id(), None, &json!({})).await?;
     Ok(Answer::done())
 }
 
 async fn redeem(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let Code { code } = ask.input()?;
     let account = Account::user(&ask.actor.id);
-    let amount = money(&ask)?.redeem(&code, &account, &ask.actor.id, ask.now()).await.map_err(|error| match error {
+    let redemption = Redemption { code: &code, account: &account, actor: &ask.actor.id, at: ask.now() };
+    let detail = json!({});
+    let entry = ask.entry(account.as_str(), ask.actor.team.as_deref(), &detail);
+    let amount = money(&ask)?.redeem(redemption, Some(entry)).await.map_err(|error| match error {
         // Nothing is told to whoever guesses.
         MoneyError::Store(StoreError::NotFound) => {
             GatewayError::invalid_request("`code` is no voucher that can be redeemed.", Some("code"))
         }
         error => fault(&ask, error),
     })?;
-    let amount = amount.to_string();
-    ask.commit(ask.begin().await?, account.as_str(), ask.actor.team.as_deref(), &json!({ "amount": amount })).await?;
-    Answer::shown(&Redeemed { amount })
+    Answer::shown(&Redeemed { amount: amount.to_string() })
 }
 
 /// The money of this process; where there is none, there is nothing of this.

@@ -14,7 +14,7 @@ use waypost_core::role::Action;
 use waypost_store::prices::{self, Filter, PriceVersion};
 
 use super::answer::{Answer, Page};
-use super::ask::Ask;
+use super::ask::{Ask, NOTHING_TO_READ};
 use super::route::{Kind, Needs, Route, shape};
 use crate::follow::Feed as _;
 use crate::prices::read;
@@ -286,14 +286,9 @@ async fn withdraw(ask: Ask<'_>) -> Result<Answer, GatewayError> {
 async fn take_effect(ask: &Ask<'_>) -> Result<Option<String>, GatewayError> {
     if let Some(feed) = ask.app.prices.get() {
         feed.refresh().await.map_err(|error| ask.fault(error))?;
-        if let Some(report) = ask.app.reloads.reload().await {
-            return Ok((!report.is_ok()).then(|| {
-                let errors = report.errors.join("; ");
-                format!("The configuration is wrong, and the old one stays in use with its prices: {errors}")
-            }));
-        }
+        return Ok(ask.reload().await);
     }
-    Ok(Some("This gateway has no configuration that it could read again.".to_owned()))
+    Ok(Some(NOTHING_TO_READ.to_owned()))
 }
 
 async fn effective(ask: Ask<'_>) -> Result<Answer, GatewayError> {

@@ -92,16 +92,18 @@ async fn run(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     };
     let money = money(&ask)?;
     let by = By { actor: &ask.actor.id, reason, at: ask.now() };
-    let by = (!input.dry_run).then_some(by);
+    let subject = input.model.as_deref().unwrap_or("all");
+    let detail = json!({
+        "from": input.from, "to": input.to, "model": input.model, "unpriced": input.unpriced,
+        "prices": input.prices, "reason": reason, "after": input.after,
+    });
+    // Each batch that enters something leaves a row of its own, and says how much.
+    let by = (!input.dry_run).then(|| (by, ask.entry(subject, None, &detail)));
     let live = ask.app.live();
     let done = rerate::run(money, &live.snapshot, &wanted, after, (as_of, ask.now()), by).await;
     let view = shown(&done.map_err(|error| fault(&ask, error))?, input.dry_run);
-    if !input.dry_run {
-        let detail = json!({
-            "from": input.from, "to": input.to, "model": input.model, "unpriced": input.unpriced,
-            "prices": input.prices, "reason": reason, "after": input.after, "done": view,
-        });
-        ask.commit(ask.begin().await?, input.model.as_deref().unwrap_or("all"), None, &detail).await?;
+    if !input.dry_run && view.corrected == 0 {
+        ask.commit(ask.begin().await?, subject, None, &detail).await?;
     }
     Answer::shown(&view)
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use waypost_testkit::{Answer, Request, Script, Upstream, fixtures};
 
+use super::described::Described;
 use crate::harness::KEY;
 use crate::start::{Running, Waypost};
 use crate::transfer::Folder;
@@ -17,8 +18,18 @@ async fn gateway(folder: &Folder, mode: &str) -> Running {
 }
 
 async fn ask(gateway: &Running, method: &str, path: &str, body: Value, version: Option<&str>) -> Answer {
+    ask_as(gateway, TOKEN, (method, path), body, version).await
+}
+
+async fn ask_as(
+    gateway: &Running,
+    token: &str,
+    (method, path): (&str, &str),
+    body: Value,
+    version: Option<&str>,
+) -> Answer {
     let mut request =
-        Request::new(method, path).header("content-type", "application/json").body(body.to_string()).bearer(TOKEN);
+        Request::new(method, path).header("content-type", "application/json").body(body.to_string()).bearer(token);
     if let Some(version) = version {
         request = request.header("if-match", version);
     }
@@ -91,4 +102,112 @@ async fn what_cannot_work_or_belongs_to_a_file_is_refused_before_it_is_written()
     let filed = gateway(&folder, "yaml").await;
     let answer = ask(&filed, "POST", "/admin/channels", json!({"name": "x", "provider": "openai"}), None).await;
     assert!(answer.status == 409 && answer.text().contains("--mode"), "{}", answer.text());
+}
+
+/// Somebody new with this role: the token of a session.
+async fn person(gateway: &Running, role: &str) -> String {
+    let email = format!("{role}@example.com");
+    let made = ask(gateway, "POST", "/admin/users", json!({"email": email, "role": role}), None).await.json();
+    let password = "correct horse battery";
+    let reset = json!({"token": made["reset"]["secret"], "password": password});
+    assert_eq!(ask(gateway, "POST", "/auth/reset-password", reset, None).await.status, 204);
+    let login = ask(gateway, "POST", "/auth/login", json!({"email": email, "password": password}), None).await;
+    login.json()["token"].as_str().unwrap().to_owned()
+}
+
+/// What the last row of the audit log says.
+async fn told(gateway: &Running) -> Value {
+    ask(gateway, "GET", "/admin/audit?limit=1", json!({}), None).await.json()["data"][0].clone()
+}
+
+#[tokio::test]
+async fn nobody_but_an_owner_has_the_secrets_of_a_channel_sent_elsewhere() {
+    let (folder, upstream) = (Folder::new(), Upstream::always(Script::reply(200, fixtures::openai_chat::PLAIN)).await);
+    let thief = Upstream::always(Script::reply(200, fixtures::openai_chat::PLAIN)).await;
+    let gateway = gateway(&folder, "auto").await;
+    let channel = json!({
+        "name": "made", "provider": "openai", "base_url": format!("{}/v1", upstream.url()), "api_key": SECRET,
+        "models": ["m"], "headers": {"x-team": "blue"},
+    });
+    let made = ask(&gateway, "POST", "/admin/channels", channel, None).await.json();
+    let path = format!("/admin/channels/{}", made["id"].as_str().unwrap());
+    let credential = format!("/admin/credentials/{}", made["credentials"][0]["id"].as_str().unwrap());
+    let theirs = json!({"base_url": format!("{}/v1", thief.url())});
+    let (operator, admin) = (person(&gateway, "operator").await, person(&gateway, "admin").await);
+    let patch = async |token: &str, body: Value| ask_as(&gateway, token, ("PATCH", &path), body, Some("*")).await;
+    for token in [&operator, &admin] {
+        for (field, body) in [
+            ("base_url", theirs.clone()),
+            ("base_url", json!({"baseUrl": null, "base_url": null})),
+            ("provider", json!({"provider": "openai_compatible"})),
+            ("auth", json!({"auth": "x_api_key"})),
+            ("verify_tls", json!({"verify_tls": false})),
+            ("allow_private", json!({"allow_private": true})),
+        ] {
+            let refused = patch(token, body).await;
+            assert_eq!(refused.status, 403, "{field}: {}", refused.text());
+            assert!(refused.text().contains(&format!("`{field}`")), "{}", refused.text());
+        }
+        // Whatever else there is of a channel is theirs to change.
+        let changed = patch(token, json!({"tier": 2, "limits": {"rpm": 100}, "enabled": true})).await;
+        assert_eq!(changed.status, 200, "{}", changed.text());
+    }
+    // Without its keys it can be sent elsewhere, but not with headers that may hold another.
+    assert_eq!(ask_as(&gateway, &operator, ("DELETE", &credential), json!({}), None).await.status, 204);
+    assert_eq!(patch(&operator, theirs.clone()).await.status, 403);
+    let mut anew = theirs.clone();
+    anew["headers"] = json!({"x-team": "green"});
+    assert_eq!(patch(&operator, anew).await.status, 200);
+    let row = told(&gateway).await;
+    let host = |upstream: &Upstream| upstream.url().trim_start_matches("http://").to_owned();
+    let goes = |upstream: &Upstream| json!({"provider": "openai", "host": host(upstream)});
+    assert_eq!(row["detail"]["destination"], json!({"before": goes(&upstream), "after": goes(&thief)}));
+    let key = json!({"channel": made["id"], "name": "theirs", "key": "sk-their-own-0123456789"});
+    assert_eq!(ask_as(&gateway, &operator, ("POST", "/admin/credentials"), key, None).await.status, 201);
+    assert_eq!(served_by(&gateway).await.as_deref(), Some("made/m"));
+    assert!(thief.requests().iter().all(|request| !format!("{request:?}").contains(SECRET)));
+    // The owner says where their secrets go.
+    let home = json!({"base_url": format!("{}/v1", upstream.url())});
+    assert_eq!(patch(TOKEN, home).await.status, 200);
+    assert_eq!(told(&gateway).await["detail"]["destination"]["after"], goes(&upstream));
+    assert_eq!(served_by(&gateway).await.as_deref(), Some("made/m"));
+    assert_eq!(upstream.last().header("authorization"), Some("Bearer sk-their-own-0123456789"));
+}
+
+#[tokio::test]
+async fn what_a_broken_file_keeps_from_being_used_says_so_and_is_in_effect_once_it_is_mended() {
+    let (folder, upstream) = (Folder::new(), Upstream::always(Script::reply(200, fixtures::openai_chat::PLAIN)).await);
+    let gateway = gateway(&folder, "auto").await;
+    let described = Described::at(gateway.url()).await;
+    let operations = described.operations();
+    let written = async |name: &str, path: &str, body: Value| {
+        let operation = operations.iter().find(|operation| operation.name == name).unwrap();
+        let answer = ask(&gateway, &operation.method, path, body, Some("*")).await;
+        assert!(answer.status < 300, "{}", answer.text());
+        described.judge(operation, &answer);
+        answer.json()
+    };
+    let why_not = |written: &Value| {
+        assert_eq!(written["in_effect"], false);
+        let why = written["why"].as_str().unwrap();
+        assert!(why.contains("the old one stays in use") && why.contains("channels"), "{why}");
+    };
+    gateway.write("waypost.yaml", "channels: nothing like that\n");
+    let url = format!("{}/v1", upstream.url());
+    let channel = json!({"name": "made", "provider": "openai", "base_url": url, "api_key": SECRET, "models": ["m"]});
+    let made = written("channel.create", "/admin/channels", channel).await;
+    why_not(&made);
+    assert_eq!(served_by(&gateway).await, None);
+    let path = format!("/admin/channels/{}", made["id"].as_str().unwrap());
+    why_not(&written("channel.change", &path, json!({"tier": 2})).await);
+    let key = json!({"channel": made["id"], "name": "other", "key": "sk-another-key-abcdefgh"});
+    let other = written("credential.create", "/admin/credentials", key).await;
+    why_not(&other);
+    gateway.write("waypost.yaml", "channels: []\n");
+    let path = format!("/admin/credentials/{}", other["id"].as_str().unwrap());
+    let off = written("credential.change", &path, json!({"enabled": false})).await;
+    assert_eq!((&off["in_effect"], &off["why"]), (&json!(true), &Value::Null));
+    assert_eq!(served_by(&gateway).await.as_deref(), Some("made/m"));
+    let shown = ask(&gateway, "GET", &path, json!({}), None).await.json();
+    assert!(shown["in_effect"].is_null() && shown["enabled"] == false, "{shown}");
 }

@@ -34,7 +34,12 @@ impl Operation<'_> {
 
 impl Described {
     pub(crate) async fn by(gateway: &Gateway) -> Self {
-        Self(Request::get("/openapi.json").send(gateway.url()).await.json())
+        Self::at(gateway.url()).await
+    }
+
+    /// That of a gateway at this address.
+    pub(crate) async fn at(url: &str) -> Self {
+        Self(Request::get("/openapi.json").send(url).await.json())
     }
 
     /// All operations, in the order of their paths.

@@ -10,7 +10,7 @@ use crate::harness::{Database, Gateway, NOW};
 
 struct Till {
     gateway: Gateway,
-    _database: Database,
+    database: Database,
 }
 
 impl Till {
@@ -21,7 +21,7 @@ impl Till {
         let (money, _) = Money::open(database.store.clone(), &folder, settings, NOW).await.expect("money opens");
         let yaml = format!("admin: {{token: {TOKEN}}}");
         let gateway = Gateway::with_money(&yaml, database.store.clone(), money).await;
-        Self { gateway, _database: database }
+        Self { gateway, database }
     }
 
     async fn ask(&self, method: &str, path: &str, body: Value) -> Answer {
@@ -128,4 +128,57 @@ async fn a_budget_is_changed_only_by_who_has_seen_its_version() {
     }
     let end = async |version| ask(&till.gateway, TOKEN, ("DELETE", &path), Value::Null, version).await.status;
     assert_eq!((end(Some("\"1\"")).await, end(Some("\"2\"")).await), (412, 204));
+}
+
+#[tokio::test]
+async fn what_the_audit_log_cannot_be_told_of_is_not_done() {
+    let till = Till::open().await;
+    let made = till.ask("POST", "/admin/vouchers", json!({ "label": "fair", "amount": "5" })).await.json();
+    let voucher = format!("/admin/vouchers/{}", text(&made["data"][0], "id"));
+    let new = json!({ "scope": "global", "window": "day", "amount": "1" });
+    let budget =
+        format!("/admin/budgets/{}", text(&till.ask("POST", "/admin/budgets", new.clone()).await.json(), "id"));
+    let rename = async |from: &str, to: &str| {
+        let mut tx = till.database.store.begin().await.unwrap();
+        sqlx::query(sqlx::AssertSqlSafe(format!("alter table {from} rename to {to}"))).execute(&mut *tx).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    let gift = json!({ "amount": "1", "reason": "paid" });
+    let writes = [
+        ("POST", "/admin/credits/user:usr_a/top-up", gift),
+        ("POST", "/admin/vouchers", json!({ "label": "fair", "amount": "5", "count": 3 })),
+        ("DELETE", &*voucher, Value::Null),
+        ("POST", "/admin/budgets", new),
+        ("PATCH", &*budget, json!({ "amount": "2" })),
+        ("DELETE", &*budget, Value::Null),
+    ];
+    let write = async |(method, path, body): &(&str, &str, Value)| {
+        ask(&till.gateway, TOKEN, (method, path), body.clone(), Some("*")).await.status
+    };
+    rename("audit", "audit_away").await;
+    for one in &writes {
+        assert_eq!(write(one).await, 500, "{one:?}");
+    }
+    rename("audit_away", "audit").await;
+    assert_eq!(till.ask("GET", "/admin/credits/user:usr_a", Value::Null).await.status, 404);
+    let vouchers = till.ask("GET", "/admin/vouchers", Value::Null).await.json();
+    assert_eq!(
+        (vouchers["data"].as_array().map(Vec::len), &vouchers["data"][0]["revoked_at"]),
+        (Some(1), &Value::Null)
+    );
+    let budgets = till.ask("GET", "/admin/budgets", Value::Null).await.json();
+    assert_eq!((budgets["data"].as_array().map(Vec::len), text(&budgets["data"][0], "amount")), (Some(1), "1"));
+    // Whoever tries again does it once, and there is a row of each.
+    let before = till.ask("GET", "/admin/audit?limit=1", Value::Null).await.json()["data"][0]["number"].as_i64();
+    for one in &writes {
+        assert!(write(one).await < 300, "{one:?}");
+    }
+    assert_eq!(text(&till.ask("GET", "/admin/credits/user:usr_a", Value::Null).await.json(), "granted"), "1");
+    let rows = till.ask("GET", "/admin/audit?limit=6", Value::Null).await.json();
+    assert_eq!(rows["data"][0]["number"].as_i64(), before.map(|before| before + 6));
+    let actions: Vec<_> = rows["data"].as_array().unwrap().iter().map(|row| text(row, "action")).collect();
+    let expected =
+        ["budget.delete", "budget.change", "budget.create", "voucher.revoke", "voucher.create", "credit.top_up"];
+    assert_eq!(actions, expected);
+    assert_eq!(rows["data"][1]["detail"]["after"]["version"], 2);
 }

@@ -36,6 +36,20 @@ impl Changes<'_> {
         Ok(self.created(id))
     }
 
+    /// A channel as it is before it is changed, which nobody else does meanwhile.
+    pub async fn before(&mut self, id: &str) -> Result<Before, StoreError> {
+        let known = self.known_channel(id).await?;
+        let sql = "select count(*) from credentials where channel_id = $1";
+        let credentials: i64 = sqlx::query(sql).bind(id).fetch_one(&mut *self.tx).await?.try_get(0)?;
+        Ok(Before {
+            provider: known.provider,
+            base_url: known.base_url,
+            settings: serde_json::from_str(&known.settings).unwrap_or_default(),
+            has_headers: known.headers.is_some(),
+            has_credentials: credentials > 0,
+        })
+    }
+
     /// Makes a channel so. With a revision, only if nobody has changed it since.
     pub async fn change_channel(
         &mut self,
@@ -138,6 +152,16 @@ impl Changes<'_> {
         let known = self.vault.open(&Place { table: "channels", row: id, tenant: "" }, sealed);
         Ok(known.is_ok_and(|known| is_same(known.expose(), wanted)))
     }
+}
+
+/// Where a channel's secrets go, and which it has.
+#[derive(Clone, Debug)]
+pub struct Before {
+    pub provider: Option<String>,
+    pub base_url: Option<String>,
+    pub settings: Map<String, Value>,
+    pub has_headers: bool,
+    pub has_credentials: bool,
 }
 
 struct Known {
