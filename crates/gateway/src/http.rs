@@ -35,6 +35,7 @@ use self::body::Body;
 use self::cors::Verdict;
 use self::router::{Endpoint, Route, is_data_plane, route};
 use crate::app::App;
+use crate::jobs;
 use crate::pipeline;
 use crate::pipeline::call::Inbound;
 use crate::security::Sign;
@@ -76,12 +77,29 @@ pub async fn answer(app: Arc<App>, request: Request<Incoming>, peer: Peer) -> Re
         (Ok(()), Some(preflight)) => preflight,
         (Ok(()), None) => {
             let arrival = Arrival { request, face, request_id: Arc::clone(&request_id), client };
-            worked(&app, endpoint, arrival, peer).await
+            if endpoint == Endpoint::Managed {
+                to_the_end(&app, arrival, peer).await
+            } else {
+                worked(&app, endpoint, arrival, peer).await
+            }
         }
     };
     browser.tell(response.headers_mut());
     reply::sign(&mut response, face, &signature);
     response
+}
+
+/// The administration's answer, which is worked out even if nobody waits for it any more: what is written changes the database and
+/// memory, and must not change one of them only.
+async fn to_the_end(app: &Arc<App>, arrival: Arrival, peer: Peer) -> Response<Body> {
+    let (face, request_id) = (arrival.face, Arc::clone(&arrival.request_id));
+    let working = {
+        let app = Arc::clone(app);
+        async move { worked(&app, Endpoint::Managed, arrival, peer).await }
+    };
+    // A panic inside is an answer already; what is left is a runtime that ends.
+    let ended = jobs::to_the_end(working).await;
+    ended.unwrap_or_else(|| refuse(app, &GatewayError::shutting_down(), face, &request_id))
 }
 
 /// The endpoint's answer, or the error that it ended in, be it a panic.

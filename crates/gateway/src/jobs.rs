@@ -1,4 +1,4 @@
-//! Owns every spawned task: nothing runs that nobody waits for, and a panic ends one job, never the process.
+//! Owns every spawned task: nothing runs that nobody waits for (but what has to go to its end), and a panic ends one job, never the process.
 //! Knows nothing of what the jobs do. Tests: below.
 
 use std::collections::HashMap;
@@ -54,6 +54,14 @@ impl<J: Future<Output = ()>> Future for Entered<J> {
     }
 }
 
+/// Runs `work` to its end, although whoever waits for it may be gone by then. Answers what it came to; nothing if it panicked.
+/// It is in no set: it has to end soon by itself.
+pub async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    #[expect(clippy::disallowed_methods, reason = "what is awaited here needs no name for the end of the process")]
+    let running = tokio::spawn(work);
+    running.await.ok()
+}
+
 impl Jobs {
     /// An empty set.
     pub fn new() -> Self {
@@ -73,7 +81,7 @@ impl Jobs {
         live.next += 1;
         let entry = Entry { shared: Arc::clone(&self.shared), id, name };
         let entered = Entered { job, entry };
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
+        #[expect(clippy::disallowed_methods, reason = "this is where jobs are spawned")]
         let task = match &self.runtime {
             Some(runtime) => runtime.spawn(entered),
             None => tokio::spawn(entered),

@@ -133,7 +133,7 @@ async fn what_the_database_does_not_take_back_can_be_spent_here_again() {
 async fn what_is_left_of_a_window_goes_back_when_it_is_over_and_lines_do_not_gather() {
     on_postgres(async |store| {
         let money = node(&store, "node-1", &MemoryDisk::default(), NOW).await;
-        money.put_budget(budget("bud_1", Scope::Global, Window::Day, 1000, true), NOW).await.unwrap();
+        money.put_budget(budget("bud_1", Scope::Global, Window::Day, 1000, true), NOW, None).await.unwrap();
         settle(money.hold(ask(&money, "r1", 500)).await.unwrap(), 100).await;
         let running = money.hold(ask(&money, "r2", 600)).await.unwrap();
         money.fold_all(NOW).await.unwrap();
@@ -157,7 +157,7 @@ async fn a_process_that_died_in_another_window_gives_back_what_it_had_of_that() 
     on_postgres(async |store| {
         let disk = MemoryDisk::default();
         let money = node(&store, "node-1", &disk, NOW).await;
-        money.put_budget(budget("bud_1", Scope::Global, Window::Day, 1000, true), NOW).await.unwrap();
+        money.put_budget(budget("bud_1", Scope::Global, Window::Day, 1000, true), NOW, None).await.unwrap();
         settle(money.hold(ask(&money, "r1", 500)).await.unwrap(), 100).await;
         let money = node(&store, "node-1", &disk.after_crash(false), TOMORROW).await;
         assert_eq!(leased_of_windows(&store, "bud_1").await, [0]);
@@ -171,7 +171,7 @@ async fn giving_back_beside_a_fold_of_the_same_purses_waits_in_no_circle() {
     on_postgres(async |store| {
         let money = node(&store, "node-1", &MemoryDisk::default(), NOW).await;
         top_up(&money, "t1", 100_000).await;
-        money.put_budget(budget("bud_1", Scope::Global, Window::Day, 100_000, true), NOW).await.unwrap();
+        money.put_budget(budget("bud_1", Scope::Global, Window::Day, 100_000, true), NOW, None).await.unwrap();
         // Whoever has a lease keeps it long enough for the other one to come.
         sql(
             &store,
@@ -217,7 +217,7 @@ async fn a_refund_beside_another_nodes_fold_waits_in_no_circle() {
             let cheaper = Correction { charge, cost: NanoUsd(900 - 10 * round), price: "v2" };
             let cheaper = [cheaper];
             let by = By { actor: "usr_owner", reason: "cheaper", at: NOW };
-            let (corrected, folded) = tokio::join!(one.correct(&cheaper, by), two.fold_all(NOW));
+            let (corrected, folded) = tokio::join!(one.correct(&cheaper, by, None), two.fold_all(NOW));
             assert_eq!(corrected.expect("nothing is in its way").charged, NanoUsd(-10));
             assert_eq!(folded.expect("nothing is in its way").settled, 1);
         }
@@ -239,14 +239,17 @@ async fn what_another_node_changes_is_followed_however_far_apart_their_clocks_ar
                 reader.books().budget("bud_1").map(|purse| purse.definition().unwrap().amount.get())
             };
             let put = async |amount| {
-                writer.put_budget(budget("bud_1", Scope::Global, Window::Day, amount, true), writes).await.unwrap();
+                writer
+                    .put_budget(budget("bud_1", Scope::Global, Window::Day, amount, true), writes, None)
+                    .await
+                    .unwrap();
             };
             assert_eq!(limit().await, None);
             for amount in [1000, 500] {
                 put(amount).await;
                 assert_eq!(limit().await, Some(amount));
             }
-            writer.delete_budget("bud_1", writes).await.unwrap();
+            writer.delete_budget("bud_1", None, writes, None).await.unwrap();
             assert_eq!(limit().await, None);
             let frozen = async || {
                 reader.refresh(reads).await.unwrap();
@@ -270,11 +273,11 @@ async fn more_changes_than_are_kept_are_followed_all_the_same() {
         let writer = node(&store, "node-1", &MemoryDisk::default(), NOW).await;
         let reader = node(&store, "node-2", &MemoryDisk::default(), NOW).await;
         for id in ["bud_1", "bud_2"] {
-            writer.put_budget(budget(id, Scope::Global, Window::Day, 1000, true), NOW).await.unwrap();
+            writer.put_budget(budget(id, Scope::Global, Window::Day, 1000, true), NOW, None).await.unwrap();
         }
         writer.make_prepaid(&Account::team("a"), NOW).await.unwrap();
         reader.refresh(NOW).await.unwrap();
-        writer.delete_budget("bud_1", NOW).await.unwrap();
+        writer.delete_budget("bud_1", None, NOW, None).await.unwrap();
         writer.freeze("team:a", true, NOW).await.unwrap();
         store.forget_changes(0).await.unwrap();
         writer.make_prepaid(&ann(), NOW).await.unwrap();

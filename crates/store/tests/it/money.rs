@@ -299,3 +299,21 @@ async fn a_budget_is_either_changed_or_deleted_and_is_spent_from_only_if_it_is_t
     })
     .await;
 }
+
+#[tokio::test]
+async fn credits_given_at_once_are_in_memory_what_they_are_in_the_books() {
+    on_both(async |store| {
+        let (money, _) = open(&store, &MemoryDisk::default()).await;
+        let given = (0..20).map(|number| {
+            let money = money.clone();
+            tokio::spawn(async move { top_up(&money, &format!("t{number}"), 50).await })
+        });
+        for given in given.collect::<Vec<_>>() {
+            given.await.unwrap();
+        }
+        assert_eq!(sums(&store, &ann()).await, (1000, 0));
+        assert!(money.hold(ask(&money, "r1", 1001)).await.is_err());
+        drop(money.hold(ask(&money, "r2", 1000)).await.unwrap());
+    })
+    .await;
+}

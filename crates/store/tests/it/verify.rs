@@ -239,7 +239,7 @@ async fn a_page_that_cannot_be_proved_now_is_not_counted_twice_later() {
         let charges = store.charges(&wanted, None, 100).await.unwrap();
         let corrections: Vec<_> =
             charges.iter().map(|charge| Correction { charge, cost: NanoUsd(cost), price: "v2" }).collect();
-        money.correct(&corrections, By { actor: "usr_owner", reason: "a new price", at: NOW }).await.unwrap();
+        money.correct(&corrections, By { actor: "usr_owner", reason: "a new price", at: NOW }, None).await.unwrap();
     }
     disarm(&store).await;
     let say = async |cost: &str| {

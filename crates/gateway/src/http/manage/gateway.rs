@@ -124,6 +124,6 @@ fn done(ask: Ask<'_>) -> Answering<'_> {
         if ask.app.store.is_some() {
             ask.commit(ask.begin().await?, &subject, None, &detail).await?;
         }
-        admin::view(ask.app, ask.uri()).await.map(Answer::raw)
+        admin::view(ask.app, ask.uri(), ask.signed().ok()).await.map(Answer::raw)
     })
 }
