@@ -5,6 +5,7 @@
 
 mod needs;
 mod shared;
+mod source;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -14,8 +15,9 @@ use crate::chat::Served;
 use crate::error::WireError;
 use crate::scan::{Kind, Scanner};
 
+pub(crate) use needs::Weight;
 pub use needs::{Dearer, Features, Needs};
-pub(crate) use needs::{Weight, is_picture};
+pub(crate) use source::Source;
 
 /// The few things read from a request before it is routed. Ranges are byte offsets of values in the body.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -165,7 +167,7 @@ pub(crate) fn word_at<'a>(scanner: &mut Scanner<'a>, path: &[&str]) -> Result<Op
 }
 
 /// What a tool gave back may hold parts of its own. Their form is the provider's business; only what `weight_of` makes of their
-/// types is noted.
+/// types is noted, and what they are made of.
 pub(crate) fn note_parts(
     scanner: &mut Scanner<'_>,
     needs: &mut Needs,
@@ -176,9 +178,21 @@ pub(crate) fn note_parts(
     }
     scanner.array(|scanner, _| {
         let start = scanner.offset();
-        let kind = word_at(scanner, &["type"])?;
-        let weight = kind.map_or(Weight::Text, |kind| weight_of(&kind));
-        needs.weigh(weight, scanner.end() - start);
+        if scanner.kind()? != Kind::Object {
+            return scanner.skip().map(drop);
+        }
+        let (mut weight, mut source) = (Weight::Text, Source::default());
+        scanner.object(|scanner, key| {
+            match key {
+                "type" => weight = word_at(scanner, &[])?.map_or(Weight::Text, |kind| weight_of(&kind)),
+                "image_url" | "source" => source = Source::read(scanner)?,
+                _ => {
+                    scanner.skip()?;
+                }
+            }
+            Ok(())
+        })?;
+        needs.weigh(weight, source, scanner.end() - start);
         Ok(())
     })
 }

@@ -375,7 +375,7 @@ async fn the_service_tier_that_the_answer_names_is_charged_to_the_nano_usd() {
 #[tokio::test]
 async fn a_fast_answer_of_anthropic_is_held_and_charged_as_the_dearer_service() {
     let fast = fixtures::anthropic::PLAIN
-        .replace("\"service_tier\": \"standard\"", "\"service_tier\": \"standard\", \"speed\": \"fast\"");
+        .replace("\"service_tier\":\"standard\"", "\"service_tier\":\"standard\",\"speed\":\"fast\"");
     assert!(fast.contains("\"speed\""), "the fixture says its tier otherwise");
     let upstream = Upstream::always(Script::reply(200, fast)).await;
     let body = json!({ "model": "m", "max_tokens": 60, "speed": "fast", "messages": [{ "role": "user", "content": "Hello" }] })

@@ -177,15 +177,16 @@ async fn a_price_that_a_broken_file_keeps_from_being_used_says_so_and_holds_once
 async fn what_was_served_without_a_price_is_charged_later_exactly_and_once() {
     let till = Till::open("[]").await;
     till.chat("n", None).await;
-    till.chat("n", Some("flex")).await;
+    // A surcharge counts as it was asked for, since the answer does not say how it was served.
+    till.chat("n", Some("priority")).await;
     till.chat("m", None).await;
     assert_eq!(till.spent().await, "nothing");
-    let price = json!({ "model": "n", "input": 4, "output": 6, "service_tiers": { "flex": 0.5 } });
+    let price = json!({ "model": "n", "input": 4, "output": 6, "service_tiers": { "priority": 2 } });
     // Set only now, it says nothing of the past.
     till.set(json!({ "price": price })).await;
     assert_eq!(counts(&till.rerate(json!({ "to": 1000, "unpriced": true })).await), [0, 0, 0, 0, 0]);
     let unpriced = json!({ "unpriced": true, "dry_run": true, "prices": "now" });
-    let both = cost(4, 6) + cost(4, 6) / 2;
+    let both = cost(4, 6) + cost(4, 6) * 2;
     let told = till.rerate(unpriced).await;
     assert_eq!(
         (counts(&told), &told["difference"], &told["charged"]),
@@ -206,7 +207,7 @@ async fn what_was_served_without_a_price_is_charged_later_exactly_and_once() {
     // Another price since then, for that model alone: the difference to what was corrected.
     till.set(json!({ "price": { "model": "n", "input": 1, "output": 1, "effective_from": "2001-01-01" } })).await;
     let done = till.rerate(json!({ "model": "n" })).await;
-    // Nobody said what `flex` multiplies it by: as much as usual.
+    // Nobody said what `priority` multiplies it by: as much as usual.
     let now = cost(1, 1) * 2;
     assert_eq!((counts(&done), &done["difference"]), ([2, 2, 0, 0, 0], &json!(usd(now - both))));
     assert_eq!(till.spent().await, usd(now));

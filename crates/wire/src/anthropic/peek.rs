@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use crate::error::WireError;
 use crate::peek::{
-    Features, KeysRead, Needs, Peek, Weight, is_picture, known, missing, mistyped, not_one_of, note_parts,
-    optional_bool, optional_integer, optional_number, word_at,
+    Features, KeysRead, Needs, Peek, Source, Weight, known, missing, mistyped, not_one_of, note_parts, optional_bool,
+    optional_integer, optional_number, word_at,
 };
 use crate::scan::{Kind, Scanner};
 
@@ -175,12 +175,7 @@ fn content(scanner: &mut Scanner<'_>, needs: &mut Needs, path: &dyn Fn() -> Stri
                 }
                 _ => scanner.skip().map(drop),
             })?;
-            match weight {
-                Weight::File if source.words => weight = Weight::Text,
-                Weight::Media(_) => needs.boundless |= source.no_picture,
-                Weight::File | Weight::Text | Weight::Unknown => {}
-            }
-            needs.weigh(weight, scanner.end() - start);
+            needs.weigh(weight, source, scanner.end() - start);
             if type_seen { Ok(()) } else { Err(missing(&format!("{}.type", block()))) }
         }),
         Kind::Object | Kind::Number | Kind::Bool | Kind::Null => {
@@ -207,43 +202,6 @@ fn weight_of(kind: &str) -> Weight {
         "image" => Weight::Media(Features::VISION),
         "document" => Weight::File,
         _ => Weight::Unknown,
-    }
-}
-
-/// What a picture or a document is made of.
-#[derive(Default)]
-struct Source {
-    /// The words themselves.
-    words: bool,
-    /// It says of itself that it is something else than a picture.
-    no_picture: bool,
-}
-
-impl Source {
-    fn read(scanner: &mut Scanner<'_>) -> Result<Self> {
-        let mut source = Self::default();
-        if scanner.kind()? != Kind::Object {
-            return scanner.skip().map(|_| source);
-        }
-        let mut typed = false;
-        scanner.object(|scanner, key| {
-            match key {
-                // Of two types nobody knows which one is read.
-                "type" => {
-                    source.words = word_at(scanner, &[])?.as_deref() == Some("text") && !typed;
-                    typed = true;
-                }
-                "media_type" => {
-                    source.no_picture |= word_at(scanner, &[])?.is_some_and(|kind| !kind.starts_with("image/"));
-                }
-                "url" => source.no_picture |= word_at(scanner, &[])?.is_some_and(|url| !is_picture(&url)),
-                _ => {
-                    scanner.skip()?;
-                }
-            }
-            Ok(())
-        })?;
-        Ok(source)
     }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::error::WireError;
 use crate::peek::{
-    Features, KeysRead, Needs, Peek, Weight, is_picture, known, missing, mistyped, name, not_one_of, optional_bool,
+    Features, KeysRead, Needs, Peek, Source, Weight, known, missing, mistyped, name, not_one_of, optional_bool,
     optional_integer, optional_number, optional_string, word_at,
 };
 use crate::scan::{Kind, Scanner};
@@ -297,7 +297,7 @@ fn part(scanner: &mut Scanner<'_>, needs: &mut Needs, path: impl Fn() -> String)
     if scanner.kind()? != Kind::Object {
         return Err(mistyped(&path(), "an object"));
     }
-    let (start, mut typed, mut weight) = (scanner.offset(), false, Weight::Text);
+    let (start, mut typed, mut weight, mut source) = (scanner.offset(), false, Weight::Text, Source::default());
     scanner.object(|scanner, key| match key {
         "type" => {
             once(&mut typed, || format!("{}.type", path()))?;
@@ -308,13 +308,12 @@ fn part(scanner: &mut Scanner<'_>, needs: &mut Needs, path: impl Fn() -> String)
             Ok(())
         }
         "image_url" => {
-            let path: &[&str] = if scanner.kind()? == Kind::String { &[] } else { &["url"] };
-            needs.boundless |= word_at(scanner, path)?.is_some_and(|url| !is_picture(&url));
+            source = Source::read(scanner)?;
             Ok(())
         }
         _ => scanner.skip().map(drop),
     })?;
-    needs.weigh(weight, scanner.end() - start);
+    needs.weigh(weight, source, scanner.end() - start);
     if typed { Ok(()) } else { Err(missing(&format!("{}.type", path()))) }
 }
 

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::error::WireError;
 use crate::peek::{
-    Features, KeysRead, Needs, Peek, Weight, is_picture, known, missing, mistyped, name, not_one_of, note_parts,
+    Features, KeysRead, Needs, Peek, Source, Weight, known, missing, mistyped, name, not_one_of, note_parts,
     optional_bool, optional_integer, optional_number, optional_string, string, word_at,
 };
 use crate::scan::{Kind, Scanner};
@@ -251,15 +251,15 @@ fn content(scanner: &mut Scanner<'_>, needs: &mut Needs, param: impl Fn() -> Str
 }
 
 fn part(scanner: &mut Scanner<'_>, needs: &mut Needs, param: impl Fn() -> String) -> Result<()> {
-    let start = scanner.offset();
+    let (start, mut source) = (scanner.offset(), Source::default());
     let kind = typed_object(scanner, param, |scanner, key| {
         if key != "image_url" {
             return scanner.skip().map(drop);
         }
-        needs.boundless |= word_at(scanner, &[])?.is_some_and(|url| !is_picture(&url));
+        source = Source::read(scanner)?;
         Ok(())
     })?;
-    needs.weigh(weight_of(&kind), scanner.end() - start);
+    needs.weigh(weight_of(&kind), source, scanner.end() - start);
     Ok(())
 }
 

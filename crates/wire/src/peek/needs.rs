@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use super::source::Source;
+
 /// A set of things that models can do and requests can need.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Features(u8);
@@ -125,19 +127,16 @@ pub(crate) enum Weight {
     Unknown,
 }
 
-/// May what lies at this address, in a part that is a picture, be no more than that? Files that lie at Google may be films.
-pub(crate) fn is_picture(url: &str) -> bool {
-    let begins = |with: &str| url.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
-    let elsewhere = begins("gs://") || begins("https://generativelanguage.googleapis.com/");
-    if begins("data:") { begins("data:image/") } else { !elsewhere }
-}
-
 impl Needs {
     /// Notes a part of the prompt. `bytes` is the whole part.
-    pub(crate) fn weigh(&mut self, weight: Weight, bytes: usize) {
+    pub(crate) fn weigh(&mut self, weight: Weight, source: Source, bytes: usize) {
         match weight {
             Weight::Text => {}
-            Weight::Media(feature) => self.part(feature, bytes),
+            Weight::File if source.words => {}
+            Weight::Media(feature) => {
+                self.part(feature, bytes);
+                self.boundless |= source.no_picture;
+            }
             Weight::File => {
                 self.part(Features::NONE, bytes);
                 self.boundless = true;

@@ -193,6 +193,7 @@ fn a_prompt_that_the_body_does_not_bound_is_known_to_be_so() {
                 r#"{"type":"document","source":{"type":"text","type":"base64","data":"QQ=="}}"#,
                 r#"{"type":"image","source":{"type":"base64","media_type":"video/mp4","data":"QQ=="}}"#,
                 r#"{"type":"tool_result","tool_use_id":"t","content":[{"type":"document","source":{}}]}"#,
+                r#"{"type":"tool_result","tool_use_id":"t","content":[{"type":"image","source":{"media_type":"application/pdf"}}]}"#,
                 r#"{"type":"container_upload","file_id":"file_1"}"#,
             ],
         ),

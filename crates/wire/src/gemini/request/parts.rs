@@ -86,9 +86,7 @@ fn image(image: &Image, losses: &mut Losses) -> Result<Value> {
         losses.dropped("messages[].content[].image_url.detail");
     }
     match &image.source {
-        // A film or a document has a field of its own.
-        Media::Base64 { media_type, data } if media_type.starts_with("image/") => Ok(inline(media_type, data)),
-        Media::Base64 { .. } => Err(unsupported(FIELD, "a picture must be of a type `image/..`; send others as files")),
+        Media::Base64 { media_type, data } => Ok(inline(media_type, data)),
         Media::Url(url) => fetched(url, FIELD),
         Media::FileId(_) => {
             Err(unsupported(FIELD, "a file id of another provider is unknown here; send the picture itself"))
