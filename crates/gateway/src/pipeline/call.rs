@@ -84,7 +84,7 @@ pub enum Payload {
     /// Here, whole; any number of attempts can send it.
     Whole(Bytes),
     /// Still arriving; one attempt can send it, which leaves nothing behind.
-    Arriving(Arriving),
+    Arriving(Box<Arriving>),
 }
 
 /// An upload that can be taken once.
@@ -363,7 +363,10 @@ async fn read_by_form(
         None if body.is_end_stream() => Ok((Payload::Whole(Bytes::new()), Peek::default())),
         None => {
             let body = LimitedBody::new(body, app.limits()).map_err(unreadable)?;
-            Ok((Payload::Arriving(Arriving::new(Upload::new(Bytes::new(), None, None, body))), Peek::default()))
+            Ok((
+                Payload::Arriving(Box::new(Arriving::new(Upload::new(Bytes::new(), None, None, body)))),
+                Peek::default(),
+            ))
         }
     }
 }
@@ -408,7 +411,7 @@ async fn look_ahead(
     let (model, model_at) = search.model().cloned().unzip();
     let n = search.n().unwrap_or(1);
     let upload = Upload::new(ahead.freeze(), model_at, Some(search), body);
-    Ok((Payload::Arriving(Arriving::new(upload)), Peek { model, n, ..Peek::default() }))
+    Ok((Payload::Arriving(Box::new(Arriving::new(upload))), Peek { model, n, ..Peek::default() }))
 }
 
 /// A body that goes on while it arrives: first what was read ahead, then the rest.
