@@ -4,7 +4,6 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use waypost_core::secret::Secret;
@@ -18,14 +17,12 @@ use waypost_store::seal::{Dice, MasterKey};
 use waypost_store::{Store, Vault};
 use waypost_testkit::{Answer, Client, Request, Script, Upstream};
 
-use crate::harness::{Database, Gateway, KEY, NOW};
+use crate::harness::{Database, Gateway, KEY, NOW, until};
 use crate::manage::{Stage, TOKEN, ask, text};
 use crate::start::Waypost;
 use crate::transfer::Folder;
 
 const CHAT: &str = "/v1/chat/completions";
-/// A bound for failing tests; no passing test waits this long.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Opens the vault of a database for a gateway.
 async fn open(gateway: &Gateway, store: &Store) -> Arc<Vault> {
@@ -46,19 +43,6 @@ async fn stage() -> Stage {
     let stage = Stage::start().await;
     keeping(&stage.gateway, &stage.database.store).await;
     stage
-}
-
-/// Asks until there is something.
-async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
-    let looking = async {
-        loop {
-            match look().await {
-                Some(found) => return found,
-                None => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, looking).await.expect(what)
 }
 
 /// What was captured of a request, once it is kept.

@@ -30,7 +30,7 @@ use waypost_testkit::{Answer, Request};
 pub(crate) const KEY: &str = "wp-test-key-0123456789";
 
 /// A bound for failing tests; no passing test waits this long.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A gateway on a port.
 pub(crate) struct Gateway {
@@ -188,6 +188,19 @@ impl Drop for Gateway {
             assert_eq!(self.app.panics(), 0, "a handler panicked");
         }
     }
+}
+
+/// Asks until there is something.
+pub(crate) async fn until<T>(what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            match look().await {
+                Some(found) => return found,
+                None => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
+    };
+    timeout(PATIENCE, looking).await.expect(what)
 }
 
 /// One channel as a YAML list item: name, provider, address, and models (`[a, b]` or `[{name: a, upstream: b}]`).

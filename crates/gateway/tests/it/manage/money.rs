@@ -1,12 +1,14 @@
 //! Credit, vouchers and budgets over HTTP: decimal strings in and out, codes shown once, nothing taken that is not there.
 
 use serde_json::{Value, json};
+use waypost_core::ledger::Account;
+use waypost_core::money::NanoUsd;
 use waypost_store::ledger::ChainKey;
 use waypost_store::money::{Money, Settings};
-use waypost_testkit::Answer;
+use waypost_testkit::{Answer, Client, Request};
 
 use super::{TOKEN, ask, text};
-use crate::harness::{Database, Gateway, NOW};
+use crate::harness::{Database, Gateway, NOW, until};
 
 struct Till {
     gateway: Gateway,
@@ -52,6 +54,30 @@ async fn credit_is_given_and_taken_back_to_the_last_digit() {
     let shown = till.ask("GET", "/admin/credits/user:usr_a", Value::Null).await.json();
     assert_eq!((text(&shown, "granted"), text(&shown, "spent")), ("10.499999999", "0"));
     assert_eq!(till.ask("GET", "/admin/credits/revenue", Value::Null).await.status, 404);
+}
+
+#[tokio::test]
+async fn what_was_asked_is_done_in_the_books_and_in_memory_though_nobody_waits_for_it() {
+    let till = Till::open().await;
+    let account = Account::user("usr_a");
+    till.ask("POST", "/admin/credits/user:usr_a/top-up", json!({ "amount": "10", "reason": "paid" })).await;
+    let money = till.gateway.app.money.clone().expect("requests are charged");
+    let purse = money.books().credit(&account).expect("it was given credit");
+    // The adjustment has its money aside and waits for the one connection that writes.
+    let writing = till.database.store.begin().await.unwrap();
+    let body = json!({ "amount": "-4", "reason": "too much" }).to_string();
+    let request = Request::post("/admin/credits/user:usr_a/adjust", body).bearer(TOKEN);
+    let mut client = Client::connect(till.gateway.url()).await;
+    client.write(&request.to_bytes("gateway")).await.unwrap();
+    until("it is set aside", async || (purse.standing(NOW).held > NanoUsd::ZERO).then_some(())).await;
+    client.hang_up();
+    till.gateway.wait_empty().await;
+    writing.rollback().await.unwrap();
+    until("nothing is set aside", async || (purse.standing(NOW).held == NanoUsd::ZERO).then_some(())).await;
+    let standing = purse.standing(NOW);
+    assert_eq!(standing.allotted.get() - standing.spent.get(), 6_000_000_000);
+    let shown = till.ask("GET", "/admin/credits/user:usr_a", Value::Null).await.json();
+    assert_eq!(text(&shown, "left"), "6");
 }
 
 #[tokio::test]

@@ -34,8 +34,8 @@ pub(super) fn check(actor: &Actor, before: &Before, draft: &ChannelDraft) -> Res
     let keeps = before.has_credentials || (before.has_headers && draft.headers.is_none());
     match moved(before, draft) {
         Some(field) if keeps && !actor.may(Action::UseSecrets) => Err(GatewayError::not_permitted(format!(
-            "`{field}` says where the secrets of this channel go, or how, and only an owner may change that while they stay: delete \
-             its credentials first, give `headers` anew if it has any, and enter the keys again afterwards."
+            "`{field}` says where the secrets of this channel go, or how, and only an owner may change that while they stay: make a new \
+             channel with keys of its own, or, where it has no keys, give its `headers` anew."
         ))),
         Some(_) | None => Ok(()),
     }
