@@ -1,5 +1,5 @@
-//! Owns every spawned task: nothing runs that nobody waits for (but what has to go to its end), and a panic ends one job, never the process.
-//! Knows nothing of what the jobs do. Tests: below.
+//! Owns every spawned task: nothing runs that nobody waits for, but for what has to go to its end; and a panic ends one job, never the
+//! process. Knows nothing of what the jobs do. Tests: below.
 
 use std::collections::HashMap;
 use std::future::Future;

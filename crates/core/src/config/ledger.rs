@@ -40,7 +40,8 @@ impl Default for Ledger {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Durability {
-    /// The operating system has its settlement before its last byte leaves: the end of the process loses nothing, a power cut the last moment.
+    /// The operating system has its settlement before its last byte leaves: the end of the process loses nothing, a power cut the last
+    /// moment.
     #[default]
     Process,
     /// The disk has what is held for it before its first byte leaves, and its settlement before the last.
