@@ -90,7 +90,7 @@ pub enum Action {
     SteerGateway,
     /// Channels, credentials, models and groups in the database. Secrets go in here, and never come out.
     WriteCatalog,
-    /// The master key, and exports that hold secrets.
+    /// The master key, exports that hold secrets, and where the secrets of a channel go.
     UseSecrets,
 }
 
