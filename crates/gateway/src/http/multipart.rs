@@ -37,6 +37,8 @@ pub fn boundary(content_type: &str) -> Option<String> {
 const LONGEST_HEAD: usize = 8 << 10;
 /// A value that is read may have so many bytes.
 const LONGEST_VALUE: usize = 1 << 10;
+/// A line break has so many bytes.
+const CRLF: usize = 2;
 /// As many results as anybody makes at once.
 const MOST: u64 = 128;
 
@@ -69,6 +71,8 @@ pub enum Flaw {
     Count,
     /// The head of a part is too long to be one.
     Head,
+    /// A boundary has no line of its own, or a line that does not end in CRLF: some providers take it for one, and some do not.
+    Boundary,
 }
 
 impl fmt::Display for Flaw {
@@ -81,6 +85,9 @@ impl fmt::Display for Flaw {
             Self::Unreadable(field) => write!(f, "`{}` must be a short text.", field.name()),
             Self::Count => write!(f, "`n` must be a whole number from 1 to {MOST}."),
             Self::Head => f.write_str("The head of a part of the form is too long."),
+            Self::Boundary => {
+                f.write_str("The lines of the form must end in CRLF, and its boundary stand in lines of its own.")
+            }
         }
     }
 }
@@ -92,7 +99,7 @@ impl From<Flaw> for GatewayError {
         let param = match flaw {
             Flaw::Twice(field) | Flaw::Late(field) | Flaw::Unreadable(field) => Some(field.name()),
             Flaw::Count => Some("n"),
-            Flaw::Head => None,
+            Flaw::Head | Flaw::Boundary => None,
         };
         Self::invalid_request(flaw.to_string(), param)
     }
@@ -100,12 +107,14 @@ impl From<Flaw> for GatewayError {
 
 /// Reads a form piece by piece, in pieces of any size, and each byte once. Keeps nothing but the head or the value it is in.
 pub struct Search {
-    /// What ends a part. A line break stands only at its beginning, so that no other place of it can begin it anew.
+    /// What ends a part, behind a line break. It holds none itself, so that only a line break can begin it anew.
     delimiter: Vec<u8>,
     fields: &'static [Field],
     needed: Option<&'static str>,
     has_needed: bool,
     place: Place,
+    /// The line break before the last bytes, if they may be the delimiter.
+    line: Line,
     /// How much of the delimiter the last bytes are.
     matched: usize,
     /// The head or the value that is being read.
@@ -116,6 +125,17 @@ pub struct Search {
     model: Option<(String, Range<usize>)>,
     n: Option<u64>,
     sealed: bool,
+}
+
+/// What a line began with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// It is no delimiter.
+    Other,
+    /// CRLF, or the beginning of the form.
+    Whole,
+    Cr,
+    Lf,
 }
 
 /// Where the next byte stands.
@@ -133,13 +153,14 @@ impl Search {
     /// Reads `fields` and remembers whether `needed` was there.
     pub fn new(boundary: &str, fields: &'static [Field], needed: Option<&'static str>) -> Self {
         Self {
-            delimiter: format!("\r\n--{boundary}").into_bytes(),
+            delimiter: format!("--{boundary}").into_bytes(),
             fields,
             needed,
             has_needed: false,
             place: Place::Content(None),
             // The first boundary needs no line break before it.
-            matched: 2,
+            line: Line::Whole,
+            matched: 0,
             kept: Vec::new(),
             at: 0,
             seen: Vec::new(),
@@ -186,7 +207,7 @@ impl Search {
     pub fn read(&mut self, mut bytes: &[u8]) -> Result<(), Flaw> {
         while !bytes.is_empty() {
             let read = match self.place {
-                Place::Content(None) => self.skip(bytes),
+                Place::Content(None) => self.skip(bytes)?,
                 Place::Content(Some(field)) => self.value(field, bytes)?,
                 Place::Head => self.head(bytes)?,
                 Place::Over => bytes.len(),
@@ -198,33 +219,31 @@ impl Search {
     }
 
     /// Steps over what nobody reads, up to the next boundary; tells how much of it there was.
-    fn skip(&mut self, bytes: &[u8]) -> usize {
+    fn skip(&mut self, bytes: &[u8]) -> Result<usize, Flaw> {
         let mut at = 0;
-        while at < bytes.len() {
-            if self.matched == 0 {
-                let Some(line) = bytes.get(at..).and_then(|rest| memchr::memchr(b'\r', rest)) else {
-                    return bytes.len();
-                };
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            if self.line == Line::Other {
+                let Some(line) = memchr::memchr2(b'\r', b'\n', rest) else { break };
                 at += line;
             }
-            let ended = bytes.get(at).is_some_and(|byte| self.ends(*byte));
+            let ended = bytes.get(at).map_or(Ok(false), |byte| self.ends(*byte))?;
             at += 1;
             if ended {
-                return at;
+                return Ok(at);
             }
         }
-        at
+        Ok(bytes.len())
     }
 
     /// Keeps the value of a field, up to the next boundary.
     fn value(&mut self, field: Field, bytes: &[u8]) -> Result<usize, Flaw> {
         for (at, byte) in bytes.iter().enumerate() {
             self.kept.push(*byte);
-            if self.ends(*byte) {
+            if self.ends(*byte)? {
                 self.keep(field, self.at + at + 1)?;
                 return Ok(at + 1);
             }
-            if self.kept.len() > LONGEST_VALUE + self.delimiter.len() {
+            if self.kept.len() > LONGEST_VALUE + self.delimiter.len() + CRLF {
                 return Err(Flaw::Unreadable(field));
             }
         }
@@ -232,23 +251,32 @@ impl Search {
     }
 
     /// Is the delimiter whole with this byte? Then a head begins.
-    fn ends(&mut self, byte: u8) -> bool {
-        let fits = self.delimiter.get(self.matched) == Some(&byte);
-        self.matched = if fits { self.matched + 1 } else { usize::from(byte == b'\r') };
-        let whole = self.matched == self.delimiter.len();
-        if whole {
-            (self.matched, self.place) = (0, Place::Head);
+    fn ends(&mut self, byte: u8) -> Result<bool, Flaw> {
+        let after_cr = self.line == Line::Cr && self.matched == 0;
+        match byte {
+            b'\n' if after_cr => (self.line, self.matched) = (Line::Whole, 0),
+            b'\n' => (self.line, self.matched) = (Line::Lf, 0),
+            b'\r' => (self.line, self.matched) = (Line::Cr, 0),
+            _ if self.line != Line::Other && self.delimiter.get(self.matched) == Some(&byte) => self.matched += 1,
+            _ => self.line = Line::Other,
         }
-        whole
+        if self.line == Line::Other || self.matched < self.delimiter.len() {
+            return Ok(false);
+        }
+        if self.line != Line::Whole {
+            return Err(Flaw::Boundary);
+        }
+        self.place = Place::Head;
+        Ok(true)
     }
 
     /// Takes over the value of a field, whose delimiter ends at `end`.
     fn keep(&mut self, field: Field, end: usize) -> Result<(), Flaw> {
         let kept = std::mem::take(&mut self.kept);
-        let length = kept.len().saturating_sub(self.delimiter.len());
+        let length = kept.len().saturating_sub(self.delimiter.len() + CRLF);
         let value = kept.get(..length).and_then(|value| std::str::from_utf8(value).ok());
         let value = value.ok_or(Flaw::Unreadable(field))?;
-        let start = (end - self.delimiter.len()).saturating_sub(length);
+        let start = (end - self.delimiter.len() - CRLF).saturating_sub(length);
         match field {
             Field::Model if value.is_empty() => {}
             Field::Model => self.model = Some((value.to_owned(), start..start + length)),
@@ -263,20 +291,16 @@ impl Search {
     /// Keeps what follows a boundary, up to the empty line.
     fn head(&mut self, bytes: &[u8]) -> Result<usize, Flaw> {
         for (at, byte) in bytes.iter().enumerate() {
+            let half_a_break = (*byte == b'\n') != (self.kept.last() == Some(&b'\r'));
             self.kept.push(*byte);
             match self.kept.as_slice() {
+                _ if half_a_break => return Err(Flaw::Boundary),
                 [b'-', b'-'] => {
                     self.place = Place::Over;
                     return Ok(at + 1);
                 }
                 [b'\r', b'\n'] | [b' ' | b'\t', _] => {}
-                // A longer boundary: what a file holds (RFC 2046, 5.1.1).
-                [_, last] => {
-                    self.matched = usize::from(*last == b'\r');
-                    self.kept.clear();
-                    self.place = Place::Content(None);
-                    return Ok(at + 1);
-                }
+                [_, _] => return Err(Flaw::Boundary),
                 head if head.ends_with(b"\r\n\r\n") => {
                     self.begin()?;
                     return Ok(at + 1);
@@ -305,7 +329,7 @@ impl Search {
             self.seen.push(field);
         }
         // The line break of the empty line may be that of the next boundary.
-        (self.matched, self.place) = (2, Place::Content(field));
+        (self.line, self.matched, self.place) = (Line::Whole, 0, Place::Content(field));
         Ok(())
     }
 }
@@ -347,7 +371,7 @@ fn parameter(text: &str) -> Option<(&str, &str, Option<&str>)> {
 mod tests {
     use super::*;
 
-    const BODY: &[u8] = b"--xyz\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\nContent-Type: audio/wav\r\n\r\nRIFF\r\n--xy\r\n--xyzz\r\n--xyz\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--xyz\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\n10\r\n--xyz--\r\n";
+    const BODY: &[u8] = b"--xyz\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\nContent-Type: audio/wav\r\n\r\nRIFF\r\n--xy\r\n\n--xy\rz\r\n--xyz\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper-1\r\n--xyz\r\nContent-Disposition: form-data; name=\"n\"\r\n\r\n10\r\n--xyz--\r\n";
 
     const BOTH: [Field; 2] = [Field::Model, Field::N];
 
@@ -394,7 +418,7 @@ mod tests {
 
     #[test]
     fn nothing_inside_a_file_or_its_name_passes_for_the_field() {
-        let inside = "x--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nfake\r\n--bc\r\n";
+        let inside = "x--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nfake\r\n-- b";
         let name = "a;name=model;\\\";name=\"";
         let body = format!(
             "--b\r\nContent-Disposition: form-data; filename=\"{name};name=model\"; name=\"file\"\r\n\r\n{inside}\r\n--b \r\n\
@@ -425,6 +449,27 @@ mod tests {
         {
             let body = format!("--b\r\nContent-Disposition: form-data; {head}\r\n\r\nm\r\n--b--");
             assert_eq!(read(body.as_bytes(), "b").err(), Some(Flaw::Twice(Field::Model)), "{head}");
+        }
+    }
+
+    #[test]
+    fn what_some_providers_take_for_a_boundary_and_some_do_not_is_refused_wherever_a_piece_ends() {
+        let cheap = form(&[("model", "cheap")]);
+        let dear = "Content-Disposition: form-data; name=\"model\"\n\ndear\n--b--\n";
+        let file = "--b\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nRIFF";
+        for body in [
+            format!("--b\n{dear}\r\n{cheap}"),
+            format!("{file}\n--b\n{dear}\r\n{cheap}"),
+            format!("{file}\r--b\r{dear}\r\n{cheap}"),
+            format!("{file}\r\n--bc\r\n{cheap}"),
+            format!("{file}\r\n--b\r{dear}\r\n{cheap}"),
+            format!("--b\r\nContent-Disposition: form-data; name=\"file\"\nX: y\r\n\r\n\r\n{cheap}"),
+        ] {
+            for size in 1..body.len() {
+                let mut search = Search::new("b", &BOTH, None);
+                let flaw = body.as_bytes().chunks(size).find_map(|piece| search.read(piece).err());
+                assert_eq!(flaw, Some(Flaw::Boundary), "{size}: {body:?}");
+            }
         }
     }
 
