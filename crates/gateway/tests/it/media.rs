@@ -2,7 +2,8 @@
 //! charged, because nobody here sees its end, is not sent.
 
 use serde_json::{Value, json};
-use waypost_testkit::{Answer, Client, Ended, Request, Script, Upstream};
+use waypost_core::usage::Outcome;
+use waypost_testkit::{Answer, Client, Ended, Gate, Request, Script, Upstream};
 
 use crate::harness::{KEY, channel};
 use crate::money::{A_DOLLAR, Till};
@@ -145,6 +146,23 @@ async fn an_answer_of_pictures_or_sound_is_charged_by_the_usage_it_tells() {
     let fields = [("file", &b"RIFF"[..]), ("model", b"ears")];
     assert_eq!(upload(&till, "/v1/audio/transcriptions", &fields).await.text(), heard);
     assert_eq!(till.spent().await, (14 + 2 * 45) * A_DOLLAR);
+}
+
+#[tokio::test]
+async fn whoever_leaves_before_the_usage_is_told_pays_for_the_pictures_by_their_size() {
+    let partial =
+        format!("event: image_generation.partial_image\ndata: {{\"b64_json\":\"{}\"}}\n\n", "aGk=".repeat(999));
+    let gate = Gate::closed();
+    let script = Script::stream([partial.clone(), "event: image_generation.completed\ndata: {}\n\n".to_owned()]);
+    let upstream = Upstream::always(script.gated_after(1, &gate)).await;
+    let mut till = till(&upstream).await;
+    let body = r#"{"model":"artist","prompt":"x","stream":true}"#;
+    let mut live = Request::post("/v1/images/generations", body).bearer(KEY).open(till.gateway.url()).await;
+    live.next_event().await.expect("a picture that is nearly done");
+    live.hang_up();
+    assert_eq!(till.gateway.record().await.outcome, Outcome::Abandoned);
+    let (input, output) = (body.len().div_ceil(4), (partial.len() / 25).div_ceil(4));
+    assert_eq!(till.spent().await, i64::try_from(input + 1000 * output).unwrap() * A_DOLLAR);
 }
 
 #[tokio::test]

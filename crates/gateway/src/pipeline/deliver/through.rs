@@ -25,7 +25,12 @@ pub struct Through {
     body: AnswerBody,
     meter: Meter,
     count: Count,
+    /// How many bytes of pictures and sound were delivered of which no usage is known yet.
+    untold: usize,
 }
+
+/// So many of their bytes have about as many tokens as one of a text.
+const MEDIA: usize = 25;
 
 /// What is counted of an answer that nobody reads.
 pub struct Count {
@@ -65,14 +70,27 @@ impl Count {
 
 impl Through {
     pub fn new(body: AnswerBody, meter: Meter, count: Count) -> Self {
-        Self { body, meter, count }
+        Self { body, meter, count, untold: 0 }
     }
 
     fn count(&mut self, bytes: &[u8]) {
-        if let Some(usage) = self.count.watch.as_mut().and_then(|watch| watch.see(bytes)) {
-            self.meter.see(&Event::Usage(usage));
+        if let Some(watch) = &mut self.count.watch {
+            self.untold = self.untold.saturating_add(bytes.len());
+            if let Some(usage) = watch.see(bytes) {
+                self.untold = 0;
+                self.meter.see(&Event::Usage(usage));
+            }
         }
         self.meter.bytes(if self.count.bytes { bytes.len() } else { 0 });
+    }
+}
+
+impl Drop for Through {
+    /// Usage comes last: whoever leaves before it has the pictures, or most of them.
+    fn drop(&mut self) {
+        if !self.count.bytes {
+            self.meter.bytes(self.untold / MEDIA);
+        }
     }
 }
 
