@@ -254,6 +254,8 @@ fn most(pricing: &Pricing, call: &Call, deployment: &Deployment, terms: &Terms) 
         // An upload is read while it is sent.
         ask.input = capabilities.context.or_else(|| call.length()).unwrap_or(u64::from(u32::MAX));
     }
+    // The answer may tell of sound that the request does not.
+    ask.audio |= call.operation == Operation::Audio;
     pricing::Ask { factor: terms.factor, images: terms.images, calls: terms.calls, ..ask }
 }
 

@@ -7,8 +7,10 @@ use super::call::Call;
 
 /// Paths that start such work, or make a key for it that is used without us; `*` is any one part. Whoever goes on with it,
 /// looks at it or ends it may do so.
-const STARTS: [&str; 12] = [
+const STARTS: [&str; 20] = [
     "batches",
+    "batch/jobs",
+    "async/chat/completions",
     "fine_tuning/jobs",
     "fine_tuning/alpha/graders/run",
     "evals/*/runs",
@@ -20,6 +22,12 @@ const STARTS: [&str; 12] = [
     "realtime/transcription_sessions",
     "realtime/calls",
     "chatkit/sessions",
+    "containers",
+    "videos",
+    "videos/edits",
+    "videos/extensions",
+    "videos/generations",
+    "videos/*/remix",
 ];
 
 /// Refuses what cannot be charged, once it is known who pays. An answer in the background is fetched later by a call that costs
