@@ -63,6 +63,13 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Is the next value a list of nothing? Consumes nothing.
+    pub fn is_empty_list(&mut self) -> bool {
+        self.white_space();
+        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
+        rest.strip_prefix(b"[").is_some_and(|list| list.trim_ascii_start().first() == Some(&b']'))
+    }
+
     /// Where the next value begins.
     pub fn offset(&mut self) -> usize {
         self.white_space();

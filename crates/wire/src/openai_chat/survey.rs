@@ -38,10 +38,10 @@ fn complete(body: &[u8]) -> Option<Survey> {
                 reported = Some(scanner.read::<Reported>()?);
                 return Ok(());
             }
-            let kind = scanner.kind()?;
+            let (kind, is_empty) = (scanner.kind()?, scanner.is_empty_list());
             let value = scanner.skip()?;
             match key {
-                "choices" => answers = kind == Kind::Array && !body.get(value).is_some_and(is_empty_list),
+                "choices" => answers = kind == Kind::Array && !is_empty,
                 "service_tier" => served = body.get(value).and_then(tier),
                 "error" => fails |= kind != Kind::Null,
                 "object" => fails |= body.get(value) == Some(b"\"error\""),
@@ -61,11 +61,6 @@ fn complete(body: &[u8]) -> Option<Survey> {
 /// As a whole value says it.
 fn tier(value: &[u8]) -> Option<Served> {
     serde_json::from_slice::<&str>(value).ok().and_then(Served::of)
-}
-
-/// Of a list.
-fn is_empty_list(list: &[u8]) -> bool {
-    list.strip_prefix(b"[").is_some_and(|list| list.trim_ascii_start().first() == Some(&b']'))
 }
 
 fn of_error(body: &[u8]) -> Option<Survey> {

@@ -9,7 +9,7 @@ const SHARED: [&str; 7] =
     ["models", "fallbacks", "speed", "inference_geo", "mcp_servers", "plugins", "search_parameters"];
 
 impl Peek {
-    /// Consumes a top-level value that the dialect does not read. A null says nothing.
+    /// Consumes a top-level value that the dialect does not read. A null says nothing, and neither does an empty list.
     pub(crate) fn other(&mut self, scanner: &mut Scanner<'_>, key: &str, keys: &mut KeysRead) -> Result<(), WireError> {
         let Some(key) = known("", key, &SHARED)? else { return scanner.skip().map(drop) };
         keys.once("", key)?;
@@ -17,6 +17,7 @@ impl Peek {
             return scanner.skip().map(drop);
         }
         match key {
+            "models" | "fallbacks" | "mcp_servers" | "plugins" if is_empty_list(scanner)? => {}
             "models" | "fallbacks" => return Err(routed(key)),
             "speed" => self.speed = word_at(scanner, &[])?.map(Into::into),
             "inference_geo" if word_at(scanner, &[])?.as_deref() == Some("global") => {}
@@ -28,6 +29,15 @@ impl Peek {
         }
         Ok(())
     }
+}
+
+/// Consumes it if it is.
+fn is_empty_list(scanner: &mut Scanner<'_>) -> Result<bool, WireError> {
+    let is_empty = scanner.is_empty_list();
+    if is_empty {
+        scanner.skip()?;
+    }
+    Ok(is_empty)
 }
 
 /// Another router would answer with a model that nobody has authorised or priced.

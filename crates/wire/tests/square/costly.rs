@@ -80,7 +80,9 @@ fn another_router_is_not_told_to_answer_with_another_model() {
         ] {
             assert_eq!(with(look, base, field).unwrap_err().param(), Some(param), "{base}");
         }
-        with(look, base, r#""models":null"#).unwrap();
+        for nothing in [r#""models":null"#, r#""models":[ ],"fallbacks":[]"#] {
+            with(look, base, nothing).unwrap();
+        }
     }
 }
 
@@ -161,7 +163,9 @@ fn a_prompt_that_the_body_does_not_bound_is_known_to_be_so() {
         for field in fields {
             assert!(with(look, base, field).unwrap().needs.boundless, "{field}");
         }
-        assert!(!with(look, base, r#""mcp_servers":null,"tools":[]"#).unwrap().needs.boundless);
+        for nothing in [r#""mcp_servers":null,"tools":[]"#, r#""mcp_servers":[],"plugins":[]"#] {
+            assert!(!with(look, base, nothing).unwrap().needs.boundless, "{nothing}");
+        }
     }
     for (look, parts) in [
         (
