@@ -31,6 +31,7 @@ use crate::events::{Event, Events};
 use crate::http::api::health::ToldLately;
 use crate::http::cors::{self, Verdict};
 use crate::identity::Identity;
+use crate::jobs::Jobs;
 use crate::limits::Limits as CallerLimits;
 use crate::pipeline::meter::Chain;
 use crate::pipeline::queue::Queues;
@@ -80,6 +81,8 @@ pub struct App {
     /// How much is tried again, over all requests.
     pub traffic: Traffic,
     pub queues: Arc<Queues>,
+    /// Changes of the administration that are under way.
+    pub desk: Jobs,
     pub health: ToldLately,
     /// What happens, for whoever listens.
     pub events: Arc<Events>,
@@ -177,6 +180,7 @@ impl App {
             money: parts.money,
             traffic: Traffic::default(),
             queues: Arc::default(),
+            desk: Jobs::new(),
             health: ToldLately::default(),
             events: Arc::default(),
             discovery: Arc::default(),

@@ -35,7 +35,6 @@ use self::body::Body;
 use self::cors::Verdict;
 use self::router::{Endpoint, Route, is_data_plane, route};
 use crate::app::App;
-use crate::jobs;
 use crate::pipeline;
 use crate::pipeline::call::Inbound;
 use crate::security::Sign;
@@ -43,6 +42,9 @@ use crate::serve::{BodyError, Peer, Refusal, check_encoding, check_head};
 
 /// When a caller may try again whose request was one too many.
 const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
+
+/// So many changes of the administration may be under way, whoever still waits for them.
+const MOST_CHANGES: usize = 256;
 
 /// A request on its way in, with what every endpoint needs of it.
 pub struct Arrival {
@@ -77,8 +79,9 @@ pub async fn answer(app: Arc<App>, request: Request<Incoming>, peer: Peer) -> Re
         (Ok(()), Some(preflight)) => preflight,
         (Ok(()), None) => {
             let arrival = Arrival { request, face, request_id: Arc::clone(&request_id), client };
-            if endpoint == Endpoint::Managed {
-                to_the_end(&app, arrival, peer).await
+            if endpoint == Endpoint::Managed && !arrival.request.method().is_safe() {
+                // On the heap, because each connection has the room of the future that answers.
+                Box::pin(to_the_end(&app, arrival, peer)).await
             } else {
                 worked(&app, endpoint, arrival, peer).await
             }
@@ -89,16 +92,19 @@ pub async fn answer(app: Arc<App>, request: Request<Incoming>, peer: Peer) -> Re
     response
 }
 
-/// The administration's answer, which is worked out even if nobody waits for it any more: what is written changes the database and
-/// memory, and must not change one of them only.
+/// The answer to a change that the administration was asked for, which is made even if nobody waits for it any more: it changes the
+/// database and memory, and must not change one of them only.
 async fn to_the_end(app: &Arc<App>, arrival: Arrival, peer: Peer) -> Response<Body> {
     let (face, request_id) = (arrival.face, Arc::clone(&arrival.request_id));
+    if app.desk.live() >= MOST_CHANGES {
+        return refuse(app, &GatewayError::overloaded(OVERLOAD_PAUSE), face, &request_id);
+    }
     let working = {
         let app = Arc::clone(app);
         async move { worked(&app, Endpoint::Managed, arrival, peer).await }
     };
     // A panic inside is an answer already; what is left is a runtime that ends.
-    let ended = jobs::to_the_end(working).await;
+    let ended = app.desk.to_the_end("administration", working).await;
     ended.unwrap_or_else(|| refuse(app, &GatewayError::shutting_down(), face, &request_id))
 }
 

@@ -1,5 +1,5 @@
-//! Owns every spawned task: nothing runs that nobody waits for, but for what has to go to its end; and a panic ends one job, never the
-//! process. Knows nothing of what the jobs do. Tests: below.
+//! Owns every spawned task: nothing runs that nobody waits for, and a panic ends one job, never the process.
+//! Knows nothing of what the jobs do. Tests: below.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 
@@ -54,14 +54,6 @@ impl<J: Future<Output = ()>> Future for Entered<J> {
     }
 }
 
-/// Runs `work` to its end, although whoever waits for it may be gone by then. Answers what it came to; nothing if it panicked.
-/// It is in no set: it has to end soon by itself.
-pub async fn to_the_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
-    #[expect(clippy::disallowed_methods, reason = "what is awaited here needs no name for the end of the process")]
-    let running = tokio::spawn(work);
-    running.await.ok()
-}
-
 impl Jobs {
     /// An empty set.
     pub fn new() -> Self {
@@ -81,12 +73,24 @@ impl Jobs {
         live.next += 1;
         let entry = Entry { shared: Arc::clone(&self.shared), id, name };
         let entered = Entered { job, entry };
-        #[expect(clippy::disallowed_methods, reason = "this is where jobs are spawned")]
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
         let task = match &self.runtime {
             Some(runtime) => runtime.spawn(entered),
             None => tokio::spawn(entered),
         };
         live.tasks.insert(id, (name, task.abort_handle()));
+    }
+
+    /// Runs `work` to its end, although whoever waits for it may be gone by then. Answers what it came to; nothing if it panicked or
+    /// was aborted.
+    pub async fn to_the_end<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let (tell, told) = oneshot::channel();
+        self.spawn(name, async move { drop(tell.send(work.await)) });
+        told.await.ok()
     }
 
     /// How many jobs have not ended.
@@ -201,6 +205,18 @@ mod tests {
         assert_eq!(jobs.drain(soon()).await, vec!["stuck"]);
         jobs.emptied().await;
         assert_eq!(jobs.live(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_to_go_to_its_end_does_so_though_nobody_waits() {
+        let jobs = Jobs::new();
+        let work = async { tokio::time::sleep(Duration::from_secs(3)).await };
+        assert!(tokio::time::timeout(Duration::from_secs(1), jobs.to_the_end("work", work)).await.is_err());
+        let start = Instant::now();
+        assert_eq!((jobs.live(), jobs.drain(soon()).await), (1, Vec::<&str>::new()));
+        assert_eq!(start.elapsed().as_secs(), 2);
+        assert_eq!(jobs.to_the_end("work", async { 7 }).await, Some(7));
+        assert_eq!(jobs.to_the_end("panic", async { panic!("on purpose") }).await, None::<()>);
     }
 
     #[tokio::test(start_paused = true)]

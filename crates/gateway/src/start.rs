@@ -216,6 +216,7 @@ async fn serve(arguments: &Arguments) -> Result<(), StartError> {
     signals.next().await;
     let patience = Patience { delay: settings.drain_delay.0, grace: settings.shutdown_grace.0 };
     end(&app, &edge, &mut signals, patience).await;
+    app.desk.drain(Instant::now() + Duration::from_secs(2)).await;
     // The last sender of records goes with the app; then the records job and what hangs on it end by themselves.
     drop((app, edge));
     jobs.drain(Instant::now() + Duration::from_secs(2)).await;
