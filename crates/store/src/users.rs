@@ -191,6 +191,13 @@ async fn keep_an_owner(tx: &mut Transaction<'static, Any>, id: &str) -> Result<(
     Err(StoreError::Refused("this is the last owner; make another user an owner first".to_owned()))
 }
 
+/// Nobody else changes the user until the transaction ends.
+pub async fn lock(tx: &mut Transaction<'static, Any>, id: &str) -> Result<(), StoreError> {
+    let sql = "update users set changed_at = changed_at where id = $1";
+    sqlx::query(sql).bind(id.to_owned()).execute(&mut **tx).await?;
+    Ok(())
+}
+
 /// Sets another password, which ends all sessions and all resets that were not used: gives the new generation.
 pub async fn set_password(
     tx: &mut Transaction<'static, Any>,

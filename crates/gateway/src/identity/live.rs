@@ -19,8 +19,6 @@ pub struct Signed {
     pub actor: Actor,
     /// The session's id.
     pub session: String,
-    /// The user's generation that they were let in with.
-    pub generation: i64,
 }
 
 /// What memory says of a token.
@@ -63,15 +61,18 @@ struct Person {
 impl Live {
     /// Does the session live? `now` is in milliseconds since 1970.
     pub(super) fn look(&self, claims: &Claims, now: i64) -> Look {
-        self.seated(&claims.sub, &claims.sid, claims.generation, now)
+        self.seated(&claims.sub, &claims.sid, Some(claims.generation), now)
     }
 
-    /// Does the session of somebody who was let in still live? One that was forgotten meanwhile was over.
+    /// Does the session of somebody who was let in still live, and are they who they were? A session that was forgotten meanwhile
+    /// was over; one that outlived another password, because that was set in it, goes on.
     pub(super) fn lasts(&self, signed: &Signed, now: i64) -> bool {
-        matches!(self.seated(&signed.actor.id, &signed.session, signed.generation, now), Look::In(_))
+        let look = self.seated(&signed.actor.id, &signed.session, None, now);
+        matches!(look, Look::In(is) if is.actor.role == signed.actor.role && is.actor.team == signed.actor.team)
     }
 
-    fn seated(&self, user: &str, session: &str, generation: i64, now: i64) -> Look {
+    /// `generation` is the one that a token was made in.
+    fn seated(&self, user: &str, session: &str, generation: Option<i64>, now: i64) -> Look {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let (Some(seat), Some(person)) = (known.sessions.get(session), known.people.get(user)) else {
             return Look::Unknown;
@@ -83,13 +84,15 @@ impl Live {
                 None => return Look::Unknown,
             },
         };
-        let same = seat.user == user && [seat.generation, person.generation] == [generation; 2];
+        let same = seat.user == user
+            && seat.generation == person.generation
+            && generation.is_none_or(|generation| generation == person.generation);
         if !same || seat.ended || seat.expires_at <= now || !person.enabled || !team_enabled {
             return Look::Out;
         }
         let team = person.team.as_deref().map(Into::into);
         let actor = Actor { id: user.into(), role: person.role, team };
-        Look::In(Signed { actor, session: session.to_owned(), generation })
+        Look::In(Signed { actor, session: session.to_owned() })
     }
 
     /// Learns of a session. One that has ended stays ended, however late older news come.
@@ -263,6 +266,8 @@ mod tests {
         assert!(live.lasts(&signed, NOW + 999) && !live.lasts(&signed, NOW + 1000));
         live.note_generation("usr_a", 2);
         assert!(!live.lasts(&signed, NOW), "demoted, disabled, or with another password");
+        live.keep_session("ses_a", 2);
+        assert!(live.lasts(&signed, NOW), "it was set in this very session");
         let live = self::live();
         live.end_session("ses_a");
         assert!(!live.lasts(&signed, NOW));

@@ -141,6 +141,8 @@ impl Identity {
         }
         let (who, address) = (actor(&user), whence.address.to_canonical().to_string());
         let mut tx = self.store.begin().await?;
+        // The user before invites, as everybody locks them.
+        users::lock(&mut tx, id).await?;
         invites::redeem(&mut tx, &reset.id, id, whence.now).await.map_err(|error| match error {
             StoreError::NotFound => Denied::Forbidden(BAD_RESET),
             other => Denied::Store(other),
