@@ -82,6 +82,13 @@ impl Store {
     pub(crate) async fn put_budget(&self, put: Put<'_>, note: Option<Entry<'_>>) -> Result<i64, StoreError> {
         let Put { budget, over, deleted, window: (start, cap), at } = put;
         let mut tx = self.begin().await?;
+        // The window first, as whoever charges locks it; a budget's row takes the number of the change with it, which all wait for.
+        let sql = "insert into ledger_windows (budget, start_at, amount, hard) values ($1, $2, $3, $4) \
+                   on conflict (budget, start_at) do update set hard = excluded.hard, amount = case \
+                   when ledger_windows.spent + ledger_windows.leased > excluded.amount \
+                   then ledger_windows.spent + ledger_windows.leased else excluded.amount end";
+        let row = sqlx::query(sql).bind(budget.id.to_string()).bind(start).bind(cap.get());
+        row.bind(i64::from(budget.hard)).execute(&mut *tx).await?;
         let sql = "insert into ledger_budgets (id, scope, length, amount, hard, alerts, deleted, changed_at, when_spent) \
                    values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (id) do update set scope = excluded.scope, \
                    length = excluded.length, amount = excluded.amount, hard = excluded.hard, alerts = excluded.alerts, \
@@ -92,12 +99,6 @@ impl Store {
         let row = row.bind(budget.window.name()).bind(budget.amount.get()).bind(i64::from(budget.hard)).bind(alerts);
         let row = row.bind(i64::from(deleted)).bind(at).bind(budget.when_spent.name()).bind(over.unwrap_or(0));
         let version = row.fetch_optional(&mut *tx).await?.ok_or(StoreError::Stale)?.try_get(0)?;
-        let sql = "insert into ledger_windows (budget, start_at, amount, hard) values ($1, $2, $3, $4) \
-                   on conflict (budget, start_at) do update set hard = excluded.hard, amount = case \
-                   when ledger_windows.spent + ledger_windows.leased > excluded.amount \
-                   then ledger_windows.spent + ledger_windows.leased else excluded.amount end";
-        let row = sqlx::query(sql).bind(budget.id.to_string()).bind(start).bind(cap.get());
-        row.bind(i64::from(budget.hard)).execute(&mut *tx).await?;
         audit::note(&mut tx, note, Map::new()).await?;
         tx.commit().await?;
         Ok(version)

@@ -20,6 +20,8 @@ impl Money {
         by: By<'_>,
         note: Option<audit::Entry<'_>>,
     ) -> Result<Corrected, MoneyError> {
+        // A first grant would open the purse with what is about to be taken of it.
+        let _one = self.0.credits.lock().await;
         let mut done = Corrected::default();
         let mut wanted = Vec::new();
         for correction in corrections.iter().filter(|correction| !correction.charge.reversed) {

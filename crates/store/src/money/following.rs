@@ -26,27 +26,28 @@ impl Money {
             self.0.books.all().iter().for_each(|purse| purse.refresh());
             self.give_back_idle(now).await?;
         }
-        *seen = followed?;
-        Ok(())
+        let (last, unread) = followed?;
+        *seen = last;
+        unread.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Follows what was changed since the change of this number, and says which was the last.
-    async fn follow(&self, seen: i64, now: i64) -> Result<i64, StoreError> {
+    /// Follows what was changed since the change of this number, and says which was the last. What cannot be read, because a newer
+    /// version of this program wrote it perhaps, keeps nobody from following the others, and is told once.
+    async fn follow(&self, seen: i64, now: i64) -> Result<(i64, Option<StoreError>), StoreError> {
         let changes = match self.0.store.changes_since(seen, MOST_CHANGES).await? {
             Since::Changes(changes) => changes,
-            Since::TooMuch => return self.follow_all(now).await,
+            Since::TooMuch => return Ok((self.follow_all(now).await?, None)),
         };
         // What was changed twice is read once.
         let changed: BTreeSet<(&str, &str)> = changes.iter().map(|change| (&*change.noun, &*change.id)).collect();
         let mut unread = None;
         for (noun, id) in changed {
             match self.follow_one(noun, id, now).await {
-                // By a newer version of this program, perhaps: it keeps nobody from following the others.
                 Err(error @ StoreError::Corrupt(_)) => unread = Some(error),
                 done => done?,
             }
         }
-        unread.map_or_else(|| Ok(changes.last().map_or(seen, |last| last.number)), Err)
+        Ok((changes.last().map_or(seen, |last| last.number), unread))
     }
 
     async fn follow_one(&self, noun: &str, id: &str, now: i64) -> Result<(), StoreError> {

@@ -9,7 +9,7 @@ use waypost_core::ledger::{Account, Scope, Window};
 use waypost_core::money::NanoUsd;
 use waypost_store::journal::MemoryDisk;
 use waypost_store::ledger::charges::Wanted;
-use waypost_store::money::{Ask, By, Correction, Money, Refused, Settings};
+use waypost_store::money::{Ask, By, Correction, Money, Refused};
 use waypost_store::{Store, Tx};
 use waypost_testkit::postgres::Database;
 
@@ -27,8 +27,7 @@ async fn on_postgres(test: impl AsyncFn(Store)) {
 }
 
 async fn node(store: &Store, name: &str, disk: &MemoryDisk, now: i64) -> Money {
-    let settings = Settings { patience: Duration::from_millis(100), ..settings(name) };
-    Money::open_on(store.clone(), Arc::new(disk.clone()), settings, now).await.unwrap().0
+    Money::open_on(store.clone(), Arc::new(disk.clone()), settings(name), now).await.unwrap().0
 }
 
 async fn run(tx: &mut Tx, text: &str) {
@@ -102,6 +101,8 @@ async fn what_is_given_back_arrives_though_nobody_waits_for_it() {
         run(&mut lock, "update ledger_accounts set changed_at = changed_at").await;
         let given_back = tokio::time::timeout(Duration::from_millis(50), money.give_back()).await;
         assert!(given_back.is_err(), "somebody else has the account");
+        let purse = money.books().credit(&ann()).unwrap();
+        assert_eq!(purse.standing(NOW).allotted, NanoUsd(100), "it is on its way");
         lock.rollback().await.unwrap();
         money.give_back().await.unwrap();
         assert_eq!(leased(&store).await, 0);
@@ -285,6 +286,22 @@ async fn more_changes_than_are_kept_are_followed_all_the_same() {
         let books = reader.books();
         assert!(books.budget("bud_1").is_none() && books.budget("bud_2").is_some() && books.credit(&ann()).is_some());
         assert!(books.credit(&Account::team("a")).unwrap().standing(NOW).frozen);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_budget_that_cannot_be_read_is_told_once_and_keeps_nobody_from_following_the_others() {
+    on_postgres(async |store| {
+        let writer = node(&store, "node-1", &MemoryDisk::default(), NOW).await;
+        let reader = node(&store, "node-2", &MemoryDisk::default(), NOW).await;
+        for id in ["bud_1", "bud_2"] {
+            writer.put_budget(budget(id, Scope::Global, Window::Day, 1000, true), NOW, None).await.unwrap();
+        }
+        sql(&store, "update ledger_budgets set length = 'fortnight' where id = 'bud_1'").await;
+        reader.refresh(NOW).await.unwrap_err();
+        assert!(reader.books().budget("bud_1").is_none() && reader.books().budget("bud_2").is_some());
+        reader.refresh(NOW).await.unwrap();
     })
     .await;
 }
