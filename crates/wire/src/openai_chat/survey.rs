@@ -38,7 +38,7 @@ fn complete(body: &[u8]) -> Option<Survey> {
                 reported = Some(scanner.read::<Reported>()?);
                 return Ok(());
             }
-            let (kind, is_empty) = (scanner.kind()?, scanner.is_empty_list());
+            let (kind, is_empty) = (scanner.kind()?, key == "choices" && scanner.is_empty_list());
             let value = scanner.skip()?;
             match key {
                 "choices" => answers = kind == Kind::Array && !is_empty,
