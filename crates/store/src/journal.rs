@@ -20,7 +20,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use disk::{Disk, File, Folder};
-pub use faults::{Fault, MemoryDisk};
+pub use faults::{Call, Fault, MemoryDisk};
 pub use open::{Found, JournalError, Repair, last_anchor};
 pub use record::{Anchor, Checkpoint, Counts, Opened, Parties, Record, Release, Settle};
 pub use ticket::{Ticket, Unwritten};

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use waypost_core::ledger::{Account, Budget, Scope, WhenSpent, Window};
 use waypost_core::money::NanoUsd;
-use waypost_store::journal::{Disk, Durability, File, Folder, MemoryDisk};
+use waypost_store::journal::{Call, Disk, Durability, Folder, MemoryDisk};
 use waypost_store::ledger::grants::Grant;
 use waypost_store::ledger::{ChainKey, Kind};
 use waypost_store::money::{Money, Settings};
@@ -475,77 +475,42 @@ enum Syncing {
     Fails,
 }
 
-/// A disk whose files keep what was written when they are let.
-#[derive(Clone, Debug, Default)]
-struct SlowDisk {
-    disk: MemoryDisk,
-    syncing: Arc<(Mutex<Syncing>, Condvar)>,
-}
+/// Whether a disk keeps what was written, for the test to say.
+#[derive(Clone, Default)]
+struct Syncs(Arc<(Mutex<Syncing>, Condvar)>);
 
-#[derive(Debug)]
-struct SlowFile(Arc<dyn File>, SlowDisk);
-
-impl SlowDisk {
+impl Syncs {
     fn set(&self, syncing: Syncing) {
-        *self.syncing.0.lock().unwrap() = syncing;
-        self.syncing.1.notify_all();
+        *self.0.0.lock().unwrap() = syncing;
+        self.0.1.notify_all();
     }
 
-    fn file(&self, file: std::io::Result<Arc<dyn File>>) -> std::io::Result<Arc<dyn File>> {
-        Ok(Arc::new(SlowFile(file?, self.clone())))
+    fn disk(&self) -> MemoryDisk {
+        let (disk, syncs) = (MemoryDisk::default(), Arc::clone(&self.0));
+        disk.watch(move |call| {
+            if call != Call::Sync {
+                return Ok(());
+            }
+            let (syncing, changed) = &*syncs;
+            // A test that failed must not wait for ever.
+            let patience = Duration::from_secs(20);
+            let waits = |syncing: &mut Syncing| *syncing == Syncing::Waits;
+            let syncing = *changed.wait_timeout_while(syncing.lock().unwrap(), patience, waits).unwrap().0;
+            if syncing == Syncing::Fails { Err(std::io::Error::other("as the test wants")) } else { Ok(()) }
+        });
+        disk
     }
 }
 
-impl Disk for SlowDisk {
-    fn list(&self) -> std::io::Result<Vec<String>> {
-        self.disk.list()
-    }
-    fn read_at(&self, name: &str, offset: u64, most: usize) -> std::io::Result<Vec<u8>> {
-        self.disk.read_at(name, offset, most)
-    }
-    fn create(&self, name: &str) -> std::io::Result<Arc<dyn File>> {
-        self.file(self.disk.create(name))
-    }
-    fn open(&self, name: &str) -> std::io::Result<Arc<dyn File>> {
-        self.file(self.disk.open(name))
-    }
-    fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove(&self, name: &str) -> std::io::Result<()> {
-        self.disk.remove(name)
-    }
-    fn sync(&self) -> std::io::Result<()> {
-        Disk::sync(&self.disk)
-    }
-}
-
-impl File for SlowFile {
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
-        self.0.write_at(offset, bytes)
-    }
-    fn sync(&self) -> std::io::Result<()> {
-        let (syncing, changed) = &*self.1.syncing;
-        // A test that failed must not wait for ever.
-        let patience = Duration::from_secs(20);
-        let waits = |syncing: &mut Syncing| *syncing == Syncing::Waits;
-        let syncing = *changed.wait_timeout_while(syncing.lock().unwrap(), patience, waits).unwrap().0;
-        if syncing == Syncing::Fails { Err(std::io::Error::other("as the test wants")) } else { self.0.sync() }
-    }
-    fn truncate(&self, length: u64) -> std::io::Result<()> {
-        self.0.truncate(length)
-    }
-}
-
-/// A gateway whose answers wait for this disk.
-async fn over_power(upstream: &Upstream, disk: &SlowDisk) -> Till {
+/// A gateway whose answers wait for its disk.
+async fn over_power(upstream: &Upstream, syncs: &Syncs) -> Till {
     let url = upstream.url();
     let yaml = format!(
         "keys: [{{name: test, key: {KEY}}}]\nretry: {{max_attempts: 1}}\nbreaker: off\n\
          prices: [{{model: m, input: 1, output: 2}}]\n\
          channels: [{{name: one, provider: openai_compatible, base_url: '{url}', api_key: k, models: [m]}}]\n"
     );
-    let till = Till::over(Database::sqlite().await, Arc::new(disk.clone()), Durability::Power, &yaml).await;
+    let till = Till::over(Database::sqlite().await, Arc::new(syncs.disk()), Durability::Power, &yaml).await;
     // The journal has begun: what it makes at its beginning is not what is waited for.
     assert_eq!(till.ask().await.status, 200);
     till
@@ -558,16 +523,16 @@ async fn with_durability_power_no_byte_leaves_before_the_disk_has_the_hold_and_t
         _ => whole(7),
     })
     .await;
-    let disk = SlowDisk::default();
-    let till = over_power(&upstream, &disk).await;
-    disk.set(Syncing::Waits);
+    let syncs = Syncs::default();
+    let till = over_power(&upstream, &syncs).await;
+    syncs.set(Syncing::Waits);
     let request = Request::post(CHAT, body(7, true)).bearer(KEY);
     let url = till.gateway.url().to_owned();
     let mut asked = tokio::spawn(async move { request.open(&url).await });
     upstream.wait_hits(2).await;
     let early = tokio::time::timeout(Duration::from_millis(300), &mut asked).await;
     assert!(early.is_err(), "the head left before the disk had the hold");
-    disk.set(Syncing::Works);
+    syncs.set(Syncing::Works);
     let mut live = asked.await.expect("it is answered");
     assert_eq!(live.status, 200);
     assert!(live.rest().await.ends_with(b"data: [DONE]\n\n"));
@@ -578,13 +543,13 @@ async fn with_durability_power_no_byte_leaves_before_the_disk_has_the_hold_and_t
 #[tokio::test]
 async fn with_durability_power_nobody_is_answered_whose_hold_the_disk_did_not_keep() {
     let upstream = Upstream::always(whole(7)).await;
-    let disk = SlowDisk::default();
-    let till = over_power(&upstream, &disk).await;
-    disk.set(Syncing::Fails);
+    let syncs = Syncs::default();
+    let till = over_power(&upstream, &syncs).await;
+    syncs.set(Syncing::Fails);
     let refused = till.ask().await;
     assert_eq!((refused.status, refused.text().contains("hello")), (503, false), "{}", refused.text());
     assert!(refused.header("retry-after").is_some());
-    disk.set(Syncing::Works);
+    syncs.set(Syncing::Works);
     assert_eq!(till.ask().await.status, 200);
     let (input, output) = usage(7);
     assert_eq!(till.spent().await, 2 * price(input, output));

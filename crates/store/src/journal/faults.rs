@@ -1,7 +1,8 @@
 //! A disk in memory that does what a test wants: fails a call, is full, dies in the middle of a write, loses what was not
-//! synced. Tests of crashes run the real journal on it.
+//! synced, keeps a call waiting. Tests of crashes run the real journal on it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,6 +21,26 @@ pub enum Fault {
     Full,
 }
 
+/// What a watcher is asked before it is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call<'a> {
+    /// Something is written to a file.
+    Write,
+    /// What was written to a file is kept from power cuts.
+    Sync,
+    /// The file with this name goes.
+    Remove(&'a str),
+}
+
+#[derive(Clone)]
+struct Watcher(Arc<dyn Fn(Call<'_>) -> io::Result<()> + Send + Sync>);
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watcher")
+    }
+}
+
 /// A disk in memory. Clones are the same disk.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDisk(Arc<Mutex<State>>);
@@ -31,6 +52,7 @@ struct State {
     durable: BTreeMap<String, Kept>,
     fault: Fault,
     calls: u64,
+    watcher: Option<Watcher>,
 }
 
 type Kept = Arc<Mutex<Contents>>;
@@ -55,12 +77,22 @@ impl MemoryDisk {
         (state.fault, state.calls) = (fault, 0);
     }
 
+    /// From now on `watcher` is asked before each of these calls: it may look on, wait, or refuse. Other calls go on meanwhile.
+    pub fn watch(&self, watcher: impl Fn(Call<'_>) -> io::Result<()> + Send + Sync + 'static) {
+        self.lock().watcher = Some(Watcher(Arc::new(watcher)));
+    }
+
+    fn ask(&self, call: Call<'_>) -> io::Result<()> {
+        let watcher = self.lock().watcher.clone();
+        watcher.map_or(Ok(()), |watcher| (watcher.0)(call))
+    }
+
     /// Calls since the fault was set.
     pub fn calls(&self) -> u64 {
         self.lock().calls
     }
 
-    /// The disk as a new process finds it: nothing that the old one still does is seen on it. With `power` lost, only
+    /// The disk as a new process finds it: nothing that the old one still does is seen on it, and nobody watches it. With `power` lost, only
     /// what was synced is there.
     pub fn after_crash(&self, power: bool) -> Self {
         let state = self.lock();
@@ -153,6 +185,7 @@ impl Disk for MemoryDisk {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.ask(Call::Remove(name))?;
         let mut state = self.lock();
         state.whole()?;
         state.files.remove(name).map(drop).ok_or_else(|| error(io::ErrorKind::NotFound))
@@ -174,6 +207,7 @@ struct Handle {
 
 impl File for Handle {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.disk.ask(Call::Write)?;
         let mut state = self.disk.lock();
         let done = state.call();
         let kept = &mut read(&self.kept).now;
@@ -196,6 +230,7 @@ impl File for Handle {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.disk.ask(Call::Sync)?;
         self.disk.lock().whole()?;
         let contents = &mut *read(&self.kept);
         contents.durable.clone_from(&contents.now);

@@ -1,14 +1,14 @@
 //! The journal on disks that do not do their part: nothing that was acknowledged is lost, nothing torn is taken for whole.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use waypost_core::ledger::{Account, Use};
 use waypost_core::money::NanoUsd;
 use waypost_store::journal::{
-    Disk, Durability, Fault, File, Folder, Journal, JournalError, MemoryDisk, Opened, Options, Parties, Position,
+    Call, Disk, Durability, Fault, Folder, Journal, JournalError, MemoryDisk, Opened, Options, Parties, Position,
     Record, Release, Repair, Settle, Sizes, Unwritten,
 };
 
@@ -405,91 +405,33 @@ async fn segments_that_are_not_needed_go_oldest_first_and_the_present_one_stays(
     assert_eq!(reopened(&disk.after_crash(true)).last(), Some(&hold("last")));
 }
 
-/// A disk on which one write hangs until it is let go.
-#[derive(Debug)]
-struct Hanging {
-    disk: MemoryDisk,
-    gate: Arc<Gate>,
-}
-
-#[derive(Debug, Default)]
-struct Gate {
-    /// The next write waits here, and says so.
-    next: Mutex<Option<(Sender<()>, Receiver<()>)>>,
-    writes: AtomicUsize,
-    /// Nothing is kept that was written.
-    forgets: AtomicBool,
-}
-
-#[derive(Debug)]
-struct HangingFile(Arc<dyn File>, Arc<Gate>);
-
-impl Hanging {
-    fn file(&self, file: std::io::Result<Arc<dyn File>>) -> std::io::Result<Arc<dyn File>> {
-        Ok(Arc::new(HangingFile(file?, Arc::clone(&self.gate))))
-    }
-}
-
-impl Disk for Hanging {
-    fn list(&self) -> std::io::Result<Vec<String>> {
-        self.disk.list()
-    }
-    fn read_at(&self, name: &str, offset: u64, most: usize) -> std::io::Result<Vec<u8>> {
-        self.disk.read_at(name, offset, most)
-    }
-    fn create(&self, name: &str) -> std::io::Result<Arc<dyn File>> {
-        self.file(self.disk.create(name))
-    }
-    fn open(&self, name: &str) -> std::io::Result<Arc<dyn File>> {
-        self.file(self.disk.open(name))
-    }
-    fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove(&self, name: &str) -> std::io::Result<()> {
-        self.disk.remove(name)
-    }
-    fn sync(&self) -> std::io::Result<()> {
-        Disk::sync(&self.disk)
-    }
-}
-
-impl File for HangingFile {
-    fn write_at(&self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
-        self.1.writes.fetch_add(1, Ordering::Relaxed);
-        let hangs = self.1.next.lock().unwrap().take();
-        if let Some((hanging, let_go)) = hangs {
-            hanging.send(()).unwrap();
-            let_go.recv().unwrap();
-        }
-        self.0.write_at(offset, bytes)
-    }
-    fn sync(&self) -> std::io::Result<()> {
-        if self.1.forgets.load(Ordering::Relaxed) {
-            return Err(std::io::Error::other("as the test wants"));
-        }
-        self.0.sync()
-    }
-    fn truncate(&self, length: u64) -> std::io::Result<()> {
-        self.0.truncate(length)
-    }
-}
-
 #[tokio::test]
 async fn while_one_writes_others_wait_without_a_thread_and_are_written_together() {
-    let (disk, gate) = (MemoryDisk::default(), Arc::new(Gate::default()));
-    let hanging = Hanging { disk: disk.clone(), gate: Arc::clone(&gate) };
-    let (journal, _) = Journal::open(Arc::new(hanging), Position::default(), options()).unwrap();
+    let disk = MemoryDisk::default();
+    let journal = open(&disk, options()).unwrap();
     journal.append(hold("first")).written().await.unwrap();
 
+    // The next write says that it hangs, and does until it is let go.
     let ((hangs, hanging), (go, let_go)) = (channel(), channel());
-    *gate.next.lock().unwrap() = Some((hangs, let_go));
+    let (next, writes) = (Mutex::new(Some((hangs, let_go))), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&writes);
+    disk.watch(move |call| {
+        if call == Call::Write {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let hangs = next.lock().unwrap().take();
+            if let Some((hangs, let_go)) = hangs {
+                hangs.send(()).unwrap();
+                let_go.recv().unwrap();
+            }
+        }
+        Ok(())
+    });
     let slow = {
         let journal = journal.clone();
         std::thread::spawn(move || journal.append(hold("slow")).is_durable())
     };
     hanging.recv().unwrap();
-    let before = gate.writes.load(Ordering::Relaxed);
+    let before = writes.load(Ordering::Relaxed);
     let mut tickets: Vec<_> = (0..1000).map(|number| journal.append(hold(&format!("r{number}")))).collect();
     assert!(tickets.iter().all(|ticket| !ticket.is_durable()), "nobody was kept waiting, and nothing was promised");
     go.send(()).unwrap();
@@ -497,21 +439,24 @@ async fn while_one_writes_others_wait_without_a_thread_and_are_written_together(
         ticket.written().await.unwrap();
     }
     assert!(slow.join().unwrap(), "who writes needs nobody else");
-    assert_eq!(gate.writes.load(Ordering::Relaxed) - before, 1, "all of them in one write");
+    assert_eq!(writes.load(Ordering::Relaxed) - before, 1, "all of them in one write");
     journal.close();
     assert_eq!(reopened(&disk.after_crash(false)).len(), 1002);
 }
 
 #[tokio::test]
 async fn whoever_waits_for_the_disk_is_told_that_it_did_not_keep_a_record_however_late_they_look() {
-    let (disk, gate) = (MemoryDisk::default(), Arc::new(Gate::default()));
-    let hanging = Hanging { disk, gate: Arc::clone(&gate) };
-    let power = Options { durability: Durability::Power, ..options() };
-    let (journal, _) = Journal::open(Arc::new(hanging), Position::default(), power).unwrap();
+    let (disk, forgetting) = (MemoryDisk::default(), Arc::new(AtomicBool::new(false)));
+    let forgets = Arc::clone(&forgetting);
+    disk.watch(move |call| match call {
+        Call::Sync if forgets.load(Ordering::Relaxed) => Err(std::io::Error::other("as the test wants")),
+        _ => Ok(()),
+    });
+    let journal = open(&disk, Options { durability: Durability::Power, ..options() }).unwrap();
     let mut tickets = Vec::new();
     // Alone, one behind another, and with some that were kept in between; more than are told apart.
     for (number, forgets) in [false, true, true, false, true].into_iter().cycle().take(400).enumerate() {
-        gate.forgets.store(forgets, Ordering::Relaxed);
+        forgetting.store(forgets, Ordering::Relaxed);
         let mut ticket = journal.append(hold(&number.to_string()));
         ticket.written().await.unwrap();
         journal.synced().await;

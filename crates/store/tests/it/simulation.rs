@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::Row as _;
 use waypost_core::ledger::{Account, Scope, Window};
 use waypost_core::money::NanoUsd;
-use waypost_store::journal::{Disk, Fault, File, MemoryDisk, Sizes};
+use waypost_store::journal::{Call, Disk, Fault, MemoryDisk, Sizes};
 use waypost_store::ledger::grants::Grant;
 use waypost_store::ledger::verify::Verifier;
 use waypost_store::ledger::{Kind, Trip};
@@ -227,73 +227,43 @@ async fn i1_i2_i5_random_runs_with_random_faults_end_in_whole_books() {
     .await;
 }
 
-/// A disk that takes a picture of itself and of an embedded database whenever a segment has gone from it.
-#[derive(Debug)]
-struct Camera {
-    disk: MemoryDisk,
-    database: PathBuf,
-    /// How many requests had ended by then.
-    ended: AtomicU64,
-    pictures: Mutex<Vec<(u64, PathBuf, MemoryDisk)>>,
-}
-
-impl Disk for Camera {
-    fn list(&self) -> std::io::Result<Vec<String>> {
-        self.disk.list()
-    }
-    fn read_at(&self, name: &str, offset: u64, most: usize) -> std::io::Result<Vec<u8>> {
-        self.disk.read_at(name, offset, most)
-    }
-    fn create(&self, name: &str) -> std::io::Result<Arc<dyn File>> {
-        self.disk.create(name)
-    }
-    fn open(&self, name: &str) -> std::io::Result<Arc<dyn File>> {
-        self.disk.open(name)
-    }
-    fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove(&self, name: &str) -> std::io::Result<()> {
-        self.disk.remove(name)?;
-        let mut pictures = self.pictures.lock().unwrap();
-        let picture = self.database.with_file_name(format!("picture-{}.db", pictures.len()));
-        for end in ["", "-wal"] {
-            let beside = |path: &PathBuf| format!("{}{end}", path.display());
-            std::fs::copy(beside(&self.database), beside(&picture))?;
-        }
-        pictures.push((self.ended.load(Ordering::Relaxed), picture, self.disk.after_crash(false)));
-        Ok(())
-    }
-    fn sync(&self) -> std::io::Result<()> {
-        Disk::sync(&self.disk)
-    }
-}
-
 /// What a commit does not promise, that it is on the disk, is `a_commit_of_an_embedded_database_is_on_the_disk`'s to prove.
 #[tokio::test]
 async fn a_segment_goes_when_the_database_has_committed_what_is_in_it_and_not_before() {
     let folder = Folder::new();
     let store = Store::open(&folder.sqlite(), NOW).await.unwrap();
-    let camera = Arc::new(Camera {
-        disk: MemoryDisk::default(),
-        database: store.path().unwrap().to_path_buf(),
-        ended: AtomicU64::new(0),
-        pictures: Mutex::default(),
+    let disk = MemoryDisk::default();
+    // Pictures of both, as they are whenever a segment goes, and how many requests had ended by then.
+    let (ended_by_then, pictures) = (Arc::new(AtomicU64::new(0)), Arc::new(Mutex::new(Vec::new())));
+    let (looks, database) = (disk.clone(), store.path().unwrap().to_path_buf());
+    let (ended_so_far, album) = (Arc::clone(&ended_by_then), Arc::clone(&pictures));
+    disk.watch(move |call| {
+        let Call::Remove(segment) = call else { return Ok(()) };
+        let mut album = album.lock().unwrap();
+        let picture = database.with_file_name(format!("picture-{}.db", album.len()));
+        for end in ["", "-wal"] {
+            let beside = |path: &PathBuf| format!("{}{end}", path.display());
+            std::fs::copy(beside(&database), beside(&picture))?;
+        }
+        let without = looks.after_crash(false);
+        without.remove(segment)?;
+        album.push((ended_so_far.load(Ordering::Relaxed), picture, without));
+        Ok(())
     });
     let small = || {
         let mut small = settings("node-1");
         small.journal.sizes = Sizes { segment: 300, spare: 64 };
         small
     };
-    let (money, _) = Money::open_on(store.clone(), camera.clone(), small(), NOW).await.unwrap();
+    let (money, _) = Money::open_on(store.clone(), Arc::new(disk), small(), NOW).await.unwrap();
     for number in 1..=12 {
         let held = money.hold(ask(&money, &format!("r{number}"), 100)).await.unwrap();
         let (_, mut ticket) = held.settle(ended(30));
         ticket.synced().await.unwrap();
-        camera.ended.store(number, Ordering::Relaxed);
+        ended_by_then.store(number, Ordering::Relaxed);
         money.fold_all(NOW).await.unwrap();
     }
-    let pictures = std::mem::take(&mut *camera.pictures.lock().unwrap());
+    let pictures = std::mem::take(&mut *pictures.lock().unwrap());
     assert!(pictures.len() > 3, "{}", pictures.len());
     for (ended, database, disk) in pictures {
         let store = Store::open(&Place::Sqlite(database), NOW).await.unwrap();
