@@ -37,8 +37,8 @@ pub struct Peek {
     pub service_tier: Option<String>,
     /// Anthropic's word for how fast the answer shall come.
     pub speed: Option<String>,
-    /// Responses only: the answer shall be made after this request has ended, and be asked for later.
-    pub background: bool,
+    /// The field by which the answer shall be made after this request has ended, and be asked for later.
+    pub later: Option<&'static str>,
     /// Just behind the opening brace: where a new key may be put, followed by a comma.
     pub inside: usize,
     /// What it asks of whoever answers it.

@@ -30,14 +30,15 @@ const STARTS: [&str; 20] = [
     "videos/*/remix",
 ];
 
-/// Refuses what cannot be charged, once it is known who pays. An answer in the background is fetched later by a call that costs
+/// Refuses what cannot be charged, once it is known who pays. An answer that is made later is fetched by a call that costs
 /// nothing; of the rest, those may go on whose spending nothing limits.
 pub fn refuse(call: &Call) -> Result<(), GatewayError> {
     let Some(charge) = call.charge else { return Ok(()) };
-    if call.peek.background {
-        let message = "Background responses cannot be charged, because their usage is known only later; leave `background` out \
-                       and stream.";
-        return Err(GatewayError::unsupported(message, Some("background")));
+    if let Some(field) = call.peek.later {
+        let message = format!(
+            "What is answered later cannot be charged, because its usage is not known until then; leave `{field}` out and stream."
+        );
+        return Err(GatewayError::unsupported(message, Some(field)));
     }
     if charge.limited && call.passes_through() && starts(&call.path) {
         return Err(GatewayError::unmetered(&call.path));

@@ -217,7 +217,7 @@ async fn a_picture_is_not_painted_twice_for_one_request() {
 }
 
 #[tokio::test]
-async fn an_answer_in_the_background_is_refused_where_it_would_be_charged() {
+async fn an_answer_that_is_made_later_is_refused_where_it_would_be_charged() {
     let queued = r#"{"id":"resp_1","object":"response","status":"queued","background":true,"model":"ears","output":[],"usage":null}"#;
     let upstream = Upstream::always(Script::reply(200, queued)).await;
     let till = till(&upstream).await;
@@ -231,6 +231,9 @@ async fn an_answer_in_the_background_is_refused_where_it_would_be_charged() {
         assert_eq!((answer.status, upstream.hits()), (400, 0), "{}", answer.text());
         assert_eq!(answer.json()["error"]["param"], "background");
     }
+    let body = r#"{"model":"ears","messages":[{"role":"user","content":"Hi"}],"deferred":true}"#;
+    let answer = till.gateway.post("/v1/chat/completions", body).await;
+    assert_eq!((answer.status, &answer.json()["error"]["param"]), (400, &"deferred".into()), "{}", answer.text());
 }
 
 #[tokio::test]

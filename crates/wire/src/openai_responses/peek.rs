@@ -97,7 +97,7 @@ impl Top<'_> {
             "top_logprobs" => drop(optional_integer(scanner, key, 0..=20)?),
             "tools" => tools(scanner, &mut self.peek.needs)?,
             "tool_choice" => tool_choice(scanner)?,
-            "background" => self.peek.background = optional_bool(scanner, key)?.unwrap_or(false),
+            "background" => self.peek.later = optional_bool(scanner, key)?.filter(|later| *later).map(|_| key),
             "store" | "parallel_tool_calls" => drop(optional_bool(scanner, key)?),
             "instructions" => typed(scanner, key, Kind::String, "a string")?,
             "reasoning" => reasoning(scanner, &mut self.peek.needs)?,
@@ -377,10 +377,11 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_to_be_fetched_later_is_said_to_be() {
-        let later =
-            |field: &str| peek(format!(r#"{{"model":"m","input":"hi"{field}}}"#).as_bytes()).unwrap().background;
-        assert!(later(r#","background":true"#));
-        assert!(!later(r#","background":false"#) && !later(r#","background":null"#) && !later(""));
+        let later = |field: &str| peek(format!(r#"{{"model":"m","input":"hi"{field}}}"#).as_bytes()).unwrap().later;
+        assert_eq!(later(r#","background":true"#), Some("background"));
+        for now in ["", r#","background":false"#, r#","background":null"#] {
+            assert_eq!(later(now), None, "{now}");
+        }
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Fields that any dialect's request may carry, because they are passed on to whoever knows them, and that change what an answer
 //! costs. Tests: `tests/square/costly.rs`.
 
-use super::{Dearer, KeysRead, Peek, known, word_at};
+use super::{Dearer, KeysRead, Peek, known, optional_bool, word_at};
 use crate::error::WireError;
 use crate::scan::{Kind, Scanner};
 
-const SHARED: [&str; 7] =
-    ["models", "fallbacks", "speed", "inference_geo", "mcp_servers", "plugins", "search_parameters"];
+const SHARED: [&str; 8] =
+    ["models", "fallbacks", "deferred", "speed", "inference_geo", "mcp_servers", "plugins", "search_parameters"];
 
 impl Peek {
     /// Consumes a top-level value that the dialect does not read. A null says nothing, and neither does an empty list.
@@ -19,6 +19,8 @@ impl Peek {
         match key {
             "models" | "fallbacks" | "mcp_servers" | "plugins" if is_empty_list(scanner)? => {}
             "models" | "fallbacks" => return Err(routed(key)),
+            // xAI's word for it.
+            "deferred" => self.later = optional_bool(scanner, key)?.filter(|later| *later).map(|_| key),
             "speed" => self.speed = word_at(scanner, &[])?.map(Into::into),
             "inference_geo" if word_at(scanner, &[])?.as_deref() == Some("global") => {}
             "inference_geo" => self.needs.dearer = Some(Dearer::Unsaid(key)),

@@ -87,6 +87,18 @@ fn another_router_is_not_told_to_answer_with_another_model() {
 }
 
 #[test]
+fn an_answer_that_is_to_be_fetched_later_is_told_by_its_field() {
+    for (look, base) in ENDPOINTS {
+        let later = |field: &str| with(look, base, field).map(|peek| peek.later);
+        assert_eq!(later(r#""deferred":true"#).unwrap(), Some("deferred"), "{base}");
+        for now in [r#""deferred":false"#, r#""deferred":null"#, r#""metadata":{"deferred":"true"}"#] {
+            assert_eq!(later(now).unwrap(), None, "{base}");
+        }
+        assert_eq!(later(r#""Deferred":true"#).unwrap_err().param(), Some("Deferred"), "{base}");
+    }
+}
+
+#[test]
 fn what_is_dearer_than_usual_is_noticed_whoever_asks_for_it() {
     for (look, base) in [(chat as Look, CHAT), (responses, RESPONSES), (messages, CHAT)] {
         let told = |field: &str| {
