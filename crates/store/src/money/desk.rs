@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::MutexGuard;
 use waypost_core::ledger::{Account, Budget, Hold, Purse, PurseId, Supply};
 use waypost_core::money::NanoUsd;
 
@@ -21,9 +22,7 @@ impl Money {
 
     /// From now on the account spends what it is given and no more.
     pub async fn make_prepaid(&self, account: &Account, now: i64) -> Result<Balance, MoneyError> {
-        // What requests spent on account until now has to be in the sums.
-        self.fold_all(now).await?;
-        let _one = self.0.credits.lock().await;
+        let _one = self.alone(account, now).await?;
         let balance = self.0.store.make_prepaid(account, now).await?;
         self.open_credit(&balance).await?;
         Ok(balance)
@@ -32,10 +31,7 @@ impl Money {
     /// Gives credit, or takes it if the amount is negative, and notes it in the audit log: both, or neither. Never takes what is
     /// held or spent.
     pub async fn grant(&self, grant: Grant<'_>, note: Option<Entry<'_>>) -> Result<Balance, MoneyError> {
-        if self.0.books.credit(grant.account).is_none() {
-            self.fold_all(grant.at).await?;
-        }
-        let _one = self.0.credits.lock().await;
+        let _one = self.alone(grant.account, grant.at).await?;
         let taken = self.set_aside(grant.account, grant.amount, grant.at)?;
         let balance = grants::grant(&self.0.store, self.pen(), &grant, note).await?;
         self.settle_grant(&balance, grant.amount, taken).await?;
@@ -44,13 +40,18 @@ impl Money {
 
     /// Turns a voucher's code into credit, and notes it with the voucher's id and worth: both, or neither.
     pub async fn redeem(&self, redemption: Redemption<'_>, note: Option<Entry<'_>>) -> Result<NanoUsd, MoneyError> {
-        if self.0.books.credit(redemption.account).is_none() {
-            self.fold_all(redemption.at).await?;
-        }
-        let _one = self.0.credits.lock().await;
+        let _one = self.alone(redemption.account, redemption.at).await?;
         let (amount, balance) = vouchers::redeem(&self.0.store, self.pen(), redemption, note).await?;
         self.settle_grant(&balance, amount, None).await?;
         Ok(amount)
+    }
+
+    /// The account's credit is nobody else's to change, and what requests spent on account until now is in its sums.
+    async fn alone(&self, account: &Account, now: i64) -> Result<MutexGuard<'_, ()>, MoneyError> {
+        if self.0.books.credit(account).is_none() {
+            self.fold_all(now).await?;
+        }
+        Ok(self.0.credits.lock().await)
     }
 
     /// What is to be taken is held first, so that no request spends it meanwhile.
@@ -132,6 +133,10 @@ impl Money {
             return Ok(version);
         };
         let old = purse.definition();
+        if old.as_ref().is_some_and(|old| old.window != budget.window) {
+            let message = "window: a budget keeps the window that it was made with; make another budget";
+            return Err(StoreError::Refused(message.to_owned()).into());
+        }
         let cap = purse.redefine(Arc::new(budget.clone()), at);
         let start = purse.standing(at).start;
         match store.put_budget(put((start, cap)), note).await {

@@ -301,6 +301,22 @@ async fn a_budget_is_either_changed_or_deleted_and_is_spent_from_only_if_it_is_t
 }
 
 #[tokio::test]
+async fn a_budget_keeps_its_window_and_what_was_spent_in_it() {
+    on_both(async |store| {
+        let (money, _) = open(&store, &MemoryDisk::default()).await;
+        let new = |window, amount| budget("bud_1", Scope::Global, window, amount, true);
+        money.put_budget(new(Window::Day, 1000), NOW, None).await.unwrap();
+        drop(money.hold(ask(&money, "r1", 700)).await.unwrap().settle(ended(700)));
+        let refused = money.change_budget(new(Window::Hour, 1000), 1, NOW, None).await.unwrap_err();
+        assert!(refused.to_string().contains("window"), "{refused}");
+        assert!(money.hold(ask(&money, "r2", 301)).await.is_err(), "nothing of it begins anew");
+        let kept = store.budget("bud_1").await.unwrap().unwrap();
+        assert_eq!((kept.budget.window, kept.version), (Window::Day, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn credits_given_at_once_are_in_memory_what_they_are_in_the_books() {
     on_both(async |store| {
         let (money, _) = open(&store, &MemoryDisk::default()).await;
