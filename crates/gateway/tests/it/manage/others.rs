@@ -1,6 +1,9 @@
 //! Users, teams, plans, invites and the audit log, as the administrator has them.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use waypost_core::role::Role;
 use waypost_store::digest;
 use waypost_store::invites::{self, Invite};
@@ -34,6 +37,26 @@ async fn a_user_is_made_with_a_reset_that_is_shown_once() {
         assert_eq!(answer.status, 400, "{body}");
         assert_eq!(answer.json()["error"]["param"].as_str().unwrap_or_default(), param, "{body}");
     }
+}
+
+#[tokio::test]
+async fn so_many_changes_are_under_way_at_once_and_one_more_is_asked_to_wait() {
+    let stage = Stage::start().await;
+    let (end, team) = (Arc::new(Notify::new()), json!({ "name": "A" }));
+    let desk = &stage.gateway.app.desk;
+    for _ in 0..256 {
+        let end = Arc::clone(&end);
+        desk.spawn("administration", async move { end.notified().await });
+    }
+    let refused = stage.ask("POST", "/admin/teams", team.clone()).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{}", refused.text());
+    assert_eq!(stage.ask("GET", "/admin/teams", NULL).await.json()["data"], json!([]), "looking goes on");
+    end.notify_one();
+    while desk.live() == 256 {
+        tokio::task::yield_now().await;
+    }
+    stage.make("/admin/teams", team).await;
+    end.notify_waiters();
 }
 
 #[tokio::test]
