@@ -1,4 +1,5 @@
-//! Who a user is at a provider of identities (OIDC). Decides that one of theirs is one of ours for ever.
+//! Who a user is at a provider of identities (OIDC). Decides that one of theirs is one of ours until
+//! somebody ends that.
 //! Tests: `tests/it/people.rs`.
 
 use sqlx::{Any, Row as _, Transaction};
@@ -21,6 +22,16 @@ pub async fn link(
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+/// Forgets who a user is at every provider: gives issuers and subjects. [`crate::users::end_sessions`] comes before, so that nobody
+/// links them meanwhile.
+pub async fn unlink(tx: &mut Transaction<'static, Any>, user: &str) -> Result<Vec<(String, String)>, StoreError> {
+    let rows = sqlx::query("delete from identities where user_id = $1 returning issuer, subject")
+        .bind(user.to_owned())
+        .fetch_all(&mut **tx)
+        .await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
 }
 
 /// Is a user linked to anybody of a provider? Within a transaction that has written the user's row, nobody links them meanwhile.

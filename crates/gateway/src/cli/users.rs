@@ -24,6 +24,8 @@ pub enum Users {
     Enable(One),
     /// Prints, once, a reset by which a user chooses another password.
     Reset(One),
+    /// Forgets who a user is at the provider of identities, and ends their sessions.
+    Unlink(One),
 }
 
 /// Which users.
@@ -121,5 +123,8 @@ pub async fn run(wanted: &Users) -> Result<(), String> {
         Users::Disable(one) => one.enable(PATH, false).await,
         Users::Enable(one) => one.enable(PATH, true).await,
         Users::Reset(One { id, asking }) => asking.change("POST", &format!("{PATH}/{id}/reset-password"), None).await,
+        Users::Unlink(One { id, asking }) => {
+            asking.act("DELETE", &format!("{PATH}/{id}/identities"), None, &format!("{id} is unlinked")).await
+        }
     }
 }

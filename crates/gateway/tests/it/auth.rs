@@ -10,12 +10,13 @@ mod setup;
 mod start;
 
 use serde_json::{Value, json};
+use waypost_core::role::Role;
 use waypost_store::audit;
 use waypost_store::page::Scope;
-use waypost_store::users::{self, User};
+use waypost_store::users::{self, Change, User};
 use waypost_testkit::{Answer, Request};
 
-use crate::harness::{Database, Gateway};
+use crate::harness::{Database, Gateway, NOW};
 
 /// A password that is taken.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -71,12 +72,29 @@ impl House {
         self.login(email).await
     }
 
+    /// The same with another role, of the whole instance: their access token.
+    async fn somebody_who_is(&self, email: &str, role: Role) -> String {
+        assert_eq!(self.register(email).await.status, 201);
+        let (user, mut tx) = (self.user(email).await, self.database.store.begin().await.unwrap());
+        let change = Change { role: Some(role), ..Change::default() };
+        users::change(&mut tx, &Scope::All, &user.id, None, &change, NOW).await.unwrap();
+        tx.commit().await.unwrap();
+        text(&self.login(email).await, "token").to_owned()
+    }
+
     async fn profile_status(&self, token: &str) -> u16 {
         self.get_as(token, "/auth/profile").await.status
     }
 
     async fn user(&self, email: &str) -> User {
         users::by_login(&self.database.store, email).await.unwrap().unwrap().0
+    }
+
+    /// What was written down beside the last one of these.
+    async fn detail_of(&self, action: &str) -> Value {
+        let filter = audit::Filter { action: Some(action), ..audit::Filter::default() };
+        let (rows, _) = audit::page(&self.database.store, &Scope::All, &filter, None, 1).await.unwrap();
+        serde_json::from_str(&rows.first().expect("it was written down").detail).unwrap()
     }
 
     /// What was written down, the oldest first; the chain must be sound.

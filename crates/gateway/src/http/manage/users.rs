@@ -8,7 +8,7 @@ use waypost_core::GatewayError;
 use waypost_core::role::{Action, Role};
 use waypost_store::page::Scope;
 use waypost_store::users::{self, Change, Filter, NewUser, User};
-use waypost_store::{keys, teams};
+use waypost_store::{identities, keys, sessions, teams};
 
 use super::answer::{Answer, Page};
 use super::ask::{Ask, given};
@@ -64,6 +64,14 @@ pub(super) const ROUTES: &[Route] = &[
         |ask| Box::pin(reset(ask)),
     )
     .giving(shape::<Reset>),
+    Route::new(
+        ("DELETE", "/admin/users/{id}/identities"),
+        "user.unlink",
+        "forget who the user is at the provider of identities, and end their sessions; whoever has the address there next is linked anew",
+        WRITE,
+        Kind::End,
+        |ask| Box::pin(unlink(ask)),
+    ),
 ];
 
 /// Somebody who may sign in.
@@ -235,6 +243,25 @@ async fn reset(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let reset = invites::add_reset(&ask, &mut tx, &user).await?;
     ask.commit(tx, &user.id, user.team.as_deref(), &json!({ "reset": reset.id })).await?;
     Answer::shown(&reset)
+}
+
+async fn unlink(ask: Ask<'_>) -> Result<Answer, GatewayError> {
+    let (user, version) = (find(&ask).await?, ask.expected_if_said()?);
+    if version.is_some_and(|version| version != user.version) {
+        return Err(GatewayError::precondition_failed());
+    }
+    check_role(&ask, user.role)?;
+    let mut tx = ask.begin().await?;
+    let generation = users::end_sessions(&mut tx, &user.id, ask.now()).await.map_err(|error| ask.fault(error))?;
+    let unlinked = identities::unlink(&mut tx, &user.id).await.map_err(|error| ask.fault(error))?;
+    let ended = sessions::end_all(&mut tx, &user.id, None, "unlinked from the provider", ask.now()).await;
+    let ended = ended.map_err(|error| ask.fault(error))?;
+    let unlinked: Vec<_> =
+        unlinked.iter().map(|(issuer, subject)| json!({ "issuer": issuer, "subject": subject })).collect();
+    let detail = json!({ "identities": unlinked, "ended_sessions": ended });
+    ask.commit(tx, &user.id, user.team.as_deref(), &detail).await?;
+    ask.note_user(&User { generation, ..user }).await?;
+    Ok(Answer::done())
 }
 
 /// The user that the path names, within reach.

@@ -262,6 +262,30 @@ async fn an_address_that_went_to_another_account_of_the_provider_opens_nothing()
 }
 
 #[tokio::test]
+async fn somebody_whom_the_provider_numbers_anew_comes_in_again_once_they_are_unlinked() {
+    let provider = Provider::start(verified("bob@example.org")).await;
+    let house = house(&provider, "").await;
+    let admin = house.somebody_who_is("admin@example.org", Role::Admin).await;
+    let bob = walk(&house, &provider).await;
+    let id = text(&profile(&house, &bob).await, "id").to_owned();
+    let mut anew = verified("bob@example.org");
+    anew["sub"] = "subject-2".into();
+    provider.0.lock().unwrap().claims = anew;
+    assert_eq!(walk(&house, &provider).await.status, 403);
+    let unlink = Request::new("DELETE", &format!("/admin/users/{id}/identities")).bearer(&admin);
+    assert_eq!(unlink.send(house.gateway.url()).await.status, 204);
+    let ended = Request::get("/auth/profile").header("cookie", &cookie(&bob, "__Host-waypost"));
+    assert_eq!(ended.send(house.gateway.url()).await.status, 401, "what the old number began has ended");
+    let again = walk(&house, &provider).await;
+    assert_eq!(text(&profile(&house, &again).await, "id"), id);
+    // Now the old number is somebody else.
+    provider.0.lock().unwrap().claims = verified("bob@example.org");
+    assert_eq!(walk(&house, &provider).await.status, 403);
+    let detail = house.detail_of("user.unlink").await;
+    assert_eq!(detail["identities"], json!([{ "issuer": provider.issuer(), "subject": "subject-1" }]));
+}
+
+#[tokio::test]
 async fn a_provider_alone_makes_nobody_a_user_where_registration_is_not_open() {
     let provider = Provider::start(verified("new@example.org")).await;
     for registration in ["invite", "closed"] {

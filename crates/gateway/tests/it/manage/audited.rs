@@ -140,7 +140,7 @@ impl House {
                 (to(&self.id("/auth/api-keys", json!({ "name": unique("key") })).await), changed(name))
             }
             "user.create" => (here, json!({ "email": email() })),
-            "user.change" | "user.reset" => {
+            "user.change" | "user.reset" | "user.unlink" => {
                 (to(&self.id("/admin/users", json!({ "email": email() })).await), changed(name))
             }
             "invite.create" => (here, json!({ "days": 1 })),
