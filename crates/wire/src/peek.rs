@@ -33,6 +33,9 @@ pub struct Peek {
     pub max_output_at: Option<Range<usize>>,
     /// Answers that are made, all in all; 1 if not said.
     pub n: u64,
+    /// The provider may make the conversation shorter before it answers: it reads all of it once more and writes a summary, which
+    /// `n` counts as another answer.
+    pub compacts: bool,
     /// The word for how the provider shall serve it, if there is one: of `service_tier`, or a `speed` that is not the usual one.
     pub service_tier: Option<String>,
     /// Anthropic's word for how fast the answer shall come.
@@ -56,7 +59,16 @@ impl Peek {
         if self.service_tier.as_deref().and_then(Served::of).is_some_and(Served::is_dearer) {
             self.needs.dearer.get_or_insert(Dearer::Service(field));
         }
+        if self.compacts {
+            self.needs.boundless = true;
+            self.n = self.n.saturating_mul(2);
+        }
         self.needs.finish(length, self.stream, self.max_output_tokens);
+    }
+
+    /// How many answers a chat caller shall get.
+    pub fn choices(&self) -> u64 {
+        if self.compacts { self.n / 2 } else { self.n }
     }
 }
 
@@ -78,11 +90,20 @@ impl KeysRead {
 /// Which of the keys that are read `key` is. One of them in other letters is refused: what decodes JSON with Go, as many servers
 /// and relays do, takes it for the same and believes whichever stands last. `path` is the object it stands in.
 pub fn known(path: &str, key: &str, read: &[&'static str]) -> Result<Option<&'static str>, WireError> {
+    known_in(&|| path.to_owned(), key, read)
+}
+
+/// The same where spelling out the path would cost a good body an allocation.
+pub(crate) fn known_in(
+    path: &dyn Fn() -> String,
+    key: &str,
+    read: &[&'static str],
+) -> Result<Option<&'static str>, WireError> {
     if let Some(known) = read.iter().find(|known| **known == key) {
         return Ok(Some(known));
     }
     match read.iter().find(|known| is_alike(known, key)) {
-        Some(known) => Err(other_letters(path, key, known)),
+        Some(known) => Err(other_letters(&path(), key, known)),
         None => Ok(None),
     }
 }
@@ -171,22 +192,24 @@ pub(crate) fn word_at<'a>(scanner: &mut Scanner<'a>, path: &[&str]) -> Result<Op
 pub(crate) fn note_parts(
     scanner: &mut Scanner<'_>,
     needs: &mut Needs,
+    path: &dyn Fn() -> String,
     weight_of: fn(&str) -> Weight,
 ) -> Result<(), WireError> {
     if scanner.kind()? != Kind::Array {
         return scanner.skip().map(drop);
     }
-    scanner.array(|scanner, _| {
+    scanner.array(|scanner, at| {
+        let part = || format!("{}[{at}]", path());
         let start = scanner.offset();
         if scanner.kind()? != Kind::Object {
             return scanner.skip().map(drop);
         }
         let (mut weight, mut source) = (Weight::Text, Source::default());
         scanner.object(|scanner, key| {
-            match key {
-                "type" => weight = word_at(scanner, &[])?.map_or(Weight::Text, |kind| weight_of(&kind)),
-                "image_url" | "source" => source = Source::read(scanner)?,
-                _ => {
+            match known_in(&part, key, &["type", "image_url", "source"])? {
+                Some("type") => weight = word_at(scanner, &[])?.map_or(Weight::Text, |kind| weight_of(&kind)),
+                Some(key) => source = Source::read(scanner, &|| join(&part(), key))?,
+                None => {
                     scanner.skip()?;
                 }
             }

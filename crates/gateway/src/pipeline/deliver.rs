@@ -206,6 +206,8 @@ pub struct Opening {
     pub held: Vec<Frame>,
     /// Their events.
     pub events: Vec<Event>,
+    /// How many of their bytes are pictures and sound.
+    pub media: usize,
 }
 
 impl Opening {

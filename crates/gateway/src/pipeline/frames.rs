@@ -19,8 +19,8 @@ use waypost_wire::sse::{Frame, Framer};
 use crate::clock::Alarm;
 use crate::upstream::{AnswerBody, Failure};
 
-/// The longest event taken from an upstream.
-const MAX_FRAME: usize = 1 << 20;
+/// The most that is taken from an upstream in one piece, a whole answer or one event: pictures come so.
+pub const MAX_PIECE: usize = 32 << 20;
 /// How much is read behind a terminal mark, and how long, before the connection is given up.
 const MAX_TAIL: usize = 16 << 10;
 const TAIL_PATIENCE: Duration = Duration::from_millis(100);
@@ -74,6 +74,8 @@ pub struct Frames {
     decoder: Box<dyn StreamDecoder>,
     /// The bytes are over; at most one frame is left in the framer.
     over: bool,
+    /// So many answers in parallel have yet to finish.
+    awaited: u64,
 }
 
 /// What a step brought.
@@ -87,8 +89,9 @@ pub enum Step {
 }
 
 impl Frames {
-    pub fn new(body: AnswerBody, decoder: Box<dyn StreamDecoder>) -> Self {
-        Self { body, framer: Framer::new(MAX_FRAME), decoder, over: false }
+    /// A stream of so many `choices`: if it ends without a terminal mark before all of them have finished, it broke.
+    pub fn new(body: AnswerBody, decoder: Box<dyn StreamDecoder>, choices: u64) -> Self {
+        Self { body, framer: Framer::new(MAX_PIECE), decoder, over: false, awaited: choices }
     }
 
     /// Takes the next frame that is already here and appends its events.
@@ -99,7 +102,14 @@ impl Frames {
             Ok(None) => match self.framer.finish() {
                 Some(frame) => frame,
                 None => {
+                    let before = events.len();
                     self.decoder.end(events).map_err(broken)?;
+                    self.await_finishes(events, before);
+                    let is_done = events.len() > before;
+                    if is_done && self.awaited > 0 {
+                        events.truncate(before);
+                        return Err(Break::Unfinished);
+                    }
                     return Ok(Step::End);
                 }
             },
@@ -114,7 +124,13 @@ impl Frames {
             events.truncate(before + at);
             return Err(Break::Remote(remote));
         }
+        self.await_finishes(events, before);
         Ok(Step::Frame(frame))
+    }
+
+    fn await_finishes(&mut self, events: &[Event], before: usize) {
+        let finished = events.iter().skip(before).filter(|event| matches!(event, Event::Finish { .. })).count();
+        self.awaited = self.awaited.saturating_sub(finished as u64);
     }
 
     /// Waits for more bytes after [`Step::Starved`].
@@ -159,6 +175,16 @@ impl Tail {
             }
         }
     }
+}
+
+/// How many bytes of pictures and sound came in a frame of these events, which tell of such only that they came.
+pub fn media_bytes(frame: &Frame, events: &[Event]) -> usize {
+    let is_media = |event: &Event| match event {
+        Event::Opaque { .. } => true,
+        Event::Audio { data, transcript, .. } => transcript.is_empty() && !data.is_empty(),
+        _ => false,
+    };
+    if events.iter().any(is_media) { frame.data().map_or(0, <[u8]>::len) } else { 0 }
 }
 
 fn broken(error: WireError) -> Break {

@@ -58,6 +58,9 @@ pub struct Opened {
     pub trace: Option<TraceContext>,
 }
 
+/// So many bytes of pictures and sound have about as many tokens as one of a text.
+const MEDIA: usize = 25;
+
 /// The meter of one admitted request.
 pub struct Meter {
     opened: Opened,
@@ -272,6 +275,13 @@ impl Meter {
         self.output_bytes += bytes as u64;
         self.first_token.get_or_insert_with(Instant::now);
         self.checkpoint();
+    }
+
+    /// Counts bytes of pictures and sound of which no usage is told yet.
+    pub fn media(&mut self, bytes: usize) {
+        if bytes > 0 {
+            self.bytes(bytes / MEDIA);
+        }
     }
 
     /// The status the caller sees.

@@ -168,14 +168,18 @@ fn recordings(upstream: Upstream) -> Vec<(String, String)> {
     found
 }
 
-/// How many bytes of words, thoughts and calls are in a stream.
+/// How many bytes of words, thoughts and calls are in a stream. What is no text counts by its size, as far less.
 fn words(upstream: Upstream, bytes: &str) -> u64 {
     let (mut framer, mut decoder) = (Framer::new(1 << 20), dialect(upstream).codec().stream_decoder());
     framer.push(Bytes::copy_from_slice(bytes.as_bytes()));
-    let mut events = Vec::new();
+    let (mut events, mut media) = (Vec::new(), 0);
     while let Some(frame) = framer.next_frame().unwrap().or_else(|| framer.finish()) {
+        let before = events.len();
         if decoder.frame(&frame, &mut events).is_err() {
             break;
+        }
+        if events.iter().skip(before).any(|event| matches!(event, Event::Opaque { .. } | Event::Audio { .. })) {
+            media += frame.data().map_or(0, <[u8]>::len) as u64 / 25;
         }
     }
     let length = |event: &Event| match event {
@@ -186,7 +190,7 @@ fn words(upstream: Upstream, bytes: &str) -> u64 {
         Event::ToolCall { name, .. } => name.len(),
         _ => 0,
     };
-    events.iter().map(|event| length(event) as u64).sum()
+    media + events.iter().map(|event| length(event) as u64).sum::<u64>()
 }
 
 /// Where to cut a stream: behind each event, and for those who are told byte for byte also within.

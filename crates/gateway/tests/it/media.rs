@@ -166,6 +166,90 @@ async fn whoever_leaves_before_the_usage_is_told_pays_for_the_pictures_by_their_
 }
 
 #[tokio::test]
+async fn a_stream_of_pictures_that_ends_without_usage_costs_what_it_would_have_cost_to_leave_before() {
+    let event =
+        |name: &str| format!("event: image_generation.{name}\ndata: {{\"b64_json\":\"{}\"}}\n\n", "aGk=".repeat(999));
+    let events = [event("partial_image"), event("completed")];
+    let upstream = Upstream::always(Script::stream(events.clone())).await;
+    let mut till = till(&upstream).await;
+    let body = r#"{"model":"artist","prompt":"x","stream":true}"#;
+    assert_eq!(till.gateway.post("/v1/images/generations", body).await.text(), events.concat());
+    assert_eq!(till.gateway.record().await.outcome, Outcome::Complete);
+    let (input, output) = (body.len().div_ceil(4), (events.concat().len() / 25).div_ceil(4));
+    assert_eq!(till.spent().await, i64::try_from(input + 1000 * output).unwrap() * A_DOLLAR);
+}
+
+/// An event of a chat stream, and its data.
+fn chunk(choices: Value, usage: Value) -> (String, String) {
+    let data = json!({
+        "id": "c", "object": "chat.completion.chunk", "created": 1, "model": "artist", "choices": choices, "usage": usage,
+    });
+    (format!("data: {data}\n\n"), data.to_string())
+}
+
+/// A chat stream: a word, a picture of so many bytes, the finish, and 50 tokens in and 60 out.
+fn painted(bytes: usize) -> ([String; 4], usize) {
+    let of = |delta: Value, finish: Value| json!([{ "index": 0, "delta": delta, "finish_reason": finish }]);
+    let picture = format!("data:image/png;base64,{}", "aGk=".repeat(bytes / 4));
+    let picture = json!({ "images": [{ "type": "image_url", "image_url": { "url": picture } }] });
+    let (picture, data) = chunk(of(picture, Value::Null), Value::Null);
+    let usage = json!({ "prompt_tokens": 50, "completion_tokens": 60, "total_tokens": 110 });
+    let (said, _) = chunk(of(json!({ "role": "assistant", "content": "Here" }), Value::Null), Value::Null);
+    let (finished, _) = chunk(of(json!({}), json!("stop")), Value::Null);
+    let told = format!("{}data: [DONE]\n\n", chunk(json!([]), usage).0);
+    ([said, picture, finished, told], data.len())
+}
+
+const PAINT: &str = r#"{"model":"artist","messages":[{"role":"user","content":"Paint"}],"stream":true,
+    "stream_options":{"include_usage":true}}"#;
+
+#[tokio::test]
+async fn a_picture_of_megabytes_in_a_stream_is_relayed_as_it_came_and_charged_by_the_usage_that_follows() {
+    let event = |data: Value| format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap());
+    let done = json!({
+        "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "artist",
+        "output": [{ "type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "aGk=" }],
+        "usage": { "input_tokens": 50, "output_tokens": 60, "total_tokens": 110 },
+    });
+    let picture = "aGk=".repeat(3 << 18);
+    let partial = json!({
+        "type": "response.image_generation_call.partial_image", "output_index": 0, "partial_image_b64": picture,
+    });
+    let responses = [event(partial), event(json!({ "type": "response.completed", "response": done }))].concat();
+    for (path, body, stream) in [
+        ("/v1/chat/completions", PAINT, painted(3 << 20).0.concat()),
+        ("/v1/responses", r#"{"model":"artist","input":"Paint","stream":true}"#, responses),
+    ] {
+        let pieces = stream.as_bytes().chunks(50_000).map(<[u8]>::to_vec);
+        let upstream = Upstream::always(Script::stream(pieces)).await;
+        let mut till = till(&upstream).await;
+        let answer = till.gateway.post(path, body).await;
+        assert_eq!((answer.status, &answer.ended), (200, &Ended::Whole), "{path}");
+        assert!(answer.body == stream.as_bytes(), "{path}: {} bytes of {}", answer.body.len(), stream.len());
+        assert_eq!(till.gateway.record().await.outcome, Outcome::Complete, "{path}");
+        assert_eq!(till.spent().await, (50 + 60 * 1000) * A_DOLLAR, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_leaves_a_chat_before_the_usage_is_told_pays_for_the_pictures_by_their_size() {
+    let (events, picture) = painted(40_000);
+    let gate = Gate::closed();
+    let upstream = Upstream::always(Script::stream(events).gated_after(3, &gate)).await;
+    let mut till = till(&upstream).await;
+    let mut live = Request::post("/v1/chat/completions", PAINT).bearer(KEY).open(till.gateway.url()).await;
+    for _ in 0..3 {
+        live.next_event().await.expect("the picture and all but the usage");
+    }
+    live.hang_up();
+    let record = till.gateway.record().await;
+    let output = ("Here".len() + picture / 25).div_ceil(4);
+    assert_eq!((record.outcome, record.usage.output), (Outcome::Abandoned, Some(output as u64)));
+    let tokens = record.usage.input.expect("it is estimated") + 1000 * output as u64;
+    assert_eq!(till.spent().await, i64::try_from(tokens).unwrap() * A_DOLLAR);
+}
+
+#[tokio::test]
 async fn without_usage_an_upload_is_charged_by_its_size_and_only_text_that_comes_back() {
     let sound = vec![7_u8; 3 << 20];
     let fields = [("model", &b"ears"[..]), ("file", &sound)];

@@ -211,7 +211,7 @@ async fn bad_utf8_in_a_stream_is_an_error_event() {
 async fn an_event_beyond_the_cap_is_an_error_event_or_fails_over() {
     for caller in Caller::ALL {
         let upstream = caller.own();
-        let endless = Bytes::from(vec![b'x'; 3 << 20]);
+        let endless = Bytes::from(vec![b'x'; 33 << 20]);
         let at = upstream.speaks();
         let said = upstream.events().into_iter().take(at).chain([endless.clone()]);
         tell(caller, upstream, Script::stream(said)).await.assert(caller, Expected::Broken, "after a word");
@@ -303,5 +303,28 @@ async fn what_follows_the_terminal_mark_is_dropped() {
         let told = tell(caller, upstream, Script::stream([more])).await;
         told.assert(caller, Expected::Whole, &format!("{caller:?}"));
         assert_eq!(told.answer.text(), upstream.stream());
+    }
+}
+
+#[tokio::test]
+async fn of_several_choices_a_stream_without_its_mark_must_have_finished_all() {
+    let said = |choice: u32| {
+        format!(
+            "data: {{\"id\":\"c\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{{\"index\":{choice},\
+             \"delta\":{{\"content\":\"Hi\"}},\"finish_reason\":\"stop\"}}]}}\n\n"
+        )
+    };
+    for (events, outcome) in [(vec![said(0)], Outcome::Broken), (vec![said(1), said(0)], Outcome::Complete)] {
+        let upstream = Scripted::always(Script::stream(events)).await;
+        let mut gateway = Gateway::with_channels(&Upstream::Chat.channel("one", &upstream.url(), "")).await;
+        let body = Caller::Chat.stream_request().replacen('{', "{\"n\":2,", 1);
+        let events = gateway.post(Caller::Chat.path(), body).await.events();
+        let whole = outcome == Outcome::Complete;
+        assert_eq!(
+            (Caller::Chat.is_clean(&events), Caller::Chat.ends_in_error(&events)),
+            (whole, !whole),
+            "{events:?}"
+        );
+        assert_eq!(gateway.record().await.outcome, outcome);
     }
 }

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use crate::error::WireError;
 use crate::peek::{
-    Features, KeysRead, Needs, Peek, Source, Weight, known, missing, mistyped, not_one_of, note_parts, optional_bool,
-    optional_integer, optional_number, word_at,
+    Features, KeysRead, Needs, Peek, Source, Weight, join, known, known_in, missing, mistyped, not_one_of, note_parts,
+    optional_bool, optional_integer, optional_number, word_at,
 };
 use crate::scan::{Kind, Scanner};
 
@@ -102,7 +102,7 @@ fn field(scanner: &mut Scanner<'_>, key: &'static str, body: &[u8], peek: &mut P
         "thinking" => thinking(scanner, &mut peek.needs),
         "output_config" => output_config(scanner, &mut peek.needs),
         "service_tier" => read(scanner, &|| key.to_owned()).map(|word| peek.service_tier = Some(word.into_owned())),
-        _ => object(scanner, &|| key.to_owned(), |scanner, _| scanner.skip().map(drop)),
+        _ => object(scanner, &|| key.to_owned(), &[], |scanner, _| scanner.skip().map(drop)),
     }
 }
 
@@ -136,12 +136,12 @@ fn messages(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
 fn message(scanner: &mut Scanner<'_>, needs: &mut Needs, at: usize) -> Result<()> {
     let path = |key: &str| format!("messages[{at}].{key}");
     let (mut role_seen, mut content_seen) = (false, false);
-    object(scanner, &|| format!("messages[{at}]"), |scanner, key| match key {
-        "role" => {
+    object(scanner, &|| format!("messages[{at}]"), &["role", "content"], |scanner, key| match key {
+        Some("role") => {
             once(&mut role_seen, &|| path("role"))?;
             one_of(scanner, &ROLES, &|| path("role"))
         }
-        "content" => {
+        Some("content") => {
             once(&mut content_seen, &|| path("content"))?;
             content(scanner, needs, &|| path("content"))
         }
@@ -162,15 +162,15 @@ fn content(scanner: &mut Scanner<'_>, needs: &mut Needs, path: &dyn Fn() -> Stri
             let block = || format!("{}[{at}]", path());
             let (start, mut type_seen, mut weight, mut source) =
                 (scanner.offset(), false, Weight::Text, Source::default());
-            object(scanner, &block, |scanner, key| match key {
-                "type" => {
+            object(scanner, &block, &["type", "content", "source"], |scanner, key| match key {
+                Some("type") => {
                     once(&mut type_seen, &|| format!("{}.type", block()))?;
                     weight = weight_of(&read(scanner, &|| format!("{}.type", block()))?);
                     Ok(())
                 }
-                "content" => note_parts(scanner, needs, weight_of),
-                "source" => {
-                    source = Source::read(scanner)?;
+                Some("content") => note_parts(scanner, needs, &|| join(&block(), "content"), weight_of),
+                Some("source") => {
+                    source = Source::read(scanner, &|| join(&block(), "source"))?;
                     Ok(())
                 }
                 _ => scanner.skip().map(drop),
@@ -205,29 +205,41 @@ fn weight_of(kind: &str) -> Weight {
     }
 }
 
-/// A tool of the caller's own has a name and a schema; tools of other types have fields of their own.
+/// A tool of the caller's own has a name and a schema; tools of other types have fields of their own. None may run a model of its
+/// own, which nobody has authorised or priced.
 fn tool(scanner: &mut Scanner<'_>, needs: &mut Needs, at: usize) -> Result<()> {
     let path = |key: &str| format!("tools[{at}].{key}");
-    let (mut hosted, mut named, mut schema) = (None, false, false);
-    object(scanner, &|| format!("tools[{at}]"), |scanner, key| match key {
-        "type" if scanner.kind()? == Kind::Null => scanner.skip().map(drop),
-        "type" => {
+    let (mut hosted, mut typed, mut named, mut schema, mut model) = (None, false, false, false, false);
+    let known = ["type", "name", "input_schema", "model"];
+    object(scanner, &|| format!("tools[{at}]"), &known, |scanner, key| match key {
+        Some("type") => {
+            once(&mut typed, &|| path("type"))?;
+            if scanner.kind()? == Kind::Null {
+                return scanner.skip().map(drop);
+            }
             let kind = read(scanner, &|| path("type"))?;
             hosted = (kind != "custom").then(|| kind.into_owned());
             Ok(())
         }
-        "name" => {
+        Some("name") => {
             once(&mut named, &|| path("name"))?;
             string(scanner, &|| path("name"))
         }
-        "input_schema" => {
+        Some("input_schema") => {
             schema = true;
-            object(scanner, &|| path("input_schema"), |scanner, _| scanner.skip().map(drop))
+            object(scanner, &|| path("input_schema"), &[], |scanner, _| scanner.skip().map(drop))
+        }
+        Some("model") => {
+            model |= scanner.kind()? != Kind::Null;
+            scanner.skip().map(drop)
         }
         _ => scanner.skip().map(drop),
     })?;
     needs.tool(hosted.as_deref().unwrap_or("custom"));
     let hosted = hosted.is_some();
+    if hosted && model {
+        return Err(second_model(path("model")));
+    }
     match (hosted || named, hosted || schema) {
         (false, _) => Err(missing(&path("name"))),
         (true, false) => Err(missing(&path("input_schema"))),
@@ -235,17 +247,24 @@ fn tool(scanner: &mut Scanner<'_>, needs: &mut Needs, at: usize) -> Result<()> {
     }
 }
 
+fn second_model(param: String) -> WireError {
+    let message = format!(
+        "`{param}` has a provider run another model than `model`, which nobody has authorised or priced here: leave the tool out"
+    );
+    WireError::invalid(param, message)
+}
+
 fn tool_choice(scanner: &mut Scanner<'_>) -> Result<()> {
     let (mut kind, mut named) = (None, false);
-    object(scanner, &|| "tool_choice".to_owned(), |scanner, key| match key {
-        "type" => {
+    object(scanner, &|| "tool_choice".to_owned(), &["type", "name"], |scanner, key| match key {
+        Some("type") => {
             let param = || "tool_choice.type".to_owned();
             let word = read(scanner, &param)?;
             let known = CHOICES.iter().find(|choice| **choice == word);
             kind = Some(*known.ok_or_else(|| not_one_of(&param(), &word, &CHOICES))?);
             Ok(())
         }
-        "name" => {
+        Some("name") => {
             named = true;
             string(scanner, &|| "tool_choice.name".to_owned())
         }
@@ -262,12 +281,12 @@ fn tool_choice(scanner: &mut Scanner<'_>) -> Result<()> {
 fn thinking(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
     let mut kind = None;
     let mut budget = false;
-    object(scanner, &|| "thinking".to_owned(), |scanner, key| match key {
-        "type" => {
+    object(scanner, &|| "thinking".to_owned(), &["type", "budget_tokens"], |scanner, key| match key {
+        Some("type") => {
             kind = Some(read(scanner, &|| "thinking.type".to_owned())?.into_owned());
             Ok(())
         }
-        "budget_tokens" => {
+        Some("budget_tokens") => {
             budget = optional_integer(scanner, "thinking.budget_tokens", LEAST_BUDGET..=u64::MAX)?.is_some();
             Ok(())
         }
@@ -285,9 +304,9 @@ fn thinking(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
 
 /// How hard to think and in which form to answer.
 fn output_config(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
-    object(scanner, &|| "output_config".to_owned(), |scanner, key| match key {
-        "effort" => word_at(scanner, &[]).map(|word| word.iter().for_each(|word| needs.effort(word))),
-        "format" => word_at(scanner, &["type"]).map(|word| word.iter().for_each(|word| needs.format(word))),
+    object(scanner, &|| "output_config".to_owned(), &["effort", "format"], |scanner, key| match key {
+        Some("effort") => word_at(scanner, &[]).map(|word| word.iter().for_each(|word| needs.effort(word))),
+        Some("format") => word_at(scanner, &["type"]).map(|word| word.iter().for_each(|word| needs.format(word))),
         _ => scanner.skip().map(drop),
     })
 }
@@ -300,16 +319,18 @@ fn array(scanner: &mut Scanner<'_>, key: &str, visit: impl FnMut(&mut Scanner<'_
     scanner.array(|scanner, at| visit(scanner, at))
 }
 
-/// Paths are made only for errors, so that a good body costs no allocation.
+/// Tells `visit` which of the keys that are `known` each is. Paths are made only for errors, so that a good body costs no
+/// allocation.
 fn object(
     scanner: &mut Scanner<'_>,
     path: &dyn Fn() -> String,
-    mut visit: impl FnMut(&mut Scanner<'_>, &str) -> Result<()>,
+    known: &[&'static str],
+    mut visit: impl FnMut(&mut Scanner<'_>, Option<&'static str>) -> Result<()>,
 ) -> Result<()> {
     if scanner.kind()? != Kind::Object {
         return Err(mistyped(&path(), "an object"));
     }
-    scanner.object(|scanner, key| visit(scanner, key))
+    scanner.object(|scanner, key| visit(scanner, known_in(path, key, known)?))
 }
 
 fn read<'a>(scanner: &mut Scanner<'a>, path: &dyn Fn() -> String) -> Result<std::borrow::Cow<'a, str>> {

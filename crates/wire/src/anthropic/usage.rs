@@ -16,6 +16,8 @@ pub(super) struct Counts {
     thinking: Option<u64>,
     tier: Option<Served>,
     speed: Option<Served>,
+    /// Of what was read and written to make the conversation shorter, which the other counts leave out.
+    compaction: Usage,
 }
 
 impl Counts {
@@ -34,12 +36,15 @@ impl Counts {
         self.tier = served("service_tier").or(self.tier);
         self.speed = served("speed").or(self.speed);
         self.thinking = details.and_then(|it| it.get("thinking_tokens")).and_then(token_count).or(self.thinking);
+        if let Some(iterations) = usage.get("iterations").and_then(Value::as_array) {
+            self.compaction = compaction(iterations);
+        }
     }
 
     /// The counts in neutral terms; `None` if nothing was said.
     pub(super) fn usage(&self) -> Option<Usage> {
         let cached = self.cache_read.unwrap_or(0).saturating_add(self.cache_write.unwrap_or(0));
-        (*self != Self::default()).then(|| Usage {
+        let answer = Usage {
             input: self.uncached.map(|uncached| uncached.saturating_add(cached)),
             output: self.output,
             cache_read: self.cache_read,
@@ -50,7 +55,8 @@ impl Counts {
             audio_output: None,
             // A speed that is not the usual one is what is charged, whatever the tier.
             served: self.speed.filter(|speed| *speed != Served::Standard).or(self.tier),
-        })
+        };
+        (*self != Self::default()).then(|| both(&answer, &self.compaction))
     }
 }
 
@@ -76,6 +82,31 @@ pub(super) fn encode(usage: &Usage, input_estimate: u64) -> Map<String, Value> {
         counts.insert("output_tokens_details".to_owned(), json!({"thinking_tokens": thinking}));
     }
     counts
+}
+
+/// What all compactions among the iterations used.
+fn compaction(iterations: &[Value]) -> Usage {
+    let compactions = iterations.iter().filter(|it| it.get("type").and_then(Value::as_str) == Some("compaction"));
+    compactions.filter_map(decode).fold(Usage::default(), |sum, usage| both(&sum, &usage))
+}
+
+/// The counts of both together, served as the first.
+fn both(first: &Usage, second: &Usage) -> Usage {
+    let sum = |count: fn(&Usage) -> Option<u64>| match (count(first), count(second)) {
+        (Some(first), Some(second)) => Some(first.saturating_add(second)),
+        (first, second) => first.or(second),
+    };
+    Usage {
+        input: sum(|usage| usage.input),
+        output: sum(|usage| usage.output),
+        cache_read: sum(|usage| usage.cache_read),
+        cache_write: sum(|usage| usage.cache_write),
+        cache_write_1h: sum(|usage| usage.cache_write_1h),
+        reasoning: sum(|usage| usage.reasoning),
+        audio_input: None,
+        audio_output: None,
+        served: first.served,
+    }
 }
 
 /// Cache writes told only per lifetime.
@@ -109,6 +140,28 @@ mod tests {
         assert_eq!((usage.input, usage.output, usage.reasoning), (Some(3210), Some(40), Some(30)));
         assert_eq!((usage.cache_read, usage.cache_write), (Some(3000), Some(200)));
         assert_eq!(Value::Object(encode(&usage, 99)), wire);
+    }
+
+    #[test]
+    fn what_a_compaction_used_is_charged_beside_the_answer() {
+        let told = json!({"input_tokens": 23000, "output_tokens": 1000, "cache_read_input_tokens": 5, "iterations": [
+            {"type": "compaction", "input_tokens": 180_000, "output_tokens": 3500, "cache_read_input_tokens": 20,
+             "cache_creation": {"ephemeral_1h_input_tokens": 7}},
+            {"type": "message", "input_tokens": 23000, "output_tokens": 1000}]});
+        let usage = decode(&told).unwrap();
+        assert_eq!((usage.input, usage.output), (Some(203_032), Some(4500)));
+        assert_eq!((usage.cache_read, usage.cache_write, usage.cache_write_1h), (Some(25), Some(7), Some(7)));
+        // A stream says it twice; the later statement stands, and silence takes nothing back.
+        let mut counts = Counts::default();
+        counts.take(
+            &json!({"input_tokens": 10, "iterations": [{"type": "compaction", "input_tokens": 1, "output_tokens": 1}]}),
+        );
+        let later = json!([{"type": "compaction", "input_tokens": 5, "output_tokens": 6}, {"type": "message", "input_tokens": 10}]);
+        counts.take(&json!({"output_tokens": 2, "iterations": later}));
+        counts.take(&json!({"output_tokens": 3}));
+        let usage = counts.usage().unwrap();
+        assert_eq!((usage.input, usage.output), (Some(15), Some(9)));
+        assert_eq!(decode(&json!({"iterations": [{"type": "message", "input_tokens": 3}]})), None);
     }
 
     #[test]

@@ -64,7 +64,7 @@ pub enum Event {
         choice: u32,
         value: serde_json::Value,
     },
-    /// A block that only its own dialect can carry was seen; its type tag.
+    /// A block that only its own dialect can carry, or a piece of it, was seen; its type tag.
     Opaque {
         kind: String,
     },

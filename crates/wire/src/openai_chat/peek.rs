@@ -6,8 +6,8 @@ use std::ops::Range;
 
 use crate::error::WireError;
 use crate::peek::{
-    Features, KeysRead, Needs, Peek, Source, Weight, known, missing, mistyped, name, not_one_of, optional_bool,
-    optional_integer, optional_number, optional_string, word_at,
+    Features, KeysRead, Needs, Peek, Source, Weight, known, known_in, missing, mistyped, name, not_one_of,
+    optional_bool, optional_integer, optional_number, optional_string, word_at,
 };
 use crate::scan::{Kind, Scanner};
 
@@ -245,6 +245,10 @@ fn message(scanner: &mut Scanner<'_>, needs: &mut Needs, at: usize) -> Result<()
     let path = |key: &str| format!("messages[{at}].{key}");
     let mut said = Message::default();
     scanner.object(|scanner, key| {
+        let within = || format!("messages[{at}]");
+        let Some(key) = known_in(&within, key, &["role", "content", "tool_call_id", "tool_calls"])? else {
+            return scanner.skip().map(drop);
+        };
         match key {
             "role" if said.role.is_some() => return Err(twice(path(key))),
             "role" => said.role = Some(role(scanner, || path(key))?),
@@ -298,8 +302,8 @@ fn part(scanner: &mut Scanner<'_>, needs: &mut Needs, path: impl Fn() -> String)
         return Err(mistyped(&path(), "an object"));
     }
     let (start, mut typed, mut weight, mut source) = (scanner.offset(), false, Weight::Text, Source::default());
-    scanner.object(|scanner, key| match key {
-        "type" => {
+    scanner.object(|scanner, key| match known_in(&path, key, &["type", "image_url"])? {
+        Some("type") => {
             once(&mut typed, || format!("{}.type", path()))?;
             if scanner.kind()? != Kind::String {
                 return Err(mistyped(&format!("{}.type", path()), "a string"));
@@ -307,8 +311,8 @@ fn part(scanner: &mut Scanner<'_>, needs: &mut Needs, path: impl Fn() -> String)
             weight = weight_of(&scanner.string()?);
             Ok(())
         }
-        "image_url" => {
-            source = Source::read(scanner)?;
+        Some("image_url") => {
+            source = Source::read(scanner, &|| format!("{}.image_url", path()))?;
             Ok(())
         }
         _ => scanner.skip().map(drop),
@@ -372,7 +376,7 @@ fn tagged(scanner: &mut Scanner<'_>, path: &str, tag: &'static str) -> Result<St
     let mut keys = KeysRead::default();
     let mut value = None;
     scanner.object(|scanner, key| {
-        if key != tag {
+        if known(path, key, &[tag])?.is_none() {
             return scanner.skip().map(drop);
         }
         keys.once(path, tag)?;

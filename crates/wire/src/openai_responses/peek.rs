@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use crate::error::WireError;
 use crate::peek::{
-    Features, KeysRead, Needs, Peek, Source, Weight, known, missing, mistyped, name, not_one_of, note_parts,
+    Features, KeysRead, Needs, Peek, Source, Weight, known, known_in, missing, mistyped, name, not_one_of, note_parts,
     optional_bool, optional_integer, optional_number, optional_string, string, word_at,
 };
 use crate::scan::{Kind, Scanner};
@@ -195,8 +195,10 @@ fn item(scanner: &mut Scanner<'_>, needs: &mut Needs, at: usize) -> Result<()> {
         return Err(mistyped(&format!("input[{at}]"), "an object"));
     }
     let mut item = Item::default();
-    scanner.object(|scanner, key| match key {
-        "type" if scanner.kind()? != Kind::Null => {
+    let within = || format!("input[{at}]");
+    let read = ["type", "role", "content", "output", "encrypted_content"];
+    scanner.object(|scanner, key| match known_in(&within, key, &read)? {
+        Some(key @ "type") if scanner.kind()? != Kind::Null => {
             if item.kind.is_some() {
                 return Err(twice(&param(key)));
             }
@@ -206,7 +208,7 @@ fn item(scanner: &mut Scanner<'_>, needs: &mut Needs, at: usize) -> Result<()> {
             item.kind = Some(ItemKind::of(&scanner.string()?));
             Ok(())
         }
-        "role" => {
+        Some(key @ "role") => {
             if std::mem::replace(&mut item.role, true) {
                 return Err(twice(&param(key)));
             }
@@ -216,14 +218,14 @@ fn item(scanner: &mut Scanner<'_>, needs: &mut Needs, at: usize) -> Result<()> {
             let role = scanner.string()?;
             if ROLES.contains(&&*role) { Ok(()) } else { Err(not_one_of(&param(key), &role, &ROLES)) }
         }
-        "content" => {
+        Some(key @ "content") => {
             if std::mem::replace(&mut item.content, true) {
                 return Err(twice(&param(key)));
             }
             content(scanner, needs, || param(key))
         }
-        "output" => note_parts(scanner, needs, weight_of),
-        "encrypted_content" => {
+        Some(key @ "output") => note_parts(scanner, needs, &|| param(key), weight_of),
+        Some("encrypted_content") => {
             item.sealed = scanner.kind()? == Kind::String;
             scanner.skip().map(drop)
         }
@@ -252,11 +254,8 @@ fn content(scanner: &mut Scanner<'_>, needs: &mut Needs, param: impl Fn() -> Str
 
 fn part(scanner: &mut Scanner<'_>, needs: &mut Needs, param: impl Fn() -> String) -> Result<()> {
     let (start, mut source) = (scanner.offset(), Source::default());
-    let kind = typed_object(scanner, param, |scanner, key| {
-        if key != "image_url" {
-            return scanner.skip().map(drop);
-        }
-        source = Source::read(scanner)?;
+    let kind = typed_object(scanner, &param, &["type", "image_url"], |scanner| {
+        source = Source::read(scanner, &|| format!("{}.image_url", param()))?;
         Ok(())
     })?;
     needs.weigh(weight_of(&kind), source, scanner.end() - start);
@@ -294,7 +293,8 @@ fn tools(scanner: &mut Scanner<'_>, needs: &mut Needs) -> Result<()> {
     match scanner.kind()? {
         Kind::Null => scanner.skip().map(drop),
         Kind::Array => scanner.array(|scanner, at| {
-            let kind = typed_object(scanner, || format!("tools[{at}]"), |scanner, _| scanner.skip().map(drop))?;
+            let kind =
+                typed_object(scanner, &|| format!("tools[{at}]"), &["type"], |scanner| scanner.skip().map(drop))?;
             needs.tool(&kind);
             Ok(())
         }),
@@ -307,7 +307,8 @@ fn tool_choice(scanner: &mut Scanner<'_>) -> Result<()> {
     match scanner.kind()? {
         Kind::Null => scanner.skip().map(drop),
         Kind::Object => {
-            typed_object(scanner, || "tool_choice".to_owned(), |scanner, _| scanner.skip().map(drop)).map(drop)
+            let path = || "tool_choice".to_owned();
+            typed_object(scanner, &path, &["type"], |scanner| scanner.skip().map(drop)).map(drop)
         }
         Kind::String => {
             let word = string(scanner, "tool_choice")?;
@@ -317,19 +318,22 @@ fn tool_choice(scanner: &mut Scanner<'_>) -> Result<()> {
     }
 }
 
-/// An object with a `type` that is a string: that string. `visit` consumes the value of each other key.
+/// An object with a `type` that is a string: that string. `visit` consumes the value of each other key that is read.
 fn typed_object<'a>(
     scanner: &mut Scanner<'a>,
-    param: impl Fn() -> String,
-    mut visit: impl FnMut(&mut Scanner<'a>, &str) -> Result<()>,
+    param: &dyn Fn() -> String,
+    read: &[&'static str],
+    mut visit: impl FnMut(&mut Scanner<'a>) -> Result<()>,
 ) -> Result<Cow<'a, str>> {
     if scanner.kind()? != Kind::Object {
         return Err(mistyped(&param(), "an object"));
     }
     let mut kind = None;
     scanner.object(|scanner, key| {
-        if key != "type" {
-            return visit(scanner, key);
+        match known_in(param, key, read)? {
+            Some("type") => {}
+            Some(_) => return visit(scanner),
+            None => return scanner.skip().map(drop),
         }
         if kind.is_some() {
             return Err(twice(&format!("{}.type", param())));

@@ -19,6 +19,9 @@ use crate::sse::Frame;
 
 type Result<T> = std::result::Result<T, WireError>;
 
+/// The item that a picture comes in.
+const PICTURE: &str = "image_generation_call";
+
 /// See [`crate::dialect::Tap::stream_decoder`].
 #[derive(Default)]
 pub(super) struct Decoder {
@@ -113,6 +116,11 @@ impl StreamDecoder for Decoder {
             "response.output_item.done" => self.done(&body, out),
             "response.completed" | "response.incomplete" | "response.failed" | "response.cancelled" => {
                 self.terminal(&body, out)
+            }
+            // A picture that is not done yet.
+            "response.image_generation_call.partial_image" => {
+                out.push(Event::Opaque { kind: PICTURE.to_owned() });
+                Ok(())
             }
             "error" => self.fail(error::of_body(&parse(data)?), out),
             "" if body.error.is_some() => self.fail(error::of_body(&parse(data)?), out),
@@ -276,7 +284,8 @@ impl Decoder {
                         out.push(Event::ToolArguments { choice: 0, call, text: tool.arguments });
                     }
                 }
-                Content::Opaque { kind, .. } if !known => out.push(Event::Opaque { kind }),
+                // Others say nothing new when they are done.
+                Content::Opaque { kind, .. } if !known || kind == PICTURE => out.push(Event::Opaque { kind }),
                 Content::Opaque { .. }
                 | Content::Image(_)
                 | Content::File(_)

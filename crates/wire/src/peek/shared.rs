@@ -5,8 +5,18 @@ use super::{Dearer, KeysRead, Peek, known, optional_bool, word_at};
 use crate::error::WireError;
 use crate::scan::{Kind, Scanner};
 
-const SHARED: [&str; 8] =
-    ["models", "fallbacks", "deferred", "speed", "inference_geo", "mcp_servers", "plugins", "search_parameters"];
+const SHARED: [&str; 10] = [
+    "models",
+    "fallbacks",
+    "deferred",
+    "speed",
+    "inference_geo",
+    "mcp_servers",
+    "plugins",
+    "search_parameters",
+    "context_management",
+    "compaction",
+];
 
 impl Peek {
     /// Consumes a top-level value that the dialect does not read. A null says nothing, and neither does an empty list.
@@ -23,6 +33,11 @@ impl Peek {
             "deferred" => self.later = optional_bool(scanner, key)?.filter(|later| *later).map(|_| key),
             "speed" => self.speed = word_at(scanner, &[])?.map(Into::into),
             "inference_geo" if word_at(scanner, &[])?.as_deref() == Some("global") => {}
+            "context_management" => self.compacts |= asks_compaction(scanner)?,
+            "compaction" => {
+                self.compacts = true;
+                scanner.skip()?;
+            }
             "inference_geo" => self.needs.dearer = Some(Dearer::Unsaid(key)),
             _ => {
                 self.needs.boundless = true;
@@ -31,6 +46,26 @@ impl Peek {
         }
         Ok(())
     }
+}
+
+/// Does a word in this value, however deep, ask for the conversation to be made shorter? Consumes it.
+fn asks_compaction(scanner: &mut Scanner<'_>) -> Result<bool, WireError> {
+    let mut asks = false;
+    match scanner.kind()? {
+        Kind::Object => scanner.object(|scanner, _| {
+            asks |= asks_compaction(scanner)?;
+            Ok(())
+        })?,
+        Kind::Array => scanner.array(|scanner, _| {
+            asks |= asks_compaction(scanner)?;
+            Ok(())
+        })?,
+        Kind::String => asks = scanner.string()?.starts_with("compact"),
+        Kind::Number | Kind::Bool | Kind::Null => {
+            scanner.skip()?;
+        }
+    }
+    Ok(asks)
 }
 
 /// Consumes it if it is.

@@ -1,6 +1,6 @@
 //! What a picture or a document in the prompt is made of, in the words of any dialect. Tests: `tests/square/costly.rs`.
 
-use super::word_at;
+use super::{known_in, word_at};
 use crate::error::WireError;
 use crate::scan::{Kind, Scanner};
 
@@ -15,7 +15,8 @@ pub(crate) struct Source {
 
 impl Source {
     /// Consumes the value of `image_url` or `source`: an address, or an object that holds one or the bytes.
-    pub(crate) fn read(scanner: &mut Scanner<'_>) -> Result<Self, WireError> {
+    /// `path` is the value's own.
+    pub(crate) fn read(scanner: &mut Scanner<'_>, path: &dyn Fn() -> String) -> Result<Self, WireError> {
         let mut source = Self::default();
         if scanner.kind()? != Kind::Object {
             source.no_picture = word_at(scanner, &[])?.is_some_and(|url| !is_picture(&url));
@@ -23,17 +24,17 @@ impl Source {
         }
         let mut typed = false;
         scanner.object(|scanner, key| {
-            match key {
+            match known_in(path, key, &["type", "media_type", "url"])? {
                 // Of two types nobody knows which one is read.
-                "type" => {
+                Some("type") => {
                     source.words = word_at(scanner, &[])?.as_deref() == Some("text") && !typed;
                     typed = true;
                 }
-                "media_type" => {
+                Some("media_type") => {
                     source.no_picture |= word_at(scanner, &[])?.is_some_and(|kind| !kind.starts_with("image/"));
                 }
-                "url" => source.no_picture |= word_at(scanner, &[])?.is_some_and(|url| !is_picture(&url)),
-                _ => {
+                Some("url") => source.no_picture |= word_at(scanner, &[])?.is_some_and(|url| !is_picture(&url)),
+                Some(_) | None => {
                     scanner.skip()?;
                 }
             }

@@ -255,3 +255,119 @@ fn what_is_wholly_in_the_body_is_bounded_by_it() {
         {"type":"reasoning","summary":[],"encrypted_content":"x"},{"role":"user","content":"a"}]}"#;
     assert!(!needs(responses, history).boundless);
 }
+
+#[test]
+fn a_key_below_the_top_is_refused_in_other_letters_too() {
+    let parts = |part: &str| format!(r#""messages":[{{"role":"user","content":[{part}]}}]"#);
+    let items = |item: &str| format!(r#""model":"m","input":[{item}]"#);
+    let (at, said) = ("messages[0].content[0]", r#""role":"user","content":"a""#);
+    let cases: [(Look, String, String); 17] = [
+        (chat, parts(r#"{"type":"text","text":"x","Type":"file","File":{}}"#), format!("{at}.Type")),
+        (chat, parts(r#"{"type":"image_url","IMAGE_URL":"gs://b/film"}"#), format!("{at}.IMAGE_URL")),
+        (
+            chat,
+            parts(r#"{"type":"image_url","image_url":{"url":"https://x/a.png","URL":"gs://b/film"}}"#),
+            format!("{at}.image_url.URL"),
+        ),
+        (chat, format!(r#""messages":[{{{said},"Content":[]}}]"#), "messages[0].Content".into()),
+        (chat, format!(r#""messages":[{{{said},"\u0054ool_Calls":[]}}]"#), "messages[0].Tool_Calls".into()),
+        (chat, format!(r#"{CHAT},"tools":[{{"type":"function","Type":"web_search"}}]"#), "tools[0].Type".into()),
+        (messages, parts(r#"{"type":"text","text":"x","tYpe":"document"}"#), format!("{at}.tYpe")),
+        (messages, parts(r#"{"type":"image","Source":{}}"#), format!("{at}.Source")),
+        (messages, parts(r#"{"type":"document","source":{"type":"text","Type":"url"}}"#), format!("{at}.source.Type")),
+        (
+            messages,
+            parts(r#"{"type":"tool_result","content":[{"type":"text","Type":"document"}]}"#),
+            format!("{at}.content[0].Type"),
+        ),
+        (messages, format!(r#""messages":[{{{said},"Content":[]}}]"#), "messages[0].Content".into()),
+        (
+            messages,
+            format!(r#"{CHAT},"tools":[{{"name":"f","input_schema":{{}},"Type":"web_search_20250305"}}]"#),
+            "tools[0].Type".into(),
+        ),
+        (responses, items(&format!(r#"{{{said},"Type":"item_reference"}}"#)), "input[0].Type".into()),
+        (
+            responses,
+            items(r#"{"role":"user","content":[{"type":"input_text","text":"a","Type":"input_file"}]}"#),
+            "input[0].content[0].Type".into(),
+        ),
+        (
+            responses,
+            items(r#"{"type":"function_call_output","output":[{"type":"input_text","Type":"input_file"}]}"#),
+            "input[0].output[0].Type".into(),
+        ),
+        (responses, items(r#"{"type":"function_call_output","output":"1","Output":[]}"#), "input[0].Output".into()),
+        (
+            responses,
+            format!(r#"{RESPONSES},"tools":[{{"type":"function","TYPE":"web_search"}}]"#),
+            "tools[0].TYPE".into(),
+        ),
+    ];
+    for (look, body, param) in cases {
+        let body = if body.contains("\"model\"") { body } else { format!(r#""model":"m","max_tokens":9,{body}"#) };
+        assert_eq!(look(format!("{{{body}}}").as_bytes()).unwrap_err().param(), Some(&*param), "{body}");
+    }
+    // What the caller's own functions take is theirs.
+    let schema = r#"{"Type":"object","type":"object"}"#;
+    let own = format!(
+        r#""tools":[{{"type":"function","name":"f","parameters":{schema},"function":{{"name":"f","parameters":{schema}}}}}]"#
+    );
+    for (look, base) in [(chat as Look, CHAT), (responses, RESPONSES)] {
+        with(look, base, &own).unwrap();
+    }
+    with(messages, CHAT, &format!(r#""tools":[{{"name":"f","input_schema":{schema}}}]"#)).unwrap();
+}
+
+#[test]
+fn a_tool_that_runs_a_model_of_its_own_is_refused() {
+    let tools = |tools: &str| with(messages, CHAT, &format!(r#""tools":[{tools}]"#));
+    for advisor in [
+        r#"{"type":"advisor_20260301","name":"advisor","model":"dear"}"#,
+        r#"{"model":"dear","name":"advisor","type":"advisor_20260301"}"#,
+    ] {
+        let error = tools(advisor).unwrap_err();
+        assert_eq!(error.param(), Some("tools[0].model"));
+        assert!(error.to_string().contains("another model than `model`"), "{error}");
+    }
+    for (hidden, param) in [
+        (r#"{"type":"advisor_20260301","type":"custom","name":"f","input_schema":{},"model":"dear"}"#, "tools[0].type"),
+        (r#"{"type":null,"type":"advisor_20260301","name":"f","input_schema":{},"model":"dear"}"#, "tools[0].type"),
+        (r#"{"type":"advisor_20260301","name":"advisor","Model":"dear"}"#, "tools[0].Model"),
+    ] {
+        assert_eq!(tools(hidden).unwrap_err().param(), Some(param), "{hidden}");
+    }
+    for harmless in [
+        r#"{"type":"web_search_20250305","name":"web_search","model":null}"#,
+        r#"{"type":"custom","name":"f","input_schema":{},"model":"x"}"#,
+    ] {
+        tools(harmless).unwrap();
+    }
+}
+
+#[test]
+fn a_conversation_that_is_made_shorter_is_read_and_written_once_more() {
+    for (look, base) in [(chat as Look, CHAT), (responses, RESPONSES), (messages, CHAT)] {
+        let asks = |field: &str| {
+            let peek = with(look, base, field).unwrap();
+            (peek.n, peek.needs.boundless, peek.choices())
+        };
+        for field in [
+            r#""context_management":{"edits":[{"type":"clear_thinking_20251015"},{"type":"compact_20260112"}]}"#,
+            r#""context_management":[{"type":"compaction","compact_threshold":1000}]"#,
+            r#""compaction":{"enabled":true}"#,
+            r#""compaction":{},"context_management":{"edits":[{"type":"compact_20260112"}]}"#,
+        ] {
+            assert_eq!(asks(field), (2, true, 1), "{base}: {field}");
+        }
+        for field in [
+            r#""context_management":{"edits":[{"type":"clear_tool_uses_20250919","keep":{"type":"tool_uses","value":3}}]}"#,
+            r#""context_management":null,"compaction":null"#,
+            r#""context_management":{"edits":[]}"#,
+        ] {
+            assert_eq!(asks(field), (1, false, 1), "{base}: {field}");
+        }
+    }
+    let three = with(chat, CHAT, r#""compaction":true,"n":3"#).unwrap();
+    assert_eq!((three.n, three.choices()), (6, 3));
+}

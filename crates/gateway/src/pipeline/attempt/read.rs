@@ -6,14 +6,15 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::{Instant, timeout_at};
+use waypost_core::operation::Operation;
 use waypost_core::rate_headers;
 use waypost_core::route::Claim;
 use waypost_core::verdict::{Outcome, Trouble, Verdict, judge};
-use waypost_wire::WireError;
 use waypost_wire::chat::event::Event;
 use waypost_wire::chat::{Choice, FinishReason, Response};
 use waypost_wire::dialect::{Decoded, UpstreamDialect};
 use waypost_wire::error::RemoteError;
+use waypost_wire::{Dialect, WireError};
 
 use super::say::Mode;
 use super::send::trouble;
@@ -21,11 +22,11 @@ use super::{Content, Fallen};
 use crate::app::App;
 use crate::pipeline::call::Call;
 use crate::pipeline::deliver::Opening;
-use crate::pipeline::frames::{Break, Frames, Step};
+use crate::pipeline::frames::{Break, Frames, MAX_PIECE, Step, media_bytes};
 use crate::upstream::AnswerBody;
 
 /// The largest whole answer taken from an upstream.
-const MAX_ANSWER: u64 = 32 << 20;
+const MAX_ANSWER: u64 = MAX_PIECE as u64;
 /// The largest error body read for its words.
 const MAX_ERROR: u64 = 64 << 10;
 
@@ -54,6 +55,7 @@ pub(super) async fn read(
     first_token_by: Instant,
 ) -> Result<Content, Fallen> {
     let model = call.model.as_deref();
+    let choices = choices(call, claim);
     let streams = headers.get(CONTENT_TYPE).is_some_and(is_event_stream);
     match mode {
         Mode::Through => Ok(Content::Through(body)),
@@ -62,11 +64,12 @@ pub(super) async fn read(
         }
         Mode::Retell(_) if streams => Err(judge(Outcome::Unreadable, model).into()),
         Mode::Relay(tap, change) if streams => {
-            let opening = open(Frames::new(body, tap.stream_decoder()), claim, model, first_token_by).await?;
+            let opening = open(Frames::new(body, tap.stream_decoder(), choices), claim, model, first_token_by).await?;
             Ok(Content::RelayedStream { opening, tap, change })
         }
         Mode::Translate(codec) if streams => {
-            let opening = open(Frames::new(body, codec.stream_decoder()), claim, model, first_token_by).await?;
+            let opening =
+                open(Frames::new(body, codec.stream_decoder(), choices), claim, model, first_token_by).await?;
             Ok(Content::TranslatedStream(opening))
         }
         Mode::Relay(tap, change) => {
@@ -96,6 +99,12 @@ async fn decoded(
             None => Ok(Box::new(response)),
         },
     }
+}
+
+/// How many answers a stream without a terminal mark must have finished to be whole; 0 where its dialect alone says.
+fn choices(call: &Call, claim: &Claim) -> u64 {
+    let chats = call.operation == Operation::Chat && claim.endpoint.dialect == Dialect::OpenaiChat;
+    if chats { call.peek.choices() } else { 0 }
 }
 
 fn is_event_stream(content_type: &HeaderValue) -> bool {
@@ -129,12 +138,20 @@ async fn open(
 ) -> Result<Opening, Fallen> {
     let mut held = Vec::new();
     let mut events = Vec::new();
+    let (mut media, mut size) = (0, 0);
     loop {
         let before = events.len();
         let step = frames.step(&mut events).map_err(|cause| broken(cause, claim, model))?;
         let meaningful = events.iter().skip(before).any(Event::is_meaningful);
         match step {
-            Step::Frame(frame) => held.push(frame),
+            Step::Frame(frame) => {
+                media += media_bytes(&frame, events.get(before..).unwrap_or_default());
+                size += frame.raw().len();
+                held.push(frame);
+                if size > MAX_ANSWER as usize {
+                    return Err(broken(Break::FrameTooLong, claim, model));
+                }
+            }
             // Even an empty answer says why it stopped, which is meaningful. This one failed, or is no answer.
             Step::End => return Err(speechless(&events, model)),
             Step::Starved => {
@@ -144,7 +161,7 @@ async fn open(
             }
         }
         if meaningful {
-            return Ok(Opening { frames, held, events });
+            return Ok(Opening { frames, held, events, media });
         }
     }
 }

@@ -15,7 +15,7 @@ use waypost_wire::dialect::{ClientDialect, Reply, Tap};
 use waypost_wire::sse::Frame;
 
 use super::{Change, Opening};
-use crate::pipeline::frames::{Break, Frames, Step, Tail};
+use crate::pipeline::frames::{Break, Frames, Step, Tail, media_bytes};
 use crate::pipeline::kept::{Chunk, Stream};
 use crate::pipeline::meter::Meter;
 
@@ -63,7 +63,8 @@ impl Relay {
         reply: Reply,
         mut meter: Meter,
     ) -> Self {
-        let Opening { frames, held, events } = opening;
+        let Opening { frames, held, events, media } = opening;
+        meter.media(media);
         let mut owed = Owed::default();
         for event in &events {
             meter.see(event);
@@ -110,6 +111,9 @@ impl Relay {
             };
             self.events.clear();
             let step = frames.step(&mut self.events);
+            if let Ok(Step::Frame(frame)) = &step {
+                self.meter.media(media_bytes(frame, &self.events));
+            }
             for event in &self.events {
                 self.meter.see(event);
                 self.owed.see(event);

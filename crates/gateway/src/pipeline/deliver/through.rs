@@ -27,10 +27,9 @@ pub struct Through {
     count: Count,
     /// How many bytes of pictures and sound were delivered of which no usage is known yet.
     untold: usize,
+    /// It told a usage.
+    told: bool,
 }
-
-/// So many of their bytes have about as many tokens as one of a text.
-const MEDIA: usize = 25;
 
 /// What is counted of an answer that nobody reads.
 pub struct Count {
@@ -38,6 +37,8 @@ pub struct Count {
     watch: Option<Box<Watch>>,
     /// Its bytes are about a text.
     bytes: bool,
+    /// It comes as events, the last of which tells the usage of all.
+    events: bool,
 }
 
 impl Count {
@@ -48,10 +49,11 @@ impl Count {
             let kind = kind.split(';').next().unwrap_or_default().trim();
             kinds.iter().any(|known| kind.eq_ignore_ascii_case(known))
         };
-        let told = is(&["application/json", "text/event-stream"]);
+        let events = is(&["text/event-stream"]);
+        let told = events || is(&["application/json"]);
         let (is_media, bytes) = match call.operation {
             Operation::Images => (true, false),
-            Operation::Audio => (true, call.path.starts_with("/audio/trans") && !is(&["text/event-stream"])),
+            Operation::Audio => (true, call.path.starts_with("/audio/trans") && !events),
             Operation::Chat
             | Operation::CountTokens
             | Operation::Completions
@@ -59,7 +61,7 @@ impl Count {
             | Operation::Models
             | Operation::Passthrough => (false, true),
         };
-        Self { watch: (is_media && told).then(Box::default), bytes }
+        Self { watch: (is_media && told).then(Box::default), bytes, events }
     }
 
     /// May the answer tell its usage?
@@ -70,7 +72,7 @@ impl Count {
 
 impl Through {
     pub fn new(body: AnswerBody, meter: Meter, count: Count) -> Self {
-        Self { body, meter, count, untold: 0 }
+        Self { body, meter, count, untold: 0, told: false }
     }
 
     fn count(&mut self, bytes: &[u8]) {
@@ -78,6 +80,7 @@ impl Through {
             self.untold = self.untold.saturating_add(bytes.len());
             if let Some(usage) = watch.see(bytes) {
                 self.untold = 0;
+                self.told = true;
                 self.meter.see(&Event::Usage(usage));
             }
         }
@@ -89,7 +92,7 @@ impl Drop for Through {
     /// Usage comes last: whoever leaves before it has the pictures, or most of them.
     fn drop(&mut self) {
         if !self.count.bytes {
-            self.meter.bytes(self.untold / MEDIA);
+            self.meter.media(self.untold);
         }
     }
 }
@@ -110,6 +113,10 @@ impl Stream for Through {
                 Some(Err(Broken))
             }
             None => {
+                // Pictures that come whole are charged each; of events, the whole is worth no less than a part.
+                if self.count.events && !self.told {
+                    self.meter.media(std::mem::take(&mut self.untold));
+                }
                 self.meter.settle(Outcome::Complete);
                 None
             }

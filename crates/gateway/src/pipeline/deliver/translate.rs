@@ -13,7 +13,7 @@ use waypost_wire::chat::event::Event;
 use waypost_wire::dialect::StreamEncoder;
 
 use super::Opening;
-use crate::pipeline::frames::{Break, Frames, Step, Tail};
+use crate::pipeline::frames::{Break, Frames, Step, Tail, media_bytes};
 use crate::pipeline::kept::{Chunk, Stream};
 use crate::pipeline::meter::Meter;
 use crate::seals::witness::SealWitness;
@@ -30,8 +30,9 @@ pub struct Translate {
 }
 
 impl Translate {
-    pub fn new(opening: Opening, encoder: Box<dyn StreamEncoder>, meter: Meter, witness: SealWitness) -> Self {
-        let Opening { frames, events: held, held: _ } = opening;
+    pub fn new(opening: Opening, encoder: Box<dyn StreamEncoder>, mut meter: Meter, witness: SealWitness) -> Self {
+        let Opening { frames, events: held, held: _, media } = opening;
+        meter.media(media);
         Self { frames: Some(frames), tail: None, held, events: Vec::new(), encoder, meter, witness }
     }
 
@@ -46,6 +47,9 @@ impl Translate {
             let mut events = std::mem::take(&mut self.events);
             events.clear();
             let step = frames.step(&mut events);
+            if let Ok(Step::Frame(frame)) = &step {
+                self.meter.media(media_bytes(frame, &events));
+            }
             self.say(&events, &mut out);
             self.events = events;
             match step {
