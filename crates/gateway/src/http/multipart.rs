@@ -22,15 +22,19 @@ pub fn no_boundary() -> GatewayError {
 /// another one.
 pub fn boundary(content_type: &str) -> Option<String> {
     let (_, parameters) = content_type.split_once(';').filter(|_| is_form(content_type))?;
-    let mut named = parameters.split(';').filter_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("boundary").then(|| value.trim())
-    });
-    let (value, None) = (named.next()?, named.next()) else { return None };
+    let named = parameters.split(';').map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")));
+    // Some read `boundary*` as well (RFC 2231), and then that one.
+    let mut named = named.filter(|(name, _)| begins(name.trim(), "boundary"));
+    let (Some((name, value)), None) = (named.next(), named.next()) else { return None };
+    let value = Some(value.trim()).filter(|_| name.trim().len() == "boundary".len())?;
     let bare = value.strip_prefix('"').and_then(|value| value.strip_suffix('"')).unwrap_or(value);
     // RFC 2046, 5.1.1.
     let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
     ((1..=70).contains(&bare.len()) && bare.bytes().all(usual)).then(|| bare.to_owned())
+}
+
+fn begins(text: &str, with: &str) -> bool {
+    text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with))
 }
 
 /// The head of a part may have so many bytes; those that SDKs write have two hundred.
@@ -71,6 +75,8 @@ pub enum Flaw {
     Count,
     /// The head of a part is too long to be one.
     Head,
+    /// The head of a part names it in a way that not everybody reads alike.
+    Unclear,
     /// A boundary has no line of its own, or a line that does not end in CRLF: some providers take it for one, and some do not.
     Boundary,
 }
@@ -85,6 +91,10 @@ impl fmt::Display for Flaw {
             Self::Unreadable(field) => write!(f, "`{}` must be a short text.", field.name()),
             Self::Count => write!(f, "`n` must be a whole number from 1 to {MOST}."),
             Self::Head => f.write_str("The head of a part of the form is too long."),
+            Self::Unclear => f.write_str(
+                "The head of a part of the form must be lines of `Name: value`, one of them `Content-Disposition: form-data; \
+                 name=\"...\"`.",
+            ),
             Self::Boundary => {
                 f.write_str("The lines of the form must end in CRLF, and its boundary stand in lines of its own.")
             }
@@ -99,7 +109,7 @@ impl From<Flaw> for GatewayError {
         let param = match flaw {
             Flaw::Twice(field) | Flaw::Late(field) | Flaw::Unreadable(field) => Some(field.name()),
             Flaw::Count => Some("n"),
-            Flaw::Head | Flaw::Boundary => None,
+            Flaw::Head | Flaw::Unclear | Flaw::Boundary => None,
         };
         Self::invalid_request(flaw.to_string(), param)
     }
@@ -145,7 +155,9 @@ enum Place {
     Content(Option<Field>),
     /// Behind a boundary.
     Head,
-    /// Behind the last one.
+    /// Behind the last one, in its line.
+    Last,
+    /// Behind all of them.
     Over,
 }
 
@@ -185,7 +197,7 @@ impl Search {
 
     /// Has the last part ended?
     pub fn is_over(&self) -> bool {
-        self.place == Place::Over
+        matches!(self.place, Place::Last | Place::Over)
     }
 
     /// The model, once its part has ended, and where in the form it stands.
@@ -210,6 +222,7 @@ impl Search {
                 Place::Content(None) => self.skip(bytes)?,
                 Place::Content(Some(field)) => self.value(field, bytes)?,
                 Place::Head => self.head(bytes)?,
+                Place::Last => self.last(bytes)?,
                 Place::Over => bytes.len(),
             };
             self.at += read;
@@ -296,11 +309,13 @@ impl Search {
             match self.kept.as_slice() {
                 _ if half_a_break => return Err(Flaw::Boundary),
                 [b'-', b'-'] => {
-                    self.place = Place::Over;
+                    self.place = Place::Last;
+                    self.kept.clear();
                     return Ok(at + 1);
                 }
-                [b'\r', b'\n'] | [b' ' | b'\t', _] => {}
-                [_, _] => return Err(Flaw::Boundary),
+                [b'-', _] => return Err(Flaw::Boundary),
+                [b'-'] | [b'\r', b'\n'] => {}
+                head if !head.contains(&b'\r') && !is_blank(*byte) => return Err(Flaw::Boundary),
                 head if head.ends_with(b"\r\n\r\n") => {
                     self.begin()?;
                     return Ok(at + 1);
@@ -312,10 +327,26 @@ impl Search {
         Ok(bytes.len())
     }
 
+    /// Reads the rest of the line that the last boundary stands in: whoever finds anything there may take the line for none, and
+    /// read on.
+    fn last(&mut self, bytes: &[u8]) -> Result<usize, Flaw> {
+        for (at, byte) in bytes.iter().enumerate() {
+            match (byte, self.kept.last()) {
+                (b'\n', Some(b'\r')) => {
+                    self.place = Place::Over;
+                    return Ok(at + 1);
+                }
+                (b' ' | b'\t' | b'\r', None | Some(b' ' | b'\t')) => self.kept = vec![*byte],
+                _ => return Err(Flaw::Boundary),
+            }
+        }
+        Ok(bytes.len())
+    }
+
     /// A part begins, whose head was read.
     fn begin(&mut self) -> Result<(), Flaw> {
         let head = std::mem::take(&mut self.kept);
-        let names = field_names(&String::from_utf8_lossy(&head));
+        let names = field_names(&String::from_utf8_lossy(&head))?;
         self.has_needed |= names.iter().any(|name| self.needed == Some(name.as_str()));
         // Where a part has two names, providers differ in which one they take.
         let field = self.fields.iter().copied().find(|field| names.iter().any(|name| name == field.name()));
@@ -334,37 +365,74 @@ impl Search {
     }
 }
 
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r')
+}
+
 /// Every `name` in the `Content-Disposition` of a part. File names may hold anything, quoted: they are stepped over.
-fn field_names(head: &str) -> Vec<String> {
-    let disposition = |line: &'_ str| {
-        let (name, value) = line.split_once(':')?;
-        name.trim().eq_ignore_ascii_case("content-disposition").then(|| value.to_owned())
-    };
+fn field_names(head: &str) -> Result<Vec<String>, Flaw> {
     let mut names = Vec::new();
-    for value in head.lines().filter_map(disposition) {
-        let mut rest = value.split_once(';').map(|(_, rest)| rest);
-        while let Some((key, value, tail)) = rest.and_then(parameter) {
-            if key.eq_ignore_ascii_case("name") {
-                names.push(value.to_owned());
-            }
-            rest = tail;
+    // What stands behind the boundary in its line is no line of the head.
+    for line in head.split("\r\n").skip(1).filter(|line| !line.is_empty()) {
+        let (header, value) = line.split_once(':').ok_or(Flaw::Unclear)?;
+        // A line that goes on with another one, and a name with a space behind it, are read by some only.
+        if header.is_empty() || header.contains([' ', '\t']) {
+            return Err(Flaw::Unclear);
+        }
+        if header.eq_ignore_ascii_case("content-disposition") {
+            names_in(value, &mut names).ok_or(Flaw::Unclear)?;
         }
     }
-    names
+    Ok(names)
+}
+
+/// Adds each `name` of `form-data; name="..."; filename="..."`; nothing if it is not written so, or if `name` is written in another way
+/// (RFC 2231: `name*`, `name*0`), which some read as well.
+fn names_in(disposition: &str, names: &mut Vec<String>) -> Option<()> {
+    let (kind, mut rest) = match disposition.split_once(';') {
+        Some((kind, rest)) => (kind, Some(rest)),
+        None => (disposition, None),
+    };
+    kind.trim().eq_ignore_ascii_case("form-data").then_some(())?;
+    while let Some(text) = rest {
+        let (key, value, tail) = parameter(text)?;
+        if key.eq_ignore_ascii_case("name") {
+            names.push(value.to_owned());
+        } else if begins(key, "name") {
+            return None;
+        }
+        rest = tail;
+    }
+    Some(())
 }
 
 /// The first parameter, and what follows it.
 fn parameter(text: &str) -> Option<(&str, &str, Option<&str>)> {
     let (key, tail) = text.split_once('=')?;
-    let (value, tail) = match tail.trim_start().strip_prefix('"') {
+    let (key, tail) = (key.trim(), tail.trim_start());
+    let (value, tail) = match tail.strip_prefix('"') {
         Some(quoted) => {
-            let escaped = |at: usize| quoted.get(..at).is_some_and(|before| before.ends_with('\\'));
-            let end = quoted.match_indices('"').map(|(at, _)| at).find(|at| !escaped(*at))?;
+            let end = closing(quoted)?;
             (quoted.get(..end)?, quoted.get(end + 1..)?)
         }
         None => tail.split_at(tail.find(';').unwrap_or(tail.len())),
     };
-    Some((key.trim(), value.trim(), tail.split_once(';').map(|(_, tail)| tail)))
+    let (value, tail) = (value.trim(), tail.trim());
+    let is_word = !key.is_empty() && !key.contains([' ', '\t', ';', '"']);
+    // Some end at a quote whatever stands before it: no name may hide between the two ends.
+    let is_clear = !value.contains("\\\"") || !value.to_ascii_lowercase().contains("name");
+    (is_word && is_clear).then_some(())?;
+    if tail.is_empty() { Some((key, value, None)) } else { Some((key, value, Some(tail.strip_prefix(';')?))) }
+}
+
+/// Where a quoted text ends: at a quote that no backslash stands before, unless that belongs to another one.
+fn closing(quoted: &str) -> Option<usize> {
+    let mut escaped = false;
+    quoted.bytes().position(|byte| {
+        let ends = byte == b'"' && !escaped;
+        escaped = byte == b'\\' && !escaped;
+        ends
+    })
 }
 
 #[cfg(test)]
@@ -419,7 +487,7 @@ mod tests {
     #[test]
     fn nothing_inside_a_file_or_its_name_passes_for_the_field() {
         let inside = "x--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nfake\r\n-- b";
-        let name = "a;name=model;\\\";name=\"";
+        let name = "a;name=model;\\\\";
         let body = format!(
             "--b\r\nContent-Disposition: form-data; filename=\"{name};name=model\"; name=\"file\"\r\n\r\n{inside}\r\n--b \r\n\
              content-disposition:form-data;name=model\r\n\r\nreal\r\n--b--"
@@ -462,6 +530,10 @@ mod tests {
             format!("{file}\n--b\n{dear}\r\n{cheap}"),
             format!("{file}\r--b\r{dear}\r\n{cheap}"),
             format!("{file}\r\n--bc\r\n{cheap}"),
+            format!("{file}\r\n--b c\r\n{cheap}"),
+            format!("{file}\r\n--b--c\r\n{cheap}"),
+            format!("{file}\r\n--b--\n{cheap}"),
+            format!("{file}\r\n--b-\r\n{cheap}"),
             format!("{file}\r\n--b\r{dear}\r\n{cheap}"),
             format!("--b\r\nContent-Disposition: form-data; name=\"file\"\nX: y\r\n\r\n\r\n{cheap}"),
         ] {
@@ -471,6 +543,39 @@ mod tests {
                 assert_eq!(flaw, Some(Flaw::Boundary), "{size}: {body:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_part_whose_name_some_providers_find_and_some_do_not_is_refused_wherever_a_piece_ends() {
+        let cheap = form(&[("model", "cheap")]);
+        for head in [
+            "Content-Disposition: form-data; x; name=\"model\"",
+            "Content-Disposition: form-data;; name=\"model\"",
+            "Content-Disposition: form-data; name*=utf-8''model",
+            "Content-Disposition: form-data; name*0=\"mo\"; name*1=\"del\"",
+            "Content-Disposition: form-data;\r\n name=\"model\"",
+            "Content-Disposition : form-data; name=\"model\"",
+            "Content-Disposition: attachment; name=\"model\"",
+            "Content-Disposition: form-data; filename=\"a\\\\\"; name=\"model\" x",
+            "Content-Disposition: form-data; filename=\"a\\\"; name=\"model\"; x=\"\\\"\"",
+            "name=\"model\"",
+        ] {
+            for body in [
+                format!("--b\r\n{head}\r\n\r\ndear\r\n{cheap}"),
+                cheap.replace("--b--", &format!("--b\r\n{head}\r\n\r\ndear\r\n--b--")),
+            ] {
+                for size in [1, 2, 7, body.len()] {
+                    let mut search = Search::new("b", &BOTH, None);
+                    let flaw = body.as_bytes().chunks(size).find_map(|piece| search.read(piece).err());
+                    assert_eq!(flaw, Some(Flaw::Unclear), "{size}: {body}");
+                }
+            }
+        }
+        // Two backslashes are one, and the quote behind them ends the text.
+        let ends = "--b\r\nContent-Disposition: form-data; filename=\"a\\\\\"; name=\"model\"\r\n\r\nm\r\n--b--";
+        assert_eq!(model(ends.as_bytes(), "b").as_deref(), Some("m"));
+        let usual = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a \\\"b\\\".wav\"; filename*=UTF-8''%C3%A9.wav\r\nContent-Type: audio/wav\r\n\r\nRIFF\r\n";
+        assert_eq!(model(format!("{usual}{cheap}").as_bytes(), "b").as_deref(), Some("cheap"));
     }
 
     #[test]
@@ -500,9 +605,18 @@ mod tests {
         assert_eq!(boundary("multipart/form-data; charset=utf-8; Boundary=\"a b\""), Some("a b".to_owned()));
         assert_eq!(boundary("multipart/mixed; boundary=a"), None);
         assert_eq!(boundary("application/json"), None);
-        for odd in
-            ["", "; boundary=", "; boundary=a; boundary=b", "; boundary=\"a;b\"", "; boundary=a\"b", "; boundary=\"a"]
-        {
+        for odd in [
+            "",
+            "; boundary=",
+            "; boundary=a; boundary=b",
+            "; boundary=\"a;b\"",
+            "; boundary=a\"b",
+            "; boundary=\"a",
+            "; boundary=a; boundary*=utf-8''b",
+            "; boundary*=utf-8''b",
+            "; boundary*0=a",
+            "; boundary",
+        ] {
             assert_eq!(boundary(&format!("multipart/form-data{odd}")), None, "{odd}");
         }
     }

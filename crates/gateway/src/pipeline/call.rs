@@ -341,7 +341,7 @@ async fn read_by_form(
     body: Incoming,
 ) -> Result<(Payload, Peek), GatewayError> {
     let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let form = if head.method == Method::POST { required::form(rest) } else { None };
+    let form = if head.method.is_safe() { None } else { required::form(rest) };
     if is_form(content_type) && !matches!(form, Some(Form::Json(_))) {
         let boundary = boundary(content_type).ok_or_else(no_boundary)?;
         let body = LimitedBody::new(body, app.limits()).map_err(unreadable)?;

@@ -1,7 +1,7 @@
 //! Decides from a request's head alone whether the edge refuses it. Draws no answer: the caller renders a [`Refusal`]
 //! in its own dialect. Tests: below.
 
-use http::header::{CONTENT_ENCODING, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
 use http::{HeaderMap, Request, Version};
 
 use super::{BodyError, Limits};
@@ -48,6 +48,10 @@ pub fn check_head<B>(request: &Request<B>, limits: &Limits) -> Result<(), Refusa
         || codings.next().is_some()
     {
         return Err(Refusal::BadRequest("a Transfer-Encoding other than chunked"));
+    }
+    // Of two, some read the first and some the last, and with it another body.
+    if request.headers().get_all(CONTENT_TYPE).iter().nth(1).is_some() {
+        return Err(Refusal::BadRequest("more than one Content-Type header"));
     }
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
@@ -142,6 +146,21 @@ mod tests {
         {
             assert_eq!(coded(bad), refused, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_body_has_one_type() {
+        let typed = |types: &[&str]| {
+            let mut request = Request::builder().header(HOST, "a");
+            for kind in types {
+                request = request.header(CONTENT_TYPE, *kind);
+            }
+            check_head(&request.body(()).unwrap(), &Limits::default())
+        };
+        assert_eq!((typed(&[]), typed(&["application/json"])), (Ok(()), Ok(())));
+        let twice = Err(Refusal::BadRequest("more than one Content-Type header"));
+        assert_eq!(typed(&["multipart/form-data; boundary=a", "multipart/form-data; boundary=b"]), twice);
+        assert_eq!(typed(&["application/json", "application/json"]), twice);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 use waypost_core::GatewayError;
 use waypost_core::operation::Operation;
@@ -97,7 +97,9 @@ fn headers(claim: &Claim, call: &Call) -> HeaderMap {
     }
     if claim.endpoint.dialect == call.face.dialect {
         // A caller that speaks the dialect itself knows which version of it: its word outweighs the channel's default.
-        for (name, value) in forwarded(&call.headers) {
+        // What was read as JSON is sent as that, whatever its caller calls it: in another character set it could be another one.
+        let typed = |name: &HeaderName| *name == CONTENT_TYPE && !call.passes_through();
+        for (name, value) in forwarded(&call.headers).filter(|(name, _)| !typed(name)) {
             headers.insert(name, value.clone());
         }
     } else {

@@ -24,6 +24,16 @@ async fn unknown_fields_reach_the_upstream_untouched_000_03() {
 }
 
 #[tokio::test]
+async fn what_was_read_as_json_is_sent_as_json_whatever_its_caller_calls_it() {
+    let (upstream, gateway) = openai().await;
+    for kind in ["application/json; charset=utf-7", "text/plain", "application/json"] {
+        let request = Request::new("POST", PATH).bearer(KEY).header("content-type", kind).body(CHAT);
+        assert_eq!(request.send(gateway.url()).await.status, 200, "{kind}");
+        assert_eq!(upstream.last().header("content-type"), Some("application/json"), "{kind}");
+    }
+}
+
+#[tokio::test]
 async fn an_empty_object_and_missing_fields_are_refused_by_name_000_07() {
     let (upstream, gateway) = openai().await;
     let cases = [

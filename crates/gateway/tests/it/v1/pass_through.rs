@@ -91,6 +91,26 @@ async fn every_openai_endpoint_answers_and_none_is_404_000_06() {
 }
 
 #[tokio::test]
+async fn a_form_that_can_be_read_in_two_ways_goes_nowhere() {
+    let (upstream, gateway) = through(Script::reply(200, JOB)).await;
+    let form = |boundary: &str, model: &str| {
+        format!("--{boundary}\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n--{boundary}--\r\n")
+    };
+    let body = format!("{}{}", form("A", "cheap"), form("B", "dear"));
+    let ask = |kinds: &[&str]| {
+        let request = Request::new("POST", "/v1/images/edits").bearer(KEY).body(body.clone());
+        kinds.iter().fold(request, |request, kind| request.header("content-type", kind))
+    };
+    for kinds in [
+        &["multipart/form-data; boundary=A", "multipart/form-data; boundary=B"][..],
+        &["multipart/form-data; boundary=A; boundary*=utf-8''B"],
+    ] {
+        let answer = ask(kinds).send(gateway.url()).await;
+        assert_eq!((answer.status, upstream.hits()), (400, 0), "{kinds:?}: {}", answer.text());
+    }
+}
+
+#[tokio::test]
 async fn the_upstreams_status_and_bytes_come_back_as_they_are() {
     let binary = b"\x00\x01\xfe\xff\r\n\r\nPK";
     let script = Script::reply(200, &binary[..])
