@@ -41,6 +41,8 @@ pub struct Caller {
     pub plan: Option<Arc<str>>,
     /// Thousandths of the price that are paid.
     pub price_factor_permille: u32,
+    /// Its plan answers nothing to an account that was never given credit.
+    pub prepaid: bool,
     /// The limits its requests count against.
     pub levels: Levels,
     /// When it was last used; shared by all texts of a key.
@@ -61,6 +63,7 @@ impl Caller {
             team: None,
             plan: None,
             price_factor_permille: WHOLE_PRICE,
+            prepaid: false,
             levels: Levels::default(),
             last_use: Arc::default(),
         }

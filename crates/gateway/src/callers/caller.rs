@@ -9,7 +9,7 @@ use waypost_core::health::States;
 use waypost_core::limit::{CallerLimits, Level, LevelKind, Levels};
 use waypost_core::pattern::Pattern;
 use waypost_store::keys::{Holder, Key};
-use waypost_store::plans::SubscriptionPlan;
+use waypost_store::plans::{Billing, SubscriptionPlan};
 
 /// The caller of a key. The plan of the key itself counts before its user's, and that before its team's.
 pub(super) fn of(holder: &Holder, plans: &HashMap<String, Arc<SubscriptionPlan>>, states: &States) -> Caller {
@@ -42,6 +42,7 @@ pub(super) fn of(holder: &Holder, plans: &HashMap<String, Arc<SubscriptionPlan>>
         plan: plan_id.map(|id| Arc::from(id.as_str())),
         price_factor_permille: plan
             .map_or(WHOLE_PRICE, |plan| u32::try_from(plan.terms.price_permille).unwrap_or(WHOLE_PRICE)),
+        prepaid: plan.is_some_and(|plan| plan.terms.billing == Billing::Prepaid),
         levels: Levels::new(levels),
         ..Caller::new(&key.id, &key.name)
     }

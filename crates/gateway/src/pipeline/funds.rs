@@ -30,6 +30,9 @@ use crate::telemetry::wall::rfc_3339;
 const CHECKPOINT_BYTES: u64 = 1024;
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(2);
 
+const PENNILESS: &str = "You exceeded your current quota: your plan is paid beforehand, and your account has no credit. Top \
+                         it up, or redeem a voucher.";
+
 /// Money set aside for one request.
 pub struct Funds {
     held: Option<Held>,
@@ -49,6 +52,8 @@ pub struct Payer {
     account: Account,
     /// Its credit, and the budgets of all that the request belongs to.
     purses: Vec<Arc<Purse>>,
+    /// It has to pay beforehand, and was never given anything to pay with.
+    penniless: bool,
 }
 
 impl Payer {
@@ -59,12 +64,13 @@ impl Payer {
         scopes.extend(caller.team.iter().cloned().map(Scope::Team));
         scopes.extend(model.cloned().map(Scope::Group));
         let purses = money.books().purses(&account, &scopes);
-        Self { account, purses }
+        let penniless = caller.prepaid && !purses.iter().any(|purse| matches!(purse.id(), PurseId::Credit(_)));
+        Self { account, purses, penniless }
     }
 
     /// Does anything limit what it may spend?
     fn is_limited(&self) -> bool {
-        self.purses.iter().any(|purse| purse.definition().is_none_or(|budget| budget.hard))
+        self.penniless || self.purses.iter().any(|purse| purse.definition().is_none_or(|budget| budget.hard))
     }
 }
 
@@ -72,7 +78,7 @@ impl Payer {
 /// bounds it.
 pub async fn left(money: &Money, caller: &Caller, now: i64) -> Result<Option<NanoUsd>, StoreError> {
     let payer = Payer::of(money, caller, None);
-    let mut least: Option<NanoUsd> = None;
+    let mut least = payer.penniless.then_some(NanoUsd::ZERO);
     for purse in &payer.purses {
         let definition = purse.definition();
         if definition.as_ref().is_some_and(|budget| !budget.hard) {
@@ -153,7 +159,10 @@ pub async fn hold(
     let pricing = &live.snapshot.pricing;
     let terms = terms(caller, call);
     let Dearest { amount, version } = dearest(pricing, call, plan, charge, &terms)?;
-    let Payer { account, purses } = payer.clone();
+    let Payer { account, purses, penniless } = payer.clone();
+    if penniless && amount > NanoUsd::ZERO {
+        return Err(GatewayError::budget_exceeded(PENNILESS).into());
+    }
     let ask = money::Ask {
         request: app.ledger_id(&call.request_id),
         payer: account,

@@ -62,7 +62,7 @@ impl Stage {
     fn yaml(upstream: &Upstream) -> String {
         let url = upstream.url();
         format!(
-            "admin: {{token: {TOKEN}}}\nidentity: {{jwt_secret: {JWT_SECRET}}}\nchannels:\n- {{name: up, provider: openai, base_url: '{url}/v1', api_key: sk-up, models: [m, other]}}\n"
+            "admin: {{token: {TOKEN}}}\nidentity: {{jwt_secret: {JWT_SECRET}}}\nprices: [{{model: m, input: 1, output: 2}}]\nchannels:\n- {{name: up, provider: openai, base_url: '{url}/v1', api_key: sk-up, models: [m, other]}}\n"
         )
     }
 

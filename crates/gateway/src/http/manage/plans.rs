@@ -53,7 +53,7 @@ pub(super) struct PlanView {
     limits: LimitsView,
     /// What prices are multiplied with, such as "0.8".
     price_factor: String,
-    /// `prepaid` or `postpaid`.
+    /// `prepaid`: an account without credit gets no answer. `postpaid`: only budgets, and credit once it was given, stop anybody.
     billing: String,
     enabled: bool,
     created_at: i64,
@@ -77,7 +77,7 @@ pub(super) struct NewPlan {
     tokens_per_day: Option<i64>,
     /// "1" if nothing is said; three digits after the point count.
     price_factor: Option<String>,
-    /// `prepaid` (the default) or `postpaid`.
+    /// `postpaid` (the default) or `prepaid`: then an account without credit gets no answer.
     billing: Option<String>,
 }
 
@@ -178,7 +178,7 @@ async fn create(ask: Ask<'_>) -> Result<Answer, GatewayError> {
         concurrency: input.concurrency,
         tokens_per_day: input.tokens_per_day,
         price_permille: input.price_factor.as_deref().map_or(Ok(1000), permille)?,
-        billing: input.billing.as_deref().map_or(Ok(Billing::Prepaid), billing)?,
+        billing: input.billing.as_deref().map_or(Ok(Billing::Postpaid), billing)?,
     };
     check(&terms)?;
     let id = ask.new_id("plan")?;

@@ -283,6 +283,28 @@ async fn a_text_from_elsewhere_is_a_key_and_one_that_is_not_valid_is_401_002_05_
 }
 
 #[tokio::test]
+async fn with_a_plan_that_is_paid_beforehand_nobody_is_served_before_they_have_credit() {
+    let stage = Stage::with_money().await;
+    let plan = stage.make("/admin/plans", json!({ "name": "prepaid", "billing": "prepaid" })).await;
+    let user = stage.make("/admin/users", json!({ "email": "ada@example.com", "plan": plan["id"] })).await;
+    let (_, key) = made(&stage, json!({ "name": "app", "user": user["id"] })).await;
+    let refused = chat(&stage.gateway, &key, "m").await;
+    assert_eq!((refused.status, refused.header("x-should-retry")), (429, Some("false")), "{}", refused.text());
+    assert_eq!(refused.json()["error"]["code"], "insufficient_quota");
+    assert_eq!(stage.upstream.hits(), 0);
+    let left = Request::get("/v1/usage").bearer(&key).send(stage.gateway.url()).await.json();
+    assert_eq!(left["remaining_usd"], "0");
+    let path = format!("/admin/plans/{}", text(&plan, "id"));
+    stage.patch(&path, json!({ "billing": "postpaid" })).await;
+    assert_eq!(stage.chat(&key).await, 200);
+    stage.patch(&path, json!({ "billing": "prepaid" })).await;
+    assert_eq!(stage.chat(&key).await, 429);
+    let account = format!("/admin/credits/user:{}/top-up", text(&user, "id"));
+    stage.make(&account, json!({ "amount": "1", "reason": "a test" })).await;
+    assert_eq!(stage.chat(&key).await, 200);
+}
+
+#[tokio::test]
 async fn a_plan_bounds_its_users_keys_and_its_change_is_in_effect_at_once_001_09() {
     let stage = Stage::start().await;
     let plan = stage.make("/admin/plans", json!({ "name": "free", "models": ["m"] })).await;
