@@ -1,6 +1,9 @@
 //! The books of this process: opened at the start, folded into the database while it runs, proved every minute, closed at
-//! the end. Decides when; what is done is the store's. Tests: `it/money.rs`.
+//! the end. Decides when; what is done is the store's. Tests: `it/money.rs`,
+//! and below.
 
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
@@ -22,6 +25,10 @@ pub(crate) const PURPOSE: &str = "ledger-chain";
 const ALONE: &str = "local";
 /// The file in the journal's folder that keeps this process's name in a database of many.
 const NODE: &str = "node";
+/// The same file while it is written.
+const PART: &str = "node.part";
+/// What the names of the journal's segments end with.
+const SEGMENT: &str = "journal";
 /// How long requests are gathered before they are brought into the database: a transaction costs as much as a dozen of them.
 const GATHERING: Duration = Duration::from_millis(200);
 /// How long the database is left alone after it failed.
@@ -67,20 +74,60 @@ pub fn folder(config: &Config, store: &Store) -> PathBuf {
     said.or_else(|| Money::folder_of(store)).unwrap_or_else(beside)
 }
 
-/// The same name at every start: what is in the journal belongs to it.
+/// The same name at every start: what is in the journal belongs to it. A file without a name is none while there is no journal.
 fn node(folder: &Path, random: u128) -> Result<String, MoneyError> {
     let file = folder.join(NODE);
     let failed = |source| MoneyError::Store(StoreError::File { path: file.clone(), source });
-    match std::fs::read_to_string(&file) {
-        Ok(name) => Ok(name.trim().to_owned()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let name = id::new("node", random);
-            std::fs::create_dir_all(folder).map_err(failed)?;
-            std::fs::write(&file, &name).map_err(failed)?;
-            Ok(name)
-        }
-        Err(error) => Err(failed(error)),
+    match std::fs::read(&file) {
+        Ok(bytes) => match name_in(&bytes) {
+            Some(name) => return Ok(name),
+            None if has_journal(folder).map_err(failed)? => {
+                return Err(MoneyError::Store(StoreError::Corrupt(format!(
+                    "{} has not the name of this node, to which the journal beside it belongs; write the name into it that \
+                     `waypost ledger nodes` lists for this node, or move the journal away: what of it is not in the database \
+                     is lost then",
+                    file.display()
+                ))));
+            }
+            None => {}
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed(error)),
     }
+    let name = id::new("node", random);
+    keep(folder, &name).map_err(failed)?;
+    Ok(name)
+}
+
+/// A node's name as it is in its file; absent if that is empty or has what no name has.
+fn name_in(bytes: &[u8]) -> Option<String> {
+    const LONGEST: usize = 64;
+    let name = str::from_utf8(bytes).ok()?.trim();
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let is_name = (1..=LONGEST).contains(&name.len()) && name.bytes().all(fits);
+    is_name.then(|| name.to_owned())
+}
+
+fn has_journal(folder: &Path) -> io::Result<bool> {
+    for entry in std::fs::read_dir(folder)? {
+        if entry?.path().extension().is_some_and(|end| end == SEGMENT) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whole or not at all, and the disk has it when this answers: a name that is lost, or half of one, could be another node's.
+fn keep(folder: &Path, name: &str) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    let part = folder.join(PART);
+    let mut file = File::create(&part)?;
+    file.write_all(name.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&part, folder.join(NODE))?;
+    #[cfg(unix)]
+    File::open(folder)?.sync_all()?;
+    Ok(())
 }
 
 /// Has the books looked after until the jobs end.
@@ -104,7 +151,7 @@ pub fn run(money: &Money, jobs: &Jobs) {
 pub(crate) fn node_of(folder: &Path, kind: Kind) -> Option<String> {
     match kind {
         Kind::Sqlite => Some(ALONE.to_owned()),
-        Kind::Postgres => Some(std::fs::read_to_string(folder.join(NODE)).ok()?.trim().to_owned()),
+        Kind::Postgres => name_in(&std::fs::read(folder.join(NODE)).ok()?),
     }
 }
 
@@ -218,5 +265,35 @@ pub async fn close(money: &Money) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(error = %Chain(&error), "the journal keeps what the database did not take"),
         Err(_) => tracing::warn!("the journal keeps what the database did not take in time"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_keeps_its_name_and_never_has_none() {
+        let folder = std::env::temp_dir().join(format!("waypost-node-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        let file = folder.join(NODE);
+        let name = node(&folder, 7).unwrap();
+        assert!(id::is("node", &name), "{name}");
+        assert_eq!((node(&folder, 8).unwrap(), std::fs::read_to_string(&file).unwrap()), (name.clone(), name.clone()));
+        assert!(!folder.join(PART).exists());
+        std::fs::write(&file, "gateway-1\n").unwrap();
+        assert_eq!(node(&folder, 8).unwrap(), "gateway-1", "as somebody named it");
+        for (random, lost) in (9..).zip([&b""[..], b" \n", b"\0\0\0", b"\xff", b"two words"]) {
+            std::fs::write(&file, lost).unwrap();
+            assert_eq!(node_of(&folder, Kind::Postgres), None);
+            assert_eq!(node(&folder, random).unwrap(), id::new("node", random), "{lost:?}");
+        }
+        std::fs::write(folder.join("0000000000000001.journal"), "").unwrap();
+        let last = node(&folder, 1).unwrap();
+        assert_eq!(node_of(&folder, Kind::Postgres), Some(last));
+        std::fs::write(&file, "").unwrap();
+        let refused = node(&folder, 1).unwrap_err().to_string();
+        assert!(refused.starts_with(&file.display().to_string()) && refused.contains("ledger nodes"), "{refused}");
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -27,6 +27,7 @@ pub use ticket::{Ticket, Unwritten};
 
 pub(crate) use bytes::Out;
 use frame::Frames;
+pub(crate) use record::MOST;
 use segment::{HEADER, name_of};
 use thread::{Shared, Threads};
 

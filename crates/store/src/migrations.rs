@@ -31,4 +31,5 @@ pub(crate) const ALL: &[Migration] = &[
     migration!(8, "captures", "0008_captures"),
     migration!(9, "alerts", "0009_alerts"),
     migration!(10, "purses", "0010_purses"),
+    migration!(11, "budget makers", "0011_budget_makers"),
 ];

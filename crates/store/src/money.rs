@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 use waypost_core::ledger::{Account, Books, Hold, Purse, Short, Supply, Why};
 use waypost_core::money::NanoUsd;
 
-use crate::journal::{Disk, Folder, Journal, JournalError, Opened, Options, Parties, Record, Unwritten};
+use crate::journal::{Disk, Folder, Journal, JournalError, MOST, Opened, Options, Parties, Record, Unwritten};
 use crate::ledger::{ChainKey, Fold, Folded, Trip};
 use crate::{Kind, Store, StoreError};
 
@@ -208,11 +208,18 @@ impl Money {
             return Err(Refused::Unavailable("the database has not taken the journal for too long"));
         }
         let hold = self.take(&ask).await?;
+        let uses = hold.uses();
+        if uses.len() > MOST {
+            // What its record does not say is not charged to a budget.
+            return Err(Refused::Unavailable(
+                "more budgets limit the request than its record can name; delete some of them",
+            ));
+        }
         let opened = Opened {
             request: ask.request,
             at: ask.at,
             payer: ask.payer,
-            uses: hold.uses(),
+            uses,
             bounded: hold.is_bounded(),
             amount: hold.amount(),
             prices: ask.prices,

@@ -2,6 +2,7 @@
 //! short reads; no lock is shared by all requests. Knows no database. Tests are below.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -97,6 +98,23 @@ impl Books {
         }
     }
 
+    /// The same for a budget that is open and was for `old` until it was redefined: there is no moment at which it limits neither.
+    pub fn reopen(&self, purse: Arc<Purse>, old: &Scope) {
+        let id = purse.id().clone();
+        if purse.definition().is_none_or(|budget| budget.scope == *old) {
+            return;
+        }
+        self.open(purse);
+        self.change(old, |shard| {
+            if let Entry::Occupied(mut budgets) = shard.budgets.entry(old.clone()) {
+                budgets.get_mut().retain(|purse| *purse.id() != id);
+                if budgets.get().is_empty() {
+                    budgets.remove();
+                }
+            }
+        });
+    }
+
     /// The purse limits nothing any more, wherever it is. Holds in it end as they would have.
     pub fn forget(&self, id: &PurseId) {
         for shard in &self.shards {
@@ -169,6 +187,7 @@ mod tests {
             books.open(budget(id, scope));
         }
         books.open(budget("b3", "user:ann"));
+        books.reopen(books.budget("b3").unwrap(), &Scope::User("ann".into()));
         let names = |payer: &Account, scopes: &[&str]| {
             let scopes: Vec<Scope> = scopes.iter().map(|scope| Scope::parse(scope).unwrap()).collect();
             let purses = books.purses(payer, &scopes);
@@ -184,5 +203,18 @@ mod tests {
         books.forget(&PurseId::Budget("b2".into()));
         assert_eq!(names(&ann, &["user:ann", "global"]), ["b3", "b1"]);
         assert!(books.budget("b2").is_none());
+    }
+
+    #[test]
+    fn a_budget_that_is_for_somebody_else_now_limits_them_and_nobody_twice() {
+        let books = Books::default();
+        let (ann, bob) = (Scope::User("ann".into()), Scope::User("bob".into()));
+        books.open(budget("b1", "user:ann"));
+        let purse = books.budget("b1").unwrap();
+        let changed = Budget { scope: bob.clone(), ..purse.definition().unwrap().as_ref().clone() };
+        purse.redefine(Arc::new(changed), 0);
+        books.reopen(Arc::clone(&purse), &ann);
+        assert_eq!((books.budgets(&ann).len(), books.budgets(&bob).len(), books.all().len()), (0, 1, 1));
+        assert!(Arc::ptr_eq(&books.budget("b1").unwrap(), &purse));
     }
 }

@@ -285,6 +285,23 @@ mod tests {
     }
 
     #[test]
+    fn what_a_soft_budget_let_pass_needs_no_lease_once_it_is_hard() {
+        let soft = definition(100, Window::Hour, false);
+        let purse = Arc::new(Purse::budget(soft, Supply::Leased, 0, usd(0), usd(0)));
+        let take = |amount| Hold::take(&[Arc::clone(&purse)], usd(amount), 0);
+        let _ = take(60).unwrap().settle(usd(60));
+        let running = take(10).unwrap();
+        purse.redefine(definition(100, Window::Hour, true), 0);
+        assert_eq!(figures(&purse), (70, 60, 10));
+        assert!(take(1).is_err_and(|short| short.why == Why::Lease && short.left == usd(0)));
+        assert!(purse.grow(0, usd(5), false));
+        purse.redefine(definition(80, Window::Hour, true), 0);
+        assert_eq!(figures(&purse), (75, 60, 10), "only the first time");
+        drop(take(5).unwrap());
+        drop(running);
+    }
+
+    #[test]
     fn sixty_four_callers_at_once_never_pass_a_budget_in_any_of_their_purses() {
         let (a, b, all) = (credit(40_000), credit(70_000), hourly(90_000, Supply::Owned));
         let spent = AtomicI64::new(0);

@@ -249,8 +249,9 @@ impl Purse {
         taken
     }
 
-    /// The budget was changed. What an owner may spend of it follows at once; nothing that is held is taken back. Answers
-    /// what may come together in this window at most: the new amount, or what is held and spent already.
+    /// The budget was changed. What an owner may spend of it follows at once; nothing that is held is taken back. What a soft one
+    /// let pass needs no lease once it is hard. Answers what may come together in this window at most: the new amount, or what is
+    /// held and spent already.
     pub fn redefine(&self, budget: Arc<Budget>, now: i64) -> NanoUsd {
         let mut state = self.open(now);
         let amount = budget.amount.get();
@@ -258,12 +259,15 @@ impl Purse {
         if state.budget.as_ref().is_some_and(|old| old.window != budget.window) {
             state.begin(start, amount, self.supply);
         }
-        if self.supply == Supply::Owned {
-            state.allotted = amount;
+        let taken = state.spent.saturating_add(state.held);
+        match self.supply {
+            Supply::Owned => state.allotted = amount,
+            Supply::Leased if budget.hard && !state.is_hard() => state.allotted = state.allotted.max(taken),
+            Supply::Leased => {}
         }
         state.budget = Some(budget);
         state.dry = self.supply == Supply::Owned;
-        NanoUsd(amount.max(state.spent.saturating_add(state.held)))
+        NanoUsd(amount.max(taken))
     }
 
     /// Nobody spends from it any more, or again.

@@ -223,7 +223,7 @@ impl Parties {
     }
 }
 
-/// A record has no more budgets and no more classes of usage than this.
+/// A record has no more budgets and no more classes of usage than this. Whoever holds for a request refuses more budgets.
 pub(crate) const MOST: usize = 64;
 
 fn write_counts(out: &mut Out, counts: &Counts) {

@@ -30,6 +30,8 @@ pub struct Kept {
     pub budget: Budget,
     /// Grows with every change.
     pub version: i64,
+    /// Who made it: an actor's id; empty if nobody knows.
+    pub created_by: String,
 }
 
 /// A budget on its way into the database.
@@ -45,7 +47,7 @@ pub(crate) struct Put<'a> {
 }
 
 const COLUMNS: &str =
-    "select id, scope, length, amount, hard, alerts, deleted, when_spent, version from ledger_budgets";
+    "select id, scope, length, amount, hard, alerts, deleted, when_spent, version, created_by from ledger_budgets";
 
 impl Store {
     /// A budget by its id, unless it was deleted.
@@ -71,11 +73,15 @@ impl Store {
         rows.iter().map(read_window).collect()
     }
 
-    /// Budgets that were changed at or after this time, and whether they were deleted.
-    pub(crate) async fn budgets_since(&self, since: i64) -> Result<Vec<(Budget, bool)>, StoreError> {
-        let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} where changed_at >= $1 order by id"));
-        let rows = sqlx::query(sql).bind(since).fetch_all(self.reader()).await?;
-        rows.iter().map(|row| Ok((read(row)?, row.try_get::<i64, _>(6)? == 1))).collect()
+    /// Every budget there ever was by its id: absent if it was deleted, an error if this version cannot read it.
+    pub(crate) async fn every_budget(&self) -> Result<Vec<(String, Result<Option<Budget>, StoreError>)>, StoreError> {
+        let sql = sqlx::AssertSqlSafe(format!("{COLUMNS} order by id"));
+        let rows = sqlx::query(sql).fetch_all(self.reader()).await?;
+        let one = |row: &AnyRow| {
+            let deleted = row.try_get::<i64, _>(6)? == 1;
+            Ok((row.try_get(0)?, if deleted { Ok(None) } else { read(row).map(Some) }))
+        };
+        rows.iter().map(one).collect()
     }
 
     /// Writes a budget. Answers the new version; `Stale` if it is not the one that was named.
@@ -88,9 +94,10 @@ impl Store {
                    when ledger_windows.spent + ledger_windows.leased > excluded.amount \
                    then ledger_windows.spent + ledger_windows.leased else excluded.amount end";
         let row = sqlx::query(sql).bind(budget.id.to_string()).bind(start).bind(cap.get());
-        row.bind(i64::from(budget.hard)).execute(&mut *tx).await?;
-        let sql = "insert into ledger_budgets (id, scope, length, amount, hard, alerts, deleted, changed_at, when_spent) \
-                   values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (id) do update set scope = excluded.scope, \
+        // What was admitted may end at more than the amount: one that is gone limits nothing.
+        row.bind(i64::from(budget.hard && !deleted)).execute(&mut *tx).await?;
+        let sql = "insert into ledger_budgets (id, scope, length, amount, hard, alerts, deleted, changed_at, when_spent, \
+                   created_by) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $11) on conflict (id) do update set scope = excluded.scope, \
                    length = excluded.length, amount = excluded.amount, hard = excluded.hard, alerts = excluded.alerts, \
                    deleted = excluded.deleted, changed_at = excluded.changed_at, when_spent = excluded.when_spent, \
                    version = ledger_budgets.version + 1 where $10 = 0 or ledger_budgets.version = $10 returning version";
@@ -98,6 +105,7 @@ impl Store {
         let row = sqlx::query(sql).bind(budget.id.to_string()).bind(budget.scope.to_string());
         let row = row.bind(budget.window.name()).bind(budget.amount.get()).bind(i64::from(budget.hard)).bind(alerts);
         let row = row.bind(i64::from(deleted)).bind(at).bind(budget.when_spent.name()).bind(over.unwrap_or(0));
+        let row = row.bind(note.as_ref().map_or(String::new(), |note| note.actor.id.to_string()));
         let version = row.fetch_optional(&mut *tx).await?.ok_or(StoreError::Stale)?.try_get(0)?;
         audit::note(&mut tx, note, Map::new()).await?;
         tx.commit().await?;
@@ -106,7 +114,7 @@ impl Store {
 }
 
 fn kept(row: &AnyRow) -> Result<Kept, StoreError> {
-    Ok(Kept { budget: read(row)?, version: row.try_get(8)? })
+    Ok(Kept { budget: read(row)?, version: row.try_get(8)?, created_by: row.try_get(9)? })
 }
 
 fn read(row: &AnyRow) -> Result<Budget, StoreError> {
@@ -133,7 +141,7 @@ fn read_window(row: &AnyRow) -> Result<Spent, StoreError> {
     })
 }
 
-/// The row of a window, where it is not there yet. What was admitted counts, though the budget was lowered since.
+/// The row of a window, where it is not there yet. What a hard budget admitted in it fits, though it was lowered since: `least`.
 pub(super) async fn begin_window(
     tx: &mut Transaction<'static, Any>,
     budget: &str,
@@ -141,13 +149,13 @@ pub(super) async fn begin_window(
     least: i64,
 ) -> Result<(), StoreError> {
     let sql = "insert into ledger_windows (budget, start_at, amount, hard) \
-               select id, $2, case when amount < $3 then $3 else amount end, hard from ledger_budgets where id = $1 \
+               select id, $2, case when hard = 1 and amount < $3 then $3 else amount end, hard from ledger_budgets where id = $1 \
                on conflict (budget, start_at) do nothing";
     sqlx::query(sql).bind(budget.to_owned()).bind(start).bind(least).execute(&mut **tx).await?;
     Ok(())
 }
 
-/// Counts what was spent in a window, and raises each mark that was passed, in the same database transaction.
+/// Counts what was spent in a window that was begun, and raises each mark that was passed, in the same database transaction.
 pub(super) async fn count(
     tx: &mut Transaction<'static, Any>,
     budget: &str,
@@ -155,7 +163,6 @@ pub(super) async fn count(
     amount: i64,
     now: i64,
 ) -> Result<Vec<Alert>, StoreError> {
-    begin_window(tx, budget, start, amount).await?;
     let sql = "update ledger_windows set spent = spent + $3 where budget = $1 and start_at = $2 \
                returning spent, amount, alerted";
     let row = sqlx::query(sql).bind(budget.to_owned()).bind(start).bind(amount).fetch_optional(&mut **tx).await?;

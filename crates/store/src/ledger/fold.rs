@@ -176,7 +176,7 @@ impl Fold {
         self.step_is_taken()?;
         let there = already(&mut tx, &self.waiting).await?;
         let mut fresh = fresh(&self.waiting, &there);
-        fit(&mut tx, &self.node, &mut fresh).await?;
+        fit(&mut tx, &self.node, &mut fresh, self.running()).await?;
         self.step_is_taken()?;
         for batch in fresh.chunks(BATCH) {
             post(&mut tx, &self.node, &self.key, &mut head, batch).await?;
@@ -274,17 +274,32 @@ fn draft(opened: &Opened, end: End<'_>, deployment: Option<&str>) -> Draft {
 }
 
 /// Moves the charges out of the node's leases. What does not fit, because a lease was written off or the payer spent on
-/// account until a moment ago, is the operator's: no purse is ever overdrawn.
-async fn fit(tx: &mut Transaction<'static, Any>, node: &str, fresh: &mut Cow<'_, [Draft]>) -> Result<(), StoreError> {
-    let mut limits: BTreeMap<(String, i64), Limit> = BTreeMap::new();
+/// account until a moment ago, is the operator's: no purse is ever overdrawn. What is still running was admitted as well.
+async fn fit(
+    tx: &mut Transaction<'static, Any>,
+    node: &str,
+    fresh: &mut Cow<'_, [Draft]>,
+    running: impl Iterator<Item = &Running>,
+) -> Result<(), StoreError> {
+    let mut admitted: BTreeMap<(String, i64), i64> = BTreeMap::new();
     for draft in fresh.iter().filter(|draft| draft.charged > 0) {
         for purse in purses_of(draft) {
-            limits.entry(purse).or_default();
+            let sum = admitted.entry(purse).or_default();
+            *sum = sum.saturating_add(draft.charged);
         }
     }
+    for Running { opened, .. } in running {
+        for it in &opened.uses {
+            if let Some(sum) = admitted.get_mut(&(it.budget.to_string(), it.start)) {
+                *sum = sum.saturating_add(opened.amount.get());
+            }
+        }
+    }
+    let mut limits: BTreeMap<(String, i64), Limit> = BTreeMap::new();
     // In the order of their names, so that two nodes never wait for each other.
-    for ((purse, start), limit) in &mut limits {
-        *limit = leases::limit(tx, node, &leases::id_of(purse), *start).await?;
+    for ((purse, start), admitted) in admitted {
+        let limit = leases::limit(tx, node, &leases::id_of(&purse), start, admitted).await?;
+        limits.insert((purse, start), limit);
     }
     let mut refused = Vec::new();
     for (at, draft) in fresh.iter().enumerate().filter(|(_, draft)| draft.charged > 0) {

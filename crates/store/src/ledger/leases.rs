@@ -58,12 +58,31 @@ pub(crate) async fn give_back(
 ) -> Result<Tx, StoreError> {
     let mut tx = store.begin().await?;
     // The purse before the lease, as everybody locks them: so nobody waits for another in a circle.
-    let lease = limit(&mut tx, node, purse, start).await?.lease;
-    // If there is less, the node was written off, and all of it went back then.
-    if lease >= amount.get() {
+    let lease = limit(&mut tx, node, purse, start, 0).await?.lease;
+    // There is less if the node was written off, so that all of it went back then, or if what was spent without a lease, before the
+    // account was prepaid or the budget hard, was paid out of it.
+    let amount = NanoUsd(lease.min(amount.get()));
+    if amount.get() > 0 {
         consume(&mut tx, node, purse, start, amount).await?;
     }
+    if let PurseId::Budget(id) = purse {
+        lower(&mut tx, id, start).await?;
+    }
     Ok(tx)
+}
+
+/// Of a budget that was lowered, what comes back into its latest window is lent to nobody again. That of a window which is over
+/// stays as it was.
+async fn lower(tx: &mut Transaction<'static, Any>, budget: &str, start: i64) -> Result<(), StoreError> {
+    // The window is locked, and whoever changes a budget locks its window first: so this is the amount that counts.
+    let sql = "select amount from ledger_budgets where id = $1 and not exists \
+               (select 1 from ledger_windows where budget = $1 and start_at > $2)";
+    let row = sqlx::query(sql).bind(budget.to_owned()).bind(start).fetch_optional(&mut **tx).await?;
+    let Some(amount) = row.map(|row| row.try_get::<i64, _>(0)).transpose()? else { return Ok(()) };
+    let sql = "update ledger_windows set amount = case when spent + leased > $3 then spent + leased else $3 end \
+               where budget = $1 and start_at = $2 and amount > $3";
+    sqlx::query(sql).bind(budget.to_owned()).bind(start).bind(amount).execute(&mut **tx).await?;
+    Ok(())
 }
 
 /// What a node can still spend of a purse.
@@ -82,12 +101,14 @@ impl Limit {
     }
 }
 
-/// What a node can still spend of a purse, its own lease included; locked until the database transaction ends.
+/// What a node can still spend of a purse, its own lease included; locked until the database transaction ends. `admitted` is what
+/// is known to be admitted in the window of a budget, which nobody may have written down yet.
 pub(super) async fn limit(
     tx: &mut Transaction<'static, Any>,
     node: &str,
     purse: &PurseId,
     start: i64,
+    admitted: i64,
 ) -> Result<Limit, StoreError> {
     let sql = match purse {
         PurseId::Credit(_) => {
@@ -95,7 +116,7 @@ pub(super) async fn limit(
              returning prepaid, granted - spent - leased"
         }
         PurseId::Budget(id) => {
-            begin_window(tx, id, start, 0).await?;
+            begin_window(tx, id, start, admitted).await?;
             "update ledger_windows set leased = leased where budget = $1 and start_at = $2 \
              returning hard, amount - spent - leased"
         }

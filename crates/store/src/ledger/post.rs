@@ -175,13 +175,24 @@ pub(crate) async fn post(
     for (account, (granted, spent, at)) in moved {
         let sql = "insert into ledger_accounts (name, granted, spent, changed_at) values ($1, $2, $3, $4) \
                    on conflict (name) do update set granted = ledger_accounts.granted + excluded.granted, \
-                   spent = ledger_accounts.spent + excluded.spent, changed_at = excluded.changed_at";
-        sqlx::query(sql).bind(account).bind(granted).bind(spent).bind(at).execute(&mut **tx).await?;
+                   spent = ledger_accounts.spent + excluded.spent, changed_at = excluded.changed_at \
+                   returning granted, spent";
+        let sums = sqlx::query(sql).bind(account).bind(granted).bind(spent).bind(at).fetch_one(&mut **tx).await;
+        let sums = sums.map_err(|error| if is_out_of_range(&error) { too_much() } else { error.into() })?;
+        // An embedded database makes a number with a fraction of what is too much for it, and says nothing.
+        if [0, 1].into_iter().any(|place| sums.try_get::<i64, _>(place).is_err()) {
+            return Err(too_much());
+        }
     }
     let sql = "update ledger_nodes set number = $2, hash = $3, segment = $4, byte_offset = $5 where node = $1";
     let place = sqlx::query(sql).bind(node).bind(head.number).bind(head.hash.as_slice());
     place.bind(head.segment).bind(head.offset).execute(&mut **tx).await?;
     Ok(())
+}
+
+fn is_out_of_range(error: &sqlx::Error) -> bool {
+    const OUT_OF_RANGE: &str = "22003";
+    error.as_database_error().and_then(|told| told.code()).is_some_and(|code| code == OUT_OF_RANGE)
 }
 
 pub(crate) fn too_much() -> StoreError {

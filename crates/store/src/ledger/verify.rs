@@ -203,14 +203,26 @@ impl Verifier {
     ) -> Result<(), StoreError> {
         let rows =
             sqlx::query("select node, number, hash from ledger_nodes order by node").fetch_all(&mut **tx).await?;
+        // Nobody ever takes a node's row away.
+        let mut gone: BTreeSet<&String> = self.nodes.keys().collect();
         for row in rows {
             let (node, number, hash): (String, i64, Vec<u8>) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            gone.remove(&node);
             let (last, stored) = self.nodes.get(&node).cloned().unwrap_or_default();
             if last < number {
                 report.flaws.push(Flaw::Cut { node, number: last + 1 });
             } else if last > number || stored != hash {
                 report.flaws.push(Flaw::Changed { node, number: last });
             }
+        }
+        for node in gone {
+            let sql = "select max(number) from ledger_transactions where node = $1";
+            let left = sqlx::query(sql).bind(node.clone()).fetch_one(&mut **tx).await?.try_get::<Option<i64>, _>(0)?;
+            let node = node.clone();
+            report.flaws.push(match left {
+                Some(number) => Flaw::Changed { node, number },
+                None => Flaw::Cut { node, number: 1 },
+            });
         }
         for (node, anchor) in anchors {
             let (last, _) = self.nodes.get(*node).cloned().unwrap_or_default();

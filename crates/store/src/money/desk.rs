@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use tokio::sync::MutexGuard;
-use waypost_core::ledger::{Account, Budget, Hold, Purse, PurseId, Supply};
+use waypost_core::ledger::{Account, Budget, Hold, Purse, PurseId, Scope, Supply};
 use waypost_core::money::NanoUsd;
 
 use super::{Money, MoneyError, load};
@@ -14,6 +14,9 @@ use crate::ledger::budgets::Put;
 use crate::ledger::grants::{self, Balance, Grant, Pen};
 use crate::ledger::verify::{Flaw, Report, Verifier};
 use crate::ledger::vouchers::{self, Redemption};
+
+/// A scope has no more budgets: a request belongs to five scopes at most, and its record has room for 64.
+const MOST_BUDGETS: usize = 12;
 
 impl Money {
     pub(super) fn pen(&self) -> Pen<'_> {
@@ -51,7 +54,12 @@ impl Money {
         if self.0.books.credit(account).is_none() {
             self.fold_all(now).await?;
         }
-        Ok(self.0.credits.lock().await)
+        let one = self.0.credits.lock().await;
+        if self.0.books.credit(account).is_none() {
+            // What came while it waited. It is little, because the most is there.
+            self.fold_all(now).await?;
+        }
+        Ok(one)
     }
 
     /// What is to be taken is held first, so that no request spends it meanwhile.
@@ -127,6 +135,7 @@ impl Money {
         let store = &self.0.store;
         let put = |window| Put { budget: &budget, over, deleted: false, window, at };
         let Some(purse) = self.purse_of(&budget.id) else {
+            self.check_room(&budget.scope)?;
             let version = store.put_budget(put((budget.window.start_of(at), budget.amount)), note).await?;
             let purse = load::purse(store, &self.0.settings.node, self.0.supply, budget, at).await?;
             self.0.books.open(Arc::new(purse));
@@ -137,12 +146,20 @@ impl Money {
             let message = "window: a budget keeps the window that it was made with; make another budget";
             return Err(StoreError::Refused(message.to_owned()).into());
         }
+        if old.as_ref().is_some_and(|old| old.scope != budget.scope) {
+            self.check_room(&budget.scope)?;
+        }
         let cap = purse.redefine(Arc::new(budget.clone()), at);
         let start = purse.standing(at).start;
         match store.put_budget(put((start, cap)), note).await {
             Ok(version) => {
-                self.0.books.forget(purse.id());
-                self.0.books.open(purse);
+                if let Some(old) = old {
+                    self.0.books.reopen(Arc::clone(&purse), &old.scope);
+                    if self.0.supply == Supply::Leased && budget.amount < old.amount {
+                        // It is written. What does not go back now does so when nobody has used it for a while.
+                        let _ = self.give_back_of(&purse).await;
+                    }
+                }
                 Ok(version)
             }
             Err(error) => {
@@ -152,6 +169,17 @@ impl Money {
                 Err(error.into())
             }
         }
+    }
+
+    /// A request's record names every budget that it counts in.
+    fn check_room(&self, scope: &Scope) -> Result<(), StoreError> {
+        let there = self.0.books.budgets(scope).len();
+        if there < MOST_BUDGETS {
+            return Ok(());
+        }
+        Err(StoreError::Refused(format!(
+            "scope: {scope} has {there} budgets already; change or delete one of them instead"
+        )))
     }
 
     /// The budget limits nothing any more, and that is noted: both, or neither. With a version, only if nobody changed it since:

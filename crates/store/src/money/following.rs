@@ -36,7 +36,7 @@ impl Money {
     async fn follow(&self, seen: i64, now: i64) -> Result<(i64, Option<StoreError>), StoreError> {
         let changes = match self.0.store.changes_since(seen, MOST_CHANGES).await? {
             Since::Changes(changes) => changes,
-            Since::TooMuch => return Ok((self.follow_all(now).await?, None)),
+            Since::TooMuch => return self.follow_all(now).await,
         };
         // What was changed twice is read once.
         let changed: BTreeSet<(&str, &str)> = changes.iter().map(|change| (&*change.noun, &*change.id)).collect();
@@ -68,7 +68,8 @@ impl Money {
         }
     }
 
-    async fn follow_all(&self, now: i64) -> Result<i64, StoreError> {
+    /// The same where more was changed than is told one by one: everything is looked at.
+    async fn follow_all(&self, now: i64) -> Result<(i64, Option<StoreError>), StoreError> {
         let store = &self.0.store;
         let last = store.last_change().await?;
         for balance in store.prepaid_since(0).await? {
@@ -77,11 +78,14 @@ impl Money {
             }
         }
         let _one = self.0.budgets.lock().await;
-        for (budget, deleted) in store.budgets_since(0).await? {
-            let id = Arc::clone(&budget.id);
-            self.follow_budget(&id, Some(budget).filter(|_| !deleted), now).await?;
+        let mut unread = None;
+        for (id, budget) in store.every_budget().await? {
+            match budget {
+                Ok(budget) => self.follow_budget(&id, budget, now).await?,
+                Err(error) => unread = Some(error),
+            }
         }
-        Ok(last)
+        Ok((last, unread))
     }
 
     async fn follow_account(&self, account: &Account, balance: &Balance) -> Result<(), StoreError> {
@@ -106,12 +110,16 @@ impl Money {
                 self.give_back_of(&purse).await?;
                 self.0.books.forget(&PurseId::Budget(id.into()));
             }
-            (Some(purse), Some(budget)) if purse.definition().as_deref() != Some(&budget) => {
+            (Some(purse), Some(budget)) => {
+                let Some(old) = purse.definition().filter(|old| **old != budget) else { return Ok(()) };
+                // Before it is redefined, so that it is tried again if it fails; the database lends no more than is left of it.
+                if budget.amount < old.amount {
+                    self.give_back_of(&purse).await?;
+                }
                 purse.redefine(Arc::new(budget), now);
-                self.0.books.forget(purse.id());
-                self.0.books.open(purse);
+                self.0.books.reopen(purse, &old.scope);
             }
-            (Some(_), Some(_)) | (None, None) => {}
+            (None, None) => {}
             (None, Some(budget)) => {
                 let purse = load::purse(store, node, self.0.supply, budget, now).await?;
                 self.0.books.open(Arc::new(purse));

@@ -9,6 +9,8 @@ use waypost_core::ledger::{Account, Scope, Window};
 use waypost_core::money::NanoUsd;
 use waypost_core::role::Actor;
 use waypost_store::journal::{Durability, Fault, MemoryDisk, Options};
+use waypost_store::ledger::Kind as Entry;
+use waypost_store::ledger::grants::Grant;
 use waypost_store::ledger::vouchers::{self, Redemption};
 use waypost_store::money::{Ask, Money, Refused, Settings};
 use waypost_store::{Kind, Store, StoreError, audit, page};
@@ -156,6 +158,25 @@ async fn i10_amounts_that_the_books_cannot_hold_are_refused_and_never_wrap() {
         money.fold_all(NOW).await.unwrap();
         assert_eq!(sums(&store, &ann()).await, (i64::MAX - 5, i64::MAX - 5));
         assert!(money.hold(ask(&money, "r4", 1)).await.is_err());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn i10_what_was_given_in_all_is_a_whole_number_or_is_refused() {
+    on_both(async |store| {
+        let (money, _) = open(&store, &MemoryDisk::default()).await;
+        top_up(&money, "t1", i64::MAX - 5).await;
+        let bob = Account::user("usr_bob");
+        let give = async |id, amount| {
+            let (amount, kind, actor, reason) = (NanoUsd(amount), Entry::TopUp, "usr_owner", "test");
+            money.grant(Grant { id, account: &bob, amount, kind, actor, reason, at: NOW }, None).await
+        };
+        let refused = give("t2", i64::MAX - 5).await.unwrap_err().to_string();
+        assert_eq!(refused, "the amount is larger than the books can hold");
+        assert_eq!((sums(&store, &bob).await, sums(&store, &Account::adjustments()).await.0), ((0, 0), 5 - i64::MAX));
+        give("t3", 5).await.unwrap();
+        assert_eq!(money.verify(&mut money.verifier(), NOW).await.unwrap().flaws, []);
     })
     .await;
 }

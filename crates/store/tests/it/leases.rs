@@ -305,3 +305,146 @@ async fn a_budget_that_cannot_be_read_is_told_once_and_keeps_nobody_from_followi
     })
     .await;
 }
+
+#[tokio::test]
+async fn one_that_cannot_be_read_keeps_nobody_from_following_however_much_was_changed_but_from_starting() {
+    on_postgres(async |store| {
+        let writer = node(&store, "node-1", &MemoryDisk::default(), NOW).await;
+        let reader = node(&store, "node-2", &MemoryDisk::default(), NOW).await;
+        for id in ["bud_1", "bud_2"] {
+            writer.put_budget(budget(id, Scope::Global, Window::Day, 1000, true), NOW, None).await.unwrap();
+        }
+        sql(&store, "update ledger_budgets set length = 'fortnight' where id = 'bud_1'").await;
+        store.forget_changes(0).await.unwrap();
+        writer.make_prepaid(&ann(), NOW).await.unwrap();
+        let told = reader.refresh(NOW).await.unwrap_err();
+        assert!(told.to_string().contains("bud_1"), "{told}");
+        let books = reader.books();
+        assert!(books.budget("bud_1").is_none() && books.budget("bud_2").is_some() && books.credit(&ann()).is_some());
+        reader.refresh(NOW).await.expect("it is told once");
+        let start = async || {
+            let disk = Arc::new(MemoryDisk::default());
+            Money::open_on(store.clone(), disk, settings("node-3"), NOW).await.map(drop)
+        };
+        let refused = start().await.unwrap_err().to_string();
+        assert_eq!(refused, "budget bud_1 has a window that this version does not know");
+        sql(&store, "update ledger_budgets set deleted = 1 where id = 'bud_1'").await;
+        start().await.expect("what is gone limits nothing");
+    })
+    .await;
+}
+
+/// A node gets nothing, and that is because there is nothing.
+async fn spent(money: &Money, request: &str) {
+    let refused = money.hold(ask(money, request, 1)).await.unwrap_err();
+    assert!(matches!(refused, Refused::Short(_)), "{request}: {refused}");
+}
+
+#[tokio::test]
+async fn a_budget_that_is_lowered_binds_every_node_at_once_and_for_the_rest_of_its_window() {
+    on_postgres(async |store| {
+        let one = node(&store, "node-1", &MemoryDisk::default(), NOW).await;
+        let two = node(&store, "node-2", &MemoryDisk::default(), NOW).await;
+        let put = async |amount| {
+            one.put_budget(budget("bud_1", Scope::Global, Window::Day, amount, true), NOW, None).await.unwrap();
+            two.refresh(NOW).await.unwrap();
+        };
+        put(1000).await;
+        settle(one.hold(ask(&one, "r1", 5)).await.unwrap(), 5).await;
+        settle(two.hold(ask(&two, "r2", 10)).await.unwrap(), 10).await;
+        put(0).await;
+        spent(&two, "r3").await;
+        spent(&one, "r4").await;
+        for node in [&one, &two] {
+            node.give_back().await.unwrap();
+            node.refresh(NOW).await.unwrap();
+        }
+        spent(&one, "r5").await;
+        spent(&two, "r6").await;
+        for node in [&one, &two] {
+            node.fold_all(NOW).await.unwrap();
+            node.refresh(NOW).await.unwrap();
+        }
+        spent(&two, "r7").await;
+        let window = store.windows("bud_1", 1).await.unwrap().remove(0);
+        assert_eq!((window.amount, window.spent, window.leased), (NanoUsd(15), NanoUsd(15), NanoUsd(0)));
+        put(16).await;
+        settle(two.hold(ask(&two, "r8", 1)).await.unwrap(), 1).await;
+        one.refresh(NOW).await.unwrap();
+        spent(&one, "r9").await;
+        two.fold_all(NOW).await.unwrap();
+        whole(&two).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_comes_back_of_a_window_that_is_over_leaves_its_amount_as_it_was() {
+    on_postgres(async |store| {
+        let money = node(&store, "node-1", &MemoryDisk::default(), NOW).await;
+        let put = async |amount, at| {
+            money.put_budget(budget("bud_1", Scope::Global, Window::Day, amount, true), at, None).await.unwrap();
+        };
+        put(1000, NOW).await;
+        let running = money.hold(ask(&money, "r1", 100)).await.unwrap();
+        put(10, TOMORROW).await;
+        settle(running, 50).await;
+        assert_eq!(money.fold_all(TOMORROW).await.unwrap().alerts, [], "50 of 1000");
+        money.refresh(TOMORROW).await.unwrap();
+        let windows = store.windows("bud_1", 9).await.unwrap();
+        let figures: Vec<_> = windows.iter().map(|window| (window.amount.get(), window.spent.get())).collect();
+        assert_eq!(figures, [(10, 0), (1000, 50)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn all_that_is_left_of_a_soft_budget_can_be_spent_once_it_is_hard_and_no_more() {
+    on_postgres(async |store| {
+        let one = node(&store, "node-1", &MemoryDisk::default(), NOW).await;
+        let two = node(&store, "node-2", &MemoryDisk::default(), NOW).await;
+        let put = async |hard| {
+            one.put_budget(budget("bud_1", Scope::Global, Window::Day, 100, hard), NOW, None).await.unwrap();
+            two.refresh(NOW).await.unwrap();
+        };
+        put(false).await;
+        settle(one.hold(ask(&one, "soft", 60)).await.unwrap(), 60).await;
+        one.fold_all(NOW).await.unwrap();
+        put(true).await;
+        for number in 0..40 {
+            let node = if number % 2 == 0 { &one } else { &two };
+            node.refresh(NOW).await.unwrap();
+            settle(node.hold(ask(node, &format!("r{number}"), 1)).await.unwrap(), 1).await;
+            node.give_back().await.unwrap();
+        }
+        for node in [&one, &two] {
+            node.refresh(NOW).await.unwrap();
+            spent(node, "too much").await;
+            assert_eq!(node.fold_all(NOW).await.unwrap().overrun, NanoUsd(0));
+        }
+        let window = store.windows("bud_1", 1).await.unwrap().remove(0);
+        assert_eq!((window.amount, window.spent, window.leased), (NanoUsd(100), NanoUsd(100), NanoUsd(0)));
+        whole(&one).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_spent_on_account_out_of_a_lease_keeps_the_rest_of_it_from_nobody() {
+    on_postgres(async |store| {
+        let money = node(&store, "node-1", &MemoryDisk::default(), NOW).await;
+        let on_account = money.hold(ask(&money, "r1", 5)).await.unwrap();
+        top_up(&money, "t1", 100).await;
+        let prepaid = money.hold(ask(&money, "r2", 10)).await.unwrap();
+        settle(on_account, 5).await;
+        settle(prepaid, 2).await;
+        money.fold_all(NOW).await.unwrap();
+        money.refresh(NOW + HOUR).await.unwrap();
+        let balance = store.balance(&ann()).await.unwrap().unwrap();
+        assert_eq!((balance.spent, balance.leased), (NanoUsd(7), NanoUsd(0)));
+        assert_eq!(store.leases("node-1").await.unwrap().iter().map(|lease| lease.unspent.get()).sum::<i64>(), 0);
+        whole(&money).await;
+        settle(money.hold(ask(&money, "r3", 93)).await.unwrap(), 93).await;
+    })
+    .await;
+}

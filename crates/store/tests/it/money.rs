@@ -1,6 +1,7 @@
 //! Money from the hold to the database: what is admitted, what is charged, what a crash leaves.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use waypost_core::ledger::{Account, Budget, Scope, WhenSpent, Why, Window};
@@ -332,4 +333,139 @@ async fn credits_given_at_once_are_in_memory_what_they_are_in_the_books() {
         drop(money.hold(ask(&money, "r2", 1000)).await.unwrap());
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_budget_that_is_changed_is_there_at_every_moment() {
+    on_both(async |store| {
+        let (money, _) = open(&store, &MemoryDisk::default()).await;
+        let user = Scope::User("usr_ann".into());
+        let new = |amount| budget("bud_1", user.clone(), Window::Day, amount, true);
+        money.put_budget(new(1000), NOW, None).await.unwrap();
+        let done = Arc::new(AtomicBool::new(false));
+        let (looking, until, scopes) = (money.clone(), Arc::clone(&done), [user.clone()]);
+        let looks = std::thread::spawn(move || {
+            while !until.load(Ordering::Relaxed) {
+                assert_eq!(looking.books().purses(&ann(), &scopes).len(), 1);
+            }
+        });
+        for amount in 1001..1200 {
+            money.put_budget(new(amount), NOW, None).await.unwrap();
+        }
+        done.store(true, Ordering::Relaxed);
+        looks.join().expect("it is there whenever somebody looks");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_scope_has_more_budgets_than_records_of_requests_have_room_for() {
+    on_both(async |store| {
+        let disk = MemoryDisk::default();
+        let (money, _) = open(&store, &disk).await;
+        let user = Scope::User("usr_ann".into());
+        let new =
+            |number: usize, scope: &Scope| budget(&format!("bud_{number}"), scope.clone(), Window::Day, 1000, true);
+        for number in 0..12 {
+            money.put_budget(new(number, &user), NOW, None).await.unwrap();
+        }
+        let refused = money.put_budget(new(12, &user), NOW, None).await.unwrap_err().to_string();
+        assert!(refused.starts_with("scope: user:usr_ann has 12 budgets already"), "{refused}");
+        assert!(store.budget("bud_12").await.unwrap().is_none());
+        money.put_budget(new(11, &user), NOW, None).await.unwrap();
+        money.put_budget(new(12, &Scope::Global), NOW, None).await.unwrap();
+        money.put_budget(new(12, &user), NOW, None).await.unwrap_err();
+        money.delete_budget("bud_3", None, NOW, None).await.unwrap();
+        money.put_budget(new(13, &user), NOW, None).await.unwrap();
+
+        // As somebody made them who knew of no limit.
+        let numbers =
+            "(with recursive n(i) as (select 100 union all select i + 1 from n where i < 151) select i from n) as n";
+        let columns = "length, amount, hard, alerts, deleted, changed_at";
+        crate::invariants::sql(
+            &store,
+            &format!(
+                "insert into ledger_budgets (id, scope, {columns}) select 'bud_' || n.i, 'global', {columns} \
+                 from {numbers} cross join ledger_budgets b where b.id = 'bud_1'"
+            ),
+        )
+        .await
+        .unwrap();
+        let (money, _) = open(&store, &disk.after_crash(false)).await;
+        let refused = money.hold(ask(&money, "r1", 1)).await.unwrap_err();
+        assert!(matches!(refused, Refused::Unavailable(_)), "{refused}");
+        assert!(money.books().all().iter().all(|purse| purse.standing(NOW).held == NanoUsd(0)));
+        money.delete_budget("bud_100", None, NOW, None).await.unwrap();
+        settle(money.hold(ask(&money, "r1", 1)).await.unwrap(), 1).await;
+        money.fold_all(NOW).await.unwrap();
+        for number in [1, 13, 101, 151] {
+            assert_eq!(store.windows(&format!("bud_{number}"), 1).await.unwrap()[0].spent, NanoUsd(1));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_admitted_in_an_earlier_window_is_charged_though_its_budget_was_lowered_since() {
+    const LATER: i64 = NOW + 3_600_000;
+    on_both(async |store| {
+        let (money, _) = open(&store, &MemoryDisk::default()).await;
+        let new = |amount| budget("bud_1", Scope::Global, Window::Hour, amount, true);
+        let before = NOW - 3_600_000;
+        money.put_budget(new(100), before, None).await.unwrap();
+        let [one, other] =
+            [money.hold(ask(&money, "r1", 50)).await.unwrap(), money.hold(ask(&money, "r2", 50)).await.unwrap()];
+        money.put_budget(new(10), LATER, None).await.unwrap();
+        for (held, spent) in [(one, 50), (other, 100)] {
+            assert_eq!(settle(held, 50).await, 50);
+            money.fold_all(LATER).await.unwrap();
+            assert_eq!(sums(&store, &ann()).await, (0, spent), "what memory said");
+            assert_eq!(sums(&store, &Account::overrun()).await, (0, 0));
+        }
+        let later = |request: &str, amount| Ask { at: LATER, ..ask(&money, request, amount) };
+        assert!(money.hold(later("r3", 11)).await.is_err());
+        drop(money.hold(later("r4", 10)).await.unwrap());
+        money.fold_all(LATER).await.unwrap();
+        money.refresh(LATER).await.unwrap();
+        assert_eq!(money.verify(&mut money.verifier(), LATER).await.unwrap().flaws, []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_admitted_is_charged_though_its_budget_was_lowered_and_deleted_since() {
+    on_both(async |store| {
+        let (money, _) = open(&store, &MemoryDisk::default()).await;
+        let new = |amount| budget("bud_1", Scope::Global, Window::Day, amount, true);
+        money.put_budget(new(100), NOW, None).await.unwrap();
+        let held = money.hold(ask(&money, "r1", 50)).await.unwrap();
+        money.put_budget(new(10), NOW, None).await.unwrap();
+        money.delete_budget("bud_1", None, NOW, None).await.unwrap();
+        assert_eq!(settle(held, 50).await, 50);
+        money.fold_all(NOW).await.unwrap();
+        assert_eq!((sums(&store, &ann()).await, sums(&store, &Account::overrun()).await), ((0, 50), (0, 0)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_spent_on_account_while_a_first_grant_waits_is_in_its_sums() {
+    let folder = crate::harness::Folder::new();
+    // Only who owns all there is reckons by itself what is left.
+    let store = Store::open(&folder.sqlite(), NOW).await.unwrap();
+    let (money, _) = open(&store, &MemoryDisk::default()).await;
+    let running = money.hold(ask(&money, "r1", 10)).await.unwrap();
+    let gate = store.begin().await.unwrap();
+    let waiting = money.clone();
+    let first = tokio::spawn(async move { waiting.make_prepaid(&Account::team("a"), NOW).await.map(drop) });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let waiting = money.clone();
+    let second = tokio::spawn(async move { top_up(&waiting, "t1", 100).await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    settle(running, 10).await;
+    gate.rollback().await.unwrap();
+    first.await.unwrap().unwrap();
+    second.await.unwrap();
+    assert!(money.hold(ask(&money, "r2", 91)).await.is_err());
+    drop(money.hold(ask(&money, "r3", 90)).await.unwrap());
 }

@@ -208,6 +208,25 @@ async fn what_is_new_is_verified_by_itself_and_a_wrong_account_becomes_read_only
 }
 
 #[tokio::test]
+async fn a_node_that_was_proved_and_is_gone_altogether_is_missed() {
+    on_both(async |store| {
+        let money = history(&store, &MemoryDisk::default()).await;
+        let mut verifier = money.verifier();
+        assert_eq!(money.verify(&mut verifier, NOW).await.unwrap().flaws, []);
+        disarm(&store).await;
+        sql(&store, "delete from ledger_nodes").await.unwrap();
+        let beheaded = [Flaw::Changed { node: "node-1".into(), number: 6 }];
+        assert_eq!(verifier.pass(&store, &[]).await.unwrap().flaws, beheaded);
+        let all = "delete from ledger_transactions; delete from ledger_entries; delete from ledger_accounts; \
+                   delete from ledger_windows; delete from ledger_leases";
+        sql(&store, all).await.unwrap();
+        let cut = [Flaw::Cut { node: "node-1".into(), number: 1 }];
+        assert_eq!(verifier.pass(&store, &[]).await.unwrap().flaws, cut);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_pass_that_breaks_off_forgets_nothing_that_it_found() {
     on_both(async |store| {
         let money = history(&store, &MemoryDisk::default()).await;

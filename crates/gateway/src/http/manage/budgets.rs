@@ -131,8 +131,7 @@ pub(super) struct BudgetChange {
 }
 
 impl BudgetView {
-    fn of(kept: &Kept) -> Self {
-        let Kept { budget, version } = kept;
+    fn of(budget: &Budget, version: i64) -> Self {
         Self {
             id: budget.id.to_string(),
             scope: budget.scope.to_string(),
@@ -141,7 +140,7 @@ impl BudgetView {
             hard: budget.hard,
             alerts: budget.alerts.clone(),
             when_spent: budget.when_spent.name().to_owned(),
-            version: *version,
+            version,
         }
     }
 }
@@ -166,7 +165,7 @@ async fn list(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|last| last.budget.id.to_string());
-    Answer::shown(&Page { data: rows.iter().map(BudgetView::of).collect(), next })
+    Answer::shown(&Page { data: rows.iter().map(|kept| BudgetView::of(&kept.budget, kept.version)).collect(), next })
 }
 
 async fn get(ask: Ask<'_>) -> Result<Answer, GatewayError> {
@@ -177,7 +176,10 @@ async fn get(ask: Ask<'_>) -> Result<Answer, GatewayError> {
         amount: window.amount.to_string(),
         spent: window.spent.to_string(),
     });
-    Answer::of_version(&BudgetShown { budget: BudgetView::of(&kept), windows: windows.collect() }, kept.version)
+    Answer::of_version(
+        &BudgetShown { budget: BudgetView::of(&kept.budget, kept.version), windows: windows.collect() },
+        kept.version,
+    )
 }
 
 async fn create(ask: Ask<'_>) -> Result<Answer, GatewayError> {
@@ -194,7 +196,7 @@ async fn create(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let when_spent = input.when_spent.as_deref().map_or(Ok(WhenSpent::default()), when_spent)?;
     let budget = Budget { id: Arc::clone(&id), scope, window, amount, hard, alerts, when_spent };
     check(&budget)?;
-    let view = BudgetView::of(&Kept { budget: budget.clone(), version: FIRST });
+    let view = BudgetView::of(&budget, FIRST);
     let detail = json!({ "budget": view });
     let entry = ask.entry(&id, ask.actor.team.as_deref(), &detail);
     money(&ask)?.put_budget(budget, ask.now(), Some(entry)).await.map_err(|error| fault(&ask, error))?;
@@ -205,7 +207,7 @@ async fn change(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let input = ask.input::<BudgetChange>()?;
     let old = find(&ask, Use::Write).await?;
     ask.check_version(old.version)?;
-    let before = BudgetView::of(&old);
+    let before = BudgetView::of(&old.budget, old.version);
     let was = old.budget;
     let budget = Budget {
         amount: input.amount.as_deref().map_or(Ok(was.amount), amount)?,
@@ -216,7 +218,7 @@ async fn change(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     };
     check(&budget)?;
     let id = Arc::clone(&budget.id);
-    let after = BudgetView::of(&Kept { budget: budget.clone(), version: old.version + 1 });
+    let after = BudgetView::of(&budget, old.version + 1);
     let detail = json!({ "before": before, "after": after });
     let entry = ask.entry(&id, ask.actor.team.as_deref(), &detail);
     let changed = money(&ask)?.change_budget(budget, old.version, ask.now(), Some(entry)).await;
@@ -249,7 +251,7 @@ fn when_spent(word: &str) -> Result<WhenSpent, GatewayError> {
 async fn delete(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let kept = find(&ask, Use::Write).await?;
     let (id, version) = (&kept.budget.id, ask.expected_if_said()?);
-    let detail = json!({ "budget": BudgetView::of(&kept) });
+    let detail = json!({ "budget": BudgetView::of(&kept.budget, kept.version) });
     let entry = ask.entry(id, ask.actor.team.as_deref(), &detail);
     let deleted = money(&ask)?.delete_budget(id, version, ask.now(), Some(entry)).await;
     deleted.map_err(|error| fault(&ask, error))?;
@@ -267,7 +269,25 @@ async fn find(ask: &Ask<'_>, what: Use) -> Result<Kept, GatewayError> {
     let found = ask.store()?.budget(ask.id()).await.map_err(|error| ask.fault(error))?;
     let kept = found.ok_or_else(|| GatewayError::no_such(ask.id()))?;
     check_reach(ask, &kept.budget.scope, what).await.map_err(|_| GatewayError::no_such(ask.id()))?;
+    if what == Use::Write {
+        check_maker(ask, &kept).await?;
+    }
     Ok(kept)
+}
+
+/// Fails if it was made by somebody beyond the scope: what bounds a team is not for the team to lift.
+async fn check_maker(ask: &Ask<'_>, kept: &Kept) -> Result<(), GatewayError> {
+    let scope = ask.scope()?;
+    if scope == Scope::All {
+        return Ok(());
+    }
+    match users::get(ask.store()?, &scope, &kept.created_by).await {
+        Ok(_) => Ok(()),
+        Err(waypost_store::StoreError::NotFound) => Err(GatewayError::not_permitted(
+            "This budget was set by an administrator of the gateway, and is theirs to change or delete.",
+        )),
+        Err(error) => Err(ask.fault(error)),
+    }
 }
 
 /// Is what the budget is for within reach? Who spends within a team's budget does not set it.

@@ -3,11 +3,14 @@
 use serde_json::{Value, json};
 use waypost_core::ledger::Account;
 use waypost_core::money::NanoUsd;
+use waypost_core::role::Role;
 use waypost_store::ledger::ChainKey;
 use waypost_store::money::{Money, Settings};
+use waypost_store::teams;
 use waypost_testkit::{Answer, Client, Request};
 
-use super::{TOKEN, ask, text};
+use super::isolation::person;
+use super::{Stage, TOKEN, ask, text};
 use crate::harness::{Database, Gateway, NOW, until};
 
 struct Till {
@@ -123,6 +126,31 @@ async fn budgets_are_made_shown_and_ended() {
     }
     assert_eq!(till.ask("DELETE", &format!("/admin/budgets/{id}"), Value::Null).await.status, 204);
     assert_eq!(till.ask("GET", &format!("/admin/budgets/{id}"), Value::Null).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_team_changes_the_budgets_that_it_made_and_none_that_bounds_it() {
+    let stage = Stage::with_money().await;
+    let mut tx = stage.database.store.begin().await.unwrap();
+    teams::create(&mut tx, "team_a", "A", None, NOW).await.unwrap();
+    tx.commit().await.unwrap();
+    let (user, _, token) = person(&stage.database.store, Role::Admin, Some("team_a")).await;
+    let budget = json!({ "scope": format!("user:{user}"), "window": "day", "amount": "10" });
+    let path = |made: &Value| format!("/admin/budgets/{}", text(made, "id"));
+    let as_team = async |method: &str, path: &str, body| {
+        let answer = ask(&stage.gateway, &token, (method, path), body, Some("*")).await;
+        (answer.status, answer.json())
+    };
+    let theirs = path(&stage.make("/admin/budgets", budget.clone()).await);
+    for (method, body) in [("PATCH", json!({ "amount": "1000" })), ("DELETE", Value::Null)] {
+        assert_eq!(as_team(method, &theirs, body).await.0, 403, "{method}");
+    }
+    assert_eq!(as_team("GET", &theirs, Value::Null).await.1["amount"], "10");
+    let (status, made) = as_team("POST", "/admin/budgets", budget).await;
+    assert_eq!(status, 201);
+    assert_eq!(as_team("PATCH", &path(&made), json!({ "amount": "5" })).await.0, 200);
+    let ended = ask(&stage.gateway, &token, ("DELETE", &path(&made)), Value::Null, None).await;
+    assert_eq!(ended.status, 204);
 }
 
 #[tokio::test]
