@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use waypost_core::dice::Dice;
 use waypost_core::directory::Directory;
 use waypost_core::error::{GatewayError, Kind, Origin as ErrorOrigin};
@@ -46,6 +46,9 @@ use crate::simulator::Simulator;
 use crate::telemetry::Telemetry;
 use crate::upstream::{BadTarget, Origin, TlsOptions, TlsProfile, Transport};
 
+/// So many changes of the administration may have begun and not ended, whoever still waits for them.
+const MOST_CHANGES: usize = 256;
+
 /// Everything requests share.
 pub struct App {
     live: ArcSwap<Live>,
@@ -81,8 +84,10 @@ pub struct App {
     /// How much is tried again, over all requests.
     pub traffic: Traffic,
     pub queues: Arc<Queues>,
-    /// Changes of the administration that are under way.
+    /// What the administration was asked to change, whoever still waits for it.
     pub desk: Jobs,
+    /// Places for changes that have begun, behind the check of who asks and of what they sent.
+    pub places: Semaphore,
     pub health: ToldLately,
     /// What happens, for whoever listens.
     pub events: Arc<Events>,
@@ -181,6 +186,7 @@ impl App {
             traffic: Traffic::default(),
             queues: Arc::default(),
             desk: Jobs::new(),
+            places: Semaphore::new(MOST_CHANGES),
             health: ToldLately::default(),
             events: Arc::default(),
             discovery: Arc::default(),

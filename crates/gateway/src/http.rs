@@ -33,7 +33,7 @@ use waypost_wire::dialect::Face;
 
 use self::body::Body;
 use self::cors::Verdict;
-use self::router::{Endpoint, Route, is_data_plane, route};
+use self::router::{Endpoint, HealthDepth, Route, is_data_plane, route};
 use crate::app::App;
 use crate::pipeline;
 use crate::pipeline::call::Inbound;
@@ -41,10 +41,7 @@ use crate::security::Sign;
 use crate::serve::{BodyError, Peer, Refusal, check_encoding, check_head};
 
 /// When a caller may try again whose request was one too many.
-const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
-
-/// So many changes of the administration may be under way, whoever still waits for them.
-const MOST_CHANGES: usize = 256;
+pub const OVERLOAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// A request on its way in, with what every endpoint needs of it.
 pub struct Arrival {
@@ -64,7 +61,9 @@ pub async fn answer(app: Arc<App>, request: Request<Incoming>, peer: Peer) -> Re
         route(request.method(), uri.path(), request.headers().contains_key("anthropic-version"));
     let head = check_head(&request, app.limits());
     let client = app.client_address(request.headers(), peer.addr);
-    let blocked = app.blocked(client).filter(|_| !matches!(endpoint, Endpoint::Health { .. }));
+    // What tells more than whether it is well is asked for with a token, which could be guessed at.
+    let is_told = matches!(endpoint, Endpoint::Health { depth } if depth != HealthDepth::Detailed);
+    let blocked = app.blocked(client).filter(|_| !is_told);
     let browser =
         if is_data_plane(&endpoint, uri.path()) { app.judge_origin(request.headers()) } else { Verdict::Silent };
     let mut response = match (head, browser.preflight(request.method(), request.headers())) {
@@ -96,9 +95,6 @@ pub async fn answer(app: Arc<App>, request: Request<Incoming>, peer: Peer) -> Re
 /// database and memory, and must not change one of them only.
 async fn to_the_end(app: &Arc<App>, arrival: Arrival, peer: Peer) -> Response<Body> {
     let (face, request_id) = (arrival.face, Arc::clone(&arrival.request_id));
-    if app.desk.live() >= MOST_CHANGES {
-        return refuse(app, &GatewayError::overloaded(OVERLOAD_PAUSE), face, &request_id);
-    }
     let working = {
         let app = Arc::clone(app);
         async move { worked(&app, Endpoint::Managed, arrival, peer).await }

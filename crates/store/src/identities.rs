@@ -4,7 +4,7 @@
 
 use sqlx::{Any, Row as _, Transaction};
 
-use crate::{Store, StoreError};
+use crate::StoreError;
 
 /// Links somebody of a provider to a user; [`StoreError::Taken`] if they are linked already.
 pub async fn link(
@@ -24,7 +24,7 @@ pub async fn link(
     Ok(())
 }
 
-/// Forgets who a user is at every provider: gives issuers and subjects. [`crate::users::end_sessions`] comes before, so that nobody
+/// Forgets who a user is at every provider: gives issuers and subjects. [`crate::users::end_sessions_of`] comes before, so that nobody
 /// links them meanwhile.
 pub async fn unlink(tx: &mut Transaction<'static, Any>, user: &str) -> Result<Vec<(String, String)>, StoreError> {
     let rows = sqlx::query("delete from identities where user_id = $1 returning issuer, subject")
@@ -42,14 +42,4 @@ pub async fn is_linked(tx: &mut Transaction<'static, Any>, issuer: &str, user: &
         .fetch_optional(&mut **tx)
         .await?;
     Ok(row.is_some())
-}
-
-/// The user whom somebody of a provider is linked to.
-pub async fn user_of(store: &Store, issuer: &str, subject: &str) -> Result<Option<String>, StoreError> {
-    let row = sqlx::query("select user_id from identities where issuer = $1 and subject = $2")
-        .bind(issuer.to_owned())
-        .bind(subject.to_owned())
-        .fetch_optional(store.reader())
-        .await?;
-    row.map(|row| Ok(row.try_get(0)?)).transpose()
 }

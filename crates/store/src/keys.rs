@@ -7,7 +7,7 @@ mod row;
 mod write;
 
 pub use list::{Filter, get, holders, holders_of, is_any_usable, page, texts, texts_between};
-pub use write::{New, change, create, follow_user, note_uses, revoke, rotate};
+pub use write::{New, change, count, create, follow_user, note_uses, revoke, rotate};
 
 /// A virtual key as it is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

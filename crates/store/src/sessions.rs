@@ -74,6 +74,26 @@ pub async fn create(
     Ok(())
 }
 
+/// Ends the oldest sessions of a user beyond so many; gives how many.
+pub async fn end_oldest(
+    tx: &mut Transaction<'static, Any>,
+    user: &str,
+    most: i64,
+    now: i64,
+) -> Result<u64, StoreError> {
+    let ended = sqlx::query(
+        "update sessions set ended_at = $1, ended_why = 'too many', changed_at = $1
+         where user_id = $2 and ended_at is null and id not in
+         (select id from sessions where user_id = $2 and ended_at is null order by created_at desc, id desc limit $3)",
+    )
+    .bind(now)
+    .bind(user.to_owned())
+    .bind(most)
+    .execute(&mut **tx)
+    .await?;
+    Ok(ended.rows_affected())
+}
+
 /// The session that a refresh token belongs to, by the hash of the half that stays.
 pub async fn by_family(store: &Store, family_hash: &str) -> Result<Option<Session>, StoreError> {
     let found = Listing::of(SELECT).only("family_hash = $", family_hash).rows(store, read).await?;

@@ -139,15 +139,13 @@ pub async fn change(
         new.plan = plan.map(str::to_owned);
     }
     let ends_sessions = (old.role, &old.team) != (new.role, &new.team) || (old.enabled && !new.enabled);
-    if ends_sessions {
-        new.generation += 1;
-    }
     if rules(&old) && !rules(&new) {
         keep_an_owner(tx, id).await?;
     }
+    // Other sessions may have been ended since it was read, which changes no version.
     let written = sqlx::query(
         "update users set changed_at = $1, version = $2, name = $3, role = $4, team = $5, plan = $6, enabled = $7,
-         generation = $8 where id = $9 and version = $10",
+         generation = generation + $8 where id = $9 and version = $10 returning generation",
     )
     .bind(new.changed_at)
     .bind(new.version)
@@ -156,14 +154,12 @@ pub async fn change(
     .bind(new.team.clone())
     .bind(new.plan.clone())
     .bind(i64::from(new.enabled))
-    .bind(new.generation)
+    .bind(i64::from(ends_sessions))
     .bind(id.to_owned())
     .bind(old.version)
-    .execute(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await?;
-    if written.rows_affected() != 1 {
-        return Err(StoreError::Stale);
-    }
+    new.generation = written.ok_or(StoreError::Stale)?.try_get(0)?;
     if ends_sessions {
         invites::forget_resets_of(tx, id).await?;
         invites::forget_made_by(tx, id).await?;
@@ -255,6 +251,20 @@ pub async fn end_sessions(tx: &mut Transaction<'static, Any>, id: &str, now: i64
     Ok(row.try_get(0)?)
 }
 
+/// The same for somebody within the scope, and with `version` only if that is still theirs: gives them as they are now, and nobody
+/// else changes them until the transaction ends.
+pub async fn end_sessions_of(
+    tx: &mut Transaction<'static, Any>,
+    scope: &Scope,
+    id: &str,
+    version: Option<i64>,
+    now: i64,
+) -> Result<User, StoreError> {
+    end_sessions(tx, id, now).await?;
+    let user = get_in(tx, scope, id).await?;
+    if version.is_some_and(|version| version != user.version) { Err(StoreError::Stale) } else { Ok(user) }
+}
+
 /// Somebody within the scope.
 pub async fn get(store: &Store, scope: &Scope, id: &str) -> Result<User, StoreError> {
     listing(scope).only("id = $", id).one(store, read).await
@@ -270,6 +280,13 @@ async fn get_in(tx: &mut Transaction<'static, Any>, scope: &Scope, id: &str) -> 
     .await?;
     let user = read(&row)?;
     if scope.holds(Some(&user.id), user.team.as_deref()) { Ok(user) } else { Err(StoreError::NotFound) }
+}
+
+/// Whoever is somebody of a provider of identities.
+pub async fn by_identity(store: &Store, issuer: &str, subject: &str) -> Result<Option<User>, StoreError> {
+    let sql = format!("{SELECT} where id = (select user_id from identities where issuer = $1 and subject = $2)");
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(issuer.to_owned()).bind(subject.to_owned());
+    row.fetch_optional(store.reader()).await?.map(|row| read(&row)).transpose()
 }
 
 /// Whoever signs in with this address, and the hash of their password if they have one.

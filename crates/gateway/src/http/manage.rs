@@ -41,7 +41,7 @@ use self::ask::{Ask, Came};
 use self::route::{Kind, Needs, Route};
 use self::who::Who;
 use super::body::Body;
-use super::{Arrival, auth, reply, unreadable};
+use super::{Arrival, OVERLOAD_PAUSE, auth, reply, unreadable};
 use crate::app::App;
 use crate::serve::{Limits, Peer, read_body};
 
@@ -118,7 +118,7 @@ async fn routed(app: &App, came: Came<'_>, body: Incoming) -> Result<Response<Bo
     {
         let body = read(app, route, head, body).await?;
         let ask = Ask::new(app, came, (route, varying.clone()), Who::unsigned(Actor::system()), body);
-        return Ok(drawn(ask.run().await?, head));
+        return Ok(drawn(run(app, route, ask).await?, head));
     }
     // What people have is the same for everybody, and no secret.
     if of_people && found.is_none() {
@@ -136,7 +136,16 @@ async fn routed(app: &App, came: Came<'_>, body: Incoming) -> Result<Response<Bo
     }
     let body = read(app, route, head, body).await?;
     let ask = Ask::new(app, came, (route, varying.clone()), who, body);
-    Ok(drawn(ask.run().await?, head))
+    Ok(drawn(run(app, route, ask).await?, head))
+}
+
+/// Does it, if there is a place for it. Nobody takes one by sending nothing: what a change needs is here by now.
+async fn run(app: &App, route: &Route, ask: Ask<'_>) -> Result<Answer, GatewayError> {
+    if route.kind.reads() {
+        return ask.run().await;
+    }
+    let _place = app.places.try_acquire().map_err(|_| GatewayError::overloaded(OVERLOAD_PAUSE))?;
+    ask.run().await
 }
 
 /// The body, as far as the route has one.

@@ -44,6 +44,8 @@ const UNKNOWN: &str =
     "Nobody here has your e-mail address. Ask an administrator of this gateway to make an account for you.";
 const ANOTHER: &str =
     "Your e-mail address belongs to another account of the provider here. Ask an administrator of this gateway.";
+const UNVOUCHED: &str = "Somebody registered your e-mail address by an invite of a team, and nobody has verified it. Ask an \
+                         administrator of this gateway to unlink that account: then it is yours.";
 const DISABLED: &str = "Your account is disabled. Ask an administrator of this gateway.";
 
 /// The provider, and what it has said of itself.
@@ -179,11 +181,15 @@ impl Identity {
                 return Err(Denied::Forbidden(FOREIGN));
             }
         }
-        if let Some(id) = identities::user_of(&self.store, &settings.issuer, &claims.sub).await? {
-            return Ok(users::get(&self.store, &Scope::All, &id).await?);
+        if let Some(user) = users::by_identity(&self.store, &settings.issuer, &claims.sub).await? {
+            return Ok(user);
         }
         let email = email.ok_or(Denied::Forbidden(UNVERIFIED))?;
         match users::by_login(&self.store, email).await? {
+            // A team lets in whom it likes, by whatever address: it must not come by somebody of another one in that way.
+            Some((user, Some(_))) if user.team.is_some() && user.team != settings.team => {
+                Err(Denied::Forbidden(UNVOUCHED))
+            }
             Some((user, _)) => self.link(settings, claims, user, whence).await,
             None if settings.creates_users(self.settings.registration) => {
                 self.create_from(settings, claims, email, whence).await
@@ -215,7 +221,8 @@ impl Identity {
         audit::append(&mut tx, entry(&who, "user.link", &user.id, &detail, &address, whence)).await?;
         tx.commit().await.map_err(StoreError::from)?;
         self.live.note_generation(&user.id, generation);
-        Ok(users::get(&self.store, &Scope::All, &user.id).await?)
+        // If somebody ends these sessions from here on, this one as well.
+        Ok(User { generation, ..users::get(&self.store, &Scope::All, &user.id).await? })
     }
 
     async fn create_from(

@@ -37,6 +37,9 @@ pub struct SignedIn {
     pub session_expires_at: i64,
 }
 
+/// Every node keeps every session in memory: nobody fills it by signing in.
+const MOST_SESSIONS: i64 = 100;
+
 impl Identity {
     /// Lets somebody in who knows the password of that address. Whatever is wrong, the answer is the same and takes as long.
     pub async fn sign_in(&self, email: &str, given: &Secret, whence: &Whence<'_>) -> Result<SignedIn, Denied> {
@@ -89,6 +92,7 @@ impl Identity {
         let (who, detail) = (actor(&user), json!({ "how": how, "agent": agent }));
         let mut tx = self.store.begin().await?;
         sessions::create(&mut tx, &session, Refresh { family: &family, current: &current }).await?;
+        sessions::end_oldest(&mut tx, &session.user, MOST_SESSIONS, whence.now).await?;
         audit::append(&mut tx, entry(&who, "session.begin", &session.id, &detail, &address, whence)).await?;
         tx.commit().await.map_err(StoreError::from)?;
         self.live.note_session(&session);

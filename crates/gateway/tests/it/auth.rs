@@ -11,9 +11,9 @@ mod start;
 
 use serde_json::{Value, json};
 use waypost_core::role::Role;
-use waypost_store::audit;
 use waypost_store::page::Scope;
 use waypost_store::users::{self, Change, User};
+use waypost_store::{audit, teams};
 use waypost_testkit::{Answer, Request};
 
 use crate::harness::{Database, Gateway, NOW};
@@ -74,10 +74,21 @@ impl House {
 
     /// The same with another role, of the whole instance: their access token.
     async fn somebody_who_is(&self, email: &str, role: Role) -> String {
+        self.somebody_after(email, &Change { role: Some(role), ..Change::default() }).await
+    }
+
+    /// The same of a team.
+    async fn somebody_of(&self, email: &str, team: &str) -> String {
+        let mut tx = self.database.store.begin().await.unwrap();
+        teams::create(&mut tx, team, team, None, NOW).await.unwrap();
+        tx.commit().await.unwrap();
+        self.somebody_after(email, &Change { team: Some(Some(team)), ..Change::default() }).await
+    }
+
+    async fn somebody_after(&self, email: &str, change: &Change<'_>) -> String {
         assert_eq!(self.register(email).await.status, 201);
         let (user, mut tx) = (self.user(email).await, self.database.store.begin().await.unwrap());
-        let change = Change { role: Some(role), ..Change::default() };
-        users::change(&mut tx, &Scope::All, &user.id, None, &change, NOW).await.unwrap();
+        users::change(&mut tx, &Scope::All, &user.id, None, change, NOW).await.unwrap();
         tx.commit().await.unwrap();
         text(&self.login(email).await, "token").to_owned()
     }

@@ -63,8 +63,11 @@ async fn twenty_wrong_keys_from_one_address_are_told_and_refused_where_that_is_w
     assert!((550..=600).contains(&wait), "{wait}");
     assert_eq!(ask(&gateway, KEY, Some("192.0.2.2")).await.status, 200, "others behind the proxy are served");
     assert_eq!(ask(&gateway, KEY, Some("192.0.2.1, 198.51.100.7")).await.status, 200);
-    let health = Request::get("/health").header("x-forwarded-for", "192.0.2.1").send(gateway.url()).await;
-    assert_eq!(health.status, 200);
+    // Whether it is well, everybody may ask; what takes a token to see, nobody may go on guessing at.
+    for (path, status) in [("/health", 200), ("/health/ready", 200), ("/health/detailed", 429)] {
+        let health = Request::get(path).header("x-forwarded-for", "192.0.2.1").bearer(TOKEN).send(gateway.url()).await;
+        assert_eq!(health.status, status, "{path}");
+    }
     let metrics = Request::get("/metrics").bearer(TOKEN).send(gateway.url()).await;
     assert!(metrics.text().contains("waypost_security_events_total{kind=\"bad_key\"} 20"), "{}", metrics.text());
 

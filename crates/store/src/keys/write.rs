@@ -2,7 +2,7 @@
 //! Tests: `tests/it/keys.rs`.
 
 use sqlx::any::AnyQueryResult;
-use sqlx::{Any, AssertSqlSafe, Transaction};
+use sqlx::{Any, AssertSqlSafe, Row as _, Transaction};
 
 use super::row::{SELECT, kept, key};
 use super::{Key, Limits, Owner, Scopes};
@@ -64,6 +64,18 @@ pub async fn create(tx: &mut Transaction<'static, Any>, new: &New, now: i64) -> 
     read(tx, &new.id).await
 }
 
+/// How many keys of a user are not revoked; of a team, if no user is named, those that are no user's.
+pub async fn count(tx: &mut Transaction<'static, Any>, owner: &Owner) -> Result<i64, StoreError> {
+    let (sql, id) = match (&owner.user, &owner.team) {
+        (Some(user), _) => ("select count(*) from keys where user_id = $1 and revoked_at is null", user),
+        (None, Some(team)) => {
+            ("select count(*) from keys where team_id = $1 and user_id is null and revoked_at is null", team)
+        }
+        (None, None) => return Ok(0),
+    };
+    Ok(sqlx::query(sql).bind(id.clone()).fetch_one(&mut **tx).await?.try_get(0)?)
+}
+
 /// Changes a key to what is wanted, if it still has the version that `wanted` names. Id, origin and times stay, and a revoked key
 /// stays as it is.
 pub async fn change(tx: &mut Transaction<'static, Any>, scope: &Scope, wanted: &Key) -> Result<Key, StoreError> {
@@ -95,6 +107,9 @@ pub async fn change(tx: &mut Transaction<'static, Any>, scope: &Scope, wanted: &
     read(tx, &wanted.id).await
 }
 
+/// So many texts that a key had before work beside its present one; older ones end when there are more.
+const MOST_OLD: i64 = 5;
+
 /// Gives a key another text, by its hash and its end. Those it had work until `valid_until`, or until they would have stopped anyway.
 pub async fn rotate(
     tx: &mut Transaction<'static, Any>,
@@ -106,12 +121,15 @@ pub async fn rotate(
     const OVER: &str = "delete from key_secrets where key_id = $1 and valid_until <= $2";
     const OLD: &str =
         "update key_secrets set valid_until = $2 where key_id = $1 and (valid_until is null or valid_until > $2)";
+    const TOO_OLD: &str = "delete from key_secrets where key_id = $1 and hash not in \
+         (select hash from key_secrets where key_id = $1 order by created_at desc, hash limit $2)";
     const NEW: &str = "update keys set hint = $2, version = version + 1 where id = $1 and version = $3";
     let key = current(tx, scope, id, version).await?;
     let renewed = sqlx::query(NEW).bind(id.to_owned()).bind(text.1.to_owned()).bind(key.version);
     renewed.execute(&mut **tx).await.map(one)??;
     sqlx::query(OVER).bind(id.to_owned()).bind(now).execute(&mut **tx).await?;
     sqlx::query(OLD).bind(id.to_owned()).bind(valid_until).execute(&mut **tx).await?;
+    sqlx::query(TOO_OLD).bind(id.to_owned()).bind(MOST_OLD).execute(&mut **tx).await?;
     add_text(tx, id, text, now).await?;
     read(tx, id).await
 }

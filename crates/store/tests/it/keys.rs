@@ -142,6 +142,12 @@ async fn rotating_keeps_the_old_text_until_its_time_and_no_longer() {
                 (fingerprint("wp-four"), None)
             ]
         );
+        // However often it is rotated, a few old ones work.
+        for number in 5..20 {
+            rotated(&format!("wp-{number}"), NOW + 100 + number, NOW + 1_000).await;
+        }
+        let left = texts().await;
+        assert_eq!((left.len(), left.first().unwrap().0), (6, fingerprint("wp-14")));
     })
     .await;
 }

@@ -1,5 +1,7 @@
 //! Users, teams, plans, invites, sessions and identities, on both databases.
 
+use std::time::Duration;
+
 use serde_json::json;
 use waypost_core::role::{Actor, Role};
 use waypost_core::secret::Secret;
@@ -85,6 +87,47 @@ async fn a_change_needs_the_version_that_was_read_and_ends_sessions_where_it_tak
         assert_eq!((off.enabled, off.generation), (false, 3));
         assert_eq!(users::get(&store, &Scope::All, &user.id).await.unwrap(), off);
         assert_eq!(users::changed_since(&store, NOW + 50).await.unwrap(), [off]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_changes_somebody_whose_sessions_are_being_ended_brings_none_back() {
+    on_both(async |store| {
+        let user = add(&store, 1, Role::Member, None).await;
+        let mut ending = store.begin().await.unwrap();
+        users::end_sessions(&mut ending, &user.id, NOW).await.unwrap();
+        let (elsewhere, before) = (store.clone(), user.clone());
+        let changing = tokio::spawn(async move {
+            change(&elsewhere, &Scope::All, &before, Change { name: Some("new"), ..Change::default() }).await
+        });
+        // It has read what there was, or waits for its turn.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        ending.commit().await.unwrap();
+        let changed = changing.await.unwrap().unwrap();
+        let kept = users::get(&store, &Scope::All, &user.id).await.unwrap();
+        assert_eq!((kept.generation, changed.generation), (user.generation + 1, user.generation + 1));
+        assert_eq!(kept.name, "new");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whose_sessions_are_ended_is_found_out_when_nobody_else_changes_them() {
+    on_both(async |store| {
+        let user = add(&store, 1, Role::Member, Some("team_a")).await;
+        let end = async |scope: &Scope, version| {
+            let mut tx = store.begin().await.unwrap();
+            let ended = users::end_sessions_of(&mut tx, scope, &user.id, version, NOW).await;
+            if ended.is_ok() {
+                tx.commit().await.unwrap();
+            }
+            ended
+        };
+        let (ours, theirs) = (Scope::Team("team_a".to_owned()), Scope::Team("team_b".to_owned()));
+        assert!(matches!(end(&theirs, None).await, Err(StoreError::NotFound)));
+        assert!(matches!(end(&ours, Some(user.version + 1)).await, Err(StoreError::Stale)));
+        assert_eq!(end(&ours, Some(user.version)).await.unwrap().generation, user.generation + 1);
     })
     .await;
 }
@@ -257,6 +300,25 @@ async fn open(store: &Store, session: &Session) {
 }
 
 #[tokio::test]
+async fn the_oldest_sessions_of_somebody_end_when_there_are_too_many() {
+    on_both(async |store| {
+        for number in 1..=5 {
+            open(&store, &session(number, "usr_a")).await;
+        }
+        open(&store, &session(9, "usr_b")).await;
+        let mut tx = store.begin().await.unwrap();
+        assert_eq!(sessions::end_oldest(&mut tx, "usr_a", 3, NOW + 9).await.unwrap(), 2);
+        tx.commit().await.unwrap();
+        for number in [1, 2, 3, 4, 5, 9] {
+            let id = session(number, "").id;
+            let kept = sessions::get(&store, &Scope::All, &id).await.unwrap();
+            assert_eq!(kept.ended_at.is_some(), number < 3, "{number}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_refresh_token_is_replaced_once_and_known_when_it_comes_again() {
     on_both(async |store| {
         open(&store, &session(1, "usr_a")).await;
@@ -390,20 +452,28 @@ async fn another_password_and_none_at_all_end_the_resets_that_were_not_used() {
 #[tokio::test]
 async fn somebody_of_a_provider_is_one_user() {
     on_both(async |store| {
+        let id = add(&store, 1, Role::Member, None).await.id;
         let mut tx = store.begin().await.unwrap();
-        identities::link(&mut tx, "https://id.example", "sub-1", "usr_a", NOW).await.unwrap();
+        identities::link(&mut tx, "https://id.example", "sub-1", &id, NOW).await.unwrap();
         tx.commit().await.unwrap();
-        let user = async |issuer, subject| identities::user_of(&store, issuer, subject).await.unwrap();
-        assert_eq!(user("https://id.example", "sub-1").await.as_deref(), Some("usr_a"));
+        let user =
+            async |issuer, subject| users::by_identity(&store, issuer, subject).await.unwrap().map(|user| user.id);
+        assert_eq!(user("https://id.example", "sub-1").await.as_ref(), Some(&id));
         assert_eq!(user("https://other.example", "sub-1").await, None);
         let mut tx = store.begin().await.unwrap();
-        assert!(identities::is_linked(&mut tx, "https://id.example", "usr_a").await.unwrap());
-        assert!(!identities::is_linked(&mut tx, "https://other.example", "usr_a").await.unwrap());
+        assert!(identities::is_linked(&mut tx, "https://id.example", &id).await.unwrap());
+        assert!(!identities::is_linked(&mut tx, "https://other.example", &id).await.unwrap());
         assert!(!identities::is_linked(&mut tx, "https://id.example", "usr_b").await.unwrap());
         tx.rollback().await.unwrap();
         let mut tx = store.begin().await.unwrap();
         let twice = identities::link(&mut tx, "https://id.example", "sub-1", "usr_b", NOW).await;
         assert!(matches!(twice, Err(StoreError::Taken(_))), "{twice:?}");
+        drop(tx);
+        let mut tx = store.begin().await.unwrap();
+        let gone = identities::unlink(&mut tx, &id).await.unwrap();
+        assert_eq!(gone, [("https://id.example".to_owned(), "sub-1".to_owned())]);
+        tx.commit().await.unwrap();
+        assert_eq!(user("https://id.example", "sub-1").await, None);
     })
     .await;
 }

@@ -222,9 +222,20 @@ impl<'a> Ask<'a> {
         team: Option<&str>,
         detail: &Value,
     ) -> Result<(), GatewayError> {
-        let entry = self.entry(subject, team, detail);
-        audit::append(&mut tx, entry).await.map_err(|error| self.fault(error))?;
+        self.note(&mut tx, subject, team, detail).await?;
         tx.commit().await.map_err(|error| self.fault(error.into()))
+    }
+
+    /// Writes down what is being done, together with it.
+    pub(crate) async fn note(
+        &self,
+        tx: &mut Tx,
+        subject: &str,
+        team: Option<&str>,
+        detail: &Value,
+    ) -> Result<(), GatewayError> {
+        let entry = self.entry(subject, team, detail);
+        audit::append(tx, entry).await.map_err(|error| self.fault(error))
     }
 
     /// What the audit log is told of what is done, for whoever writes it down together with that.

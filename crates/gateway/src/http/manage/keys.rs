@@ -9,7 +9,8 @@ use waypost_core::access::fingerprint;
 use waypost_core::role::Action;
 use waypost_core::secret::Secret;
 use waypost_core::{GatewayError, key_text};
-use waypost_store::keys::{self, Filter, Key, New};
+use waypost_store::Tx;
+use waypost_store::keys::{self, Filter, Key, New, Owner};
 use waypost_store::page::Scope;
 
 use self::view::{KeyChange, KeyMade, KeyView, NewKey, Rotation, TeamKeyChange, TeamNewKey, Wanted};
@@ -20,6 +21,10 @@ use super::route::{Kind, Needs, Route, shape};
 pub(super) use own::ROUTES as OWN;
 
 const READ: Needs = Needs::May(Action::ReadKeys);
+/// A user, and a team for itself, may have made so many keys that are not revoked.
+const MOST_OF_USER: i64 = 200;
+const MOST_OF_TEAM: i64 = 2000;
+
 const WRITE: Needs = Needs::May(Action::WriteKeys);
 
 pub(super) const ROUTES: &[Route] = &[
@@ -127,11 +132,26 @@ async fn make(ask: &Ask<'_>, mut wanted: Wanted) -> Result<Answer, GatewayError>
         hint,
     };
     let mut tx = ask.begin().await?;
+    check_room(ask, &mut tx, &new.owner).await?;
     let key = keys::create(&mut tx, &new, ask.now()).await.map_err(|error| ask.fault(error))?;
     let view = KeyView::of(key.clone());
     ask.commit(tx, &key.id, key.owner.team.as_deref(), &json!({ "key": view })).await?;
     ask.take_effect("key", &key.id).await?;
     Answer::made(&KeyMade { key: secret.expose().to_owned(), view }, key.version)
+}
+
+/// Every node keeps every key in memory: those who answer for themselves, or for a team, cannot fill it.
+async fn check_room(ask: &Ask<'_>, tx: &mut Tx, owner: &Owner) -> Result<(), GatewayError> {
+    let most = match ask.scope()? {
+        Scope::All => return Ok(()),
+        Scope::Team(_) if owner.user.is_none() => MOST_OF_TEAM,
+        Scope::Team(_) | Scope::Own(_) => MOST_OF_USER,
+    };
+    if keys::count(tx, owner).await.map_err(|error| ask.fault(error))? < most {
+        return Ok(());
+    }
+    let message = format!("There are {most} keys already; revoke those that nobody uses any more.");
+    Err(GatewayError::conflict(message, None))
 }
 
 async fn change(ask: Ask<'_>) -> Result<Answer, GatewayError> {

@@ -67,7 +67,8 @@ pub(super) const ROUTES: &[Route] = &[
     Route::new(
         ("DELETE", "/admin/users/{id}/identities"),
         "user.unlink",
-        "forget who the user is at the provider of identities, and end their sessions; whoever has the address there next is linked anew",
+        "forget who the user is at the provider of identities, and end their sessions; whoever has the address there next is linked \
+         anew. Where it is no team that does it, the password is forgotten as well",
         WRITE,
         Kind::End,
         |ask| Box::pin(unlink(ask)),
@@ -231,7 +232,14 @@ async fn change(ask: Ask<'_>) -> Result<Answer, GatewayError> {
         keys::follow_user(&mut tx, &user.id, user.team.as_deref()).await.map_err(|error| ask.fault(error))?;
     }
     let (before, after) = (UserView::of(old), UserView::of(user.clone()));
-    ask.commit(tx, &user.id, user.team.as_deref(), &json!({ "before": before, "after": after })).await?;
+    let detail = if before.team == after.team {
+        json!({ "before": before, "after": after })
+    } else {
+        // Each team learns of its own side.
+        ask.note(&mut tx, &user.id, before.team.as_deref(), &json!({ "before": before })).await?;
+        json!({ "after": after })
+    };
+    ask.commit(tx, &user.id, user.team.as_deref(), &detail).await?;
     ask.note_user(&user).await?;
     Answer::of_version(&after, user.version)
 }
@@ -246,13 +254,16 @@ async fn reset(ask: Ask<'_>) -> Result<Answer, GatewayError> {
 }
 
 async fn unlink(ask: Ask<'_>) -> Result<Answer, GatewayError> {
-    let (user, version) = (find(&ask).await?, ask.expected_if_said()?);
-    if version.is_some_and(|version| version != user.version) {
-        return Err(GatewayError::precondition_failed());
-    }
-    check_role(&ask, user.role)?;
+    let (scope, version) = (ask.scope()?, ask.expected_if_said()?);
     let mut tx = ask.begin().await?;
-    let generation = users::end_sessions(&mut tx, &user.id, ask.now()).await.map_err(|error| ask.fault(error))?;
+    let user = users::end_sessions_of(&mut tx, &scope, ask.id(), version, ask.now()).await;
+    let mut user = user.map_err(|error| ask.fault(error))?;
+    check_role(&ask, user.role)?;
+    // Whoever answers for all teams lets the provider say whose account it is: a password might be somebody else's.
+    if scope == Scope::All {
+        let generation = users::forget_password(&mut tx, &user.id, ask.now()).await;
+        user = User { generation: generation.map_err(|error| ask.fault(error))?, version: user.version + 1, ..user };
+    }
     let unlinked = identities::unlink(&mut tx, &user.id).await.map_err(|error| ask.fault(error))?;
     let ended = sessions::end_all(&mut tx, &user.id, None, "unlinked from the provider", ask.now()).await;
     let ended = ended.map_err(|error| ask.fault(error))?;
@@ -260,7 +271,7 @@ async fn unlink(ask: Ask<'_>) -> Result<Answer, GatewayError> {
         unlinked.iter().map(|(issuer, subject)| json!({ "issuer": issuer, "subject": subject })).collect();
     let detail = json!({ "identities": unlinked, "ended_sessions": ended });
     ask.commit(tx, &user.id, user.team.as_deref(), &detail).await?;
-    ask.note_user(&User { generation, ..user }).await?;
+    ask.note_user(&user).await?;
     Ok(Answer::done())
 }
 

@@ -262,6 +262,26 @@ async fn an_address_that_went_to_another_account_of_the_provider_opens_nothing()
 }
 
 #[tokio::test]
+async fn a_team_does_not_come_by_somebody_of_another_by_registering_their_address() {
+    let provider = Provider::start(verified("ceo@example.org")).await;
+    let house = house(&provider, "").await;
+    let admin = house.somebody_who_is("admin@example.org", Role::Admin).await;
+    let squatter = house.somebody_of("ceo@example.org", "team_m").await;
+    let refused = walk(&house, &provider).await;
+    assert_eq!((refused.status, refused.header("set-cookie")), (403, None), "{}", refused.text());
+    assert_eq!(house.profile_status(&squatter).await, 200, "whose it is, nobody has said yet");
+    // An administrator of the instance has looked.
+    let id = house.user("ceo@example.org").await.id;
+    let unlink = Request::new("DELETE", &format!("/admin/users/{id}/identities")).bearer(&admin);
+    assert_eq!(unlink.send(house.gateway.url()).await.status, 204);
+    assert_eq!(house.profile_status(&squatter).await, 401);
+    let login = json!({ "email": "ceo@example.org", "password": super::PASSWORD });
+    assert_eq!(house.post("/auth/login", &login).await.status, 401);
+    let came = walk(&house, &provider).await;
+    assert_eq!(profile(&house, &came).await["id"], id.as_str());
+}
+
+#[tokio::test]
 async fn somebody_whom_the_provider_numbers_anew_comes_in_again_once_they_are_unlinked() {
     let provider = Provider::start(verified("bob@example.org")).await;
     let house = house(&provider, "").await;

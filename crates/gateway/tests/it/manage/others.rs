@@ -1,12 +1,10 @@
 //! Users, teams, plans, invites and the audit log, as the administrator has them.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 use waypost_core::role::Role;
 use waypost_store::digest;
 use waypost_store::invites::{self, Invite};
+use waypost_testkit::Client;
 
 use super::isolation::person;
 use super::{Stage, ask, text};
@@ -42,21 +40,43 @@ async fn a_user_is_made_with_a_reset_that_is_shown_once() {
 #[tokio::test]
 async fn so_many_changes_are_under_way_at_once_and_one_more_is_asked_to_wait() {
     let stage = Stage::start().await;
-    let (end, team) = (Arc::new(Notify::new()), json!({ "name": "A" }));
-    let desk = &stage.gateway.app.desk;
-    for _ in 0..256 {
-        let end = Arc::clone(&end);
-        desk.spawn("administration", async move { end.notified().await });
-    }
+    let team = json!({ "name": "A" });
+    let all = stage.gateway.app.places.try_acquire_many(256).expect("nothing is under way");
     let refused = stage.ask("POST", "/admin/teams", team.clone()).await;
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{}", refused.text());
     assert_eq!(stage.ask("GET", "/admin/teams", NULL).await.json()["data"], json!([]), "looking goes on");
-    end.notify_one();
-    while desk.live() == 256 {
+    drop(all);
+    stage.make("/admin/teams", team).await;
+}
+
+#[tokio::test]
+async fn nobody_keeps_the_administration_busy_by_sending_nothing() {
+    let stage = Stage::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..260 {
+        let mut client = Client::connect(stage.gateway.url()).await;
+        let head =
+            "POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n";
+        client.write(head.as_bytes()).await.unwrap();
+        silent.push(client);
+    }
+    while stage.gateway.app.desk.live() < 260 {
         tokio::task::yield_now().await;
     }
-    stage.make("/admin/teams", team).await;
-    end.notify_waiters();
+    stage.make("/admin/teams", json!({ "name": "A" })).await;
+}
+
+#[tokio::test]
+async fn whoever_moves_is_told_of_to_each_team_by_its_own_side() {
+    let stage = Stage::start().await;
+    let team = async |name: &str| text(&stage.make("/admin/teams", json!({ "name": name })).await, "id").to_owned();
+    let (one, other) = (team("A").await, team("B").await);
+    let user = stage.make("/admin/users", json!({ "email": "ada@example.com", "team": one })).await;
+    stage.patch(&format!("/admin/users/{}", text(&user, "id")), json!({ "team": other })).await;
+    let log = stage.ask("GET", "/admin/audit?action=user.change", NULL).await.json();
+    let (came, left) = (&log["data"][0], &log["data"][1]);
+    assert_eq!((text(came, "team"), text(left, "team")), (other.as_str(), one.as_str()));
+    assert!(!came.to_string().contains(&one) && !left.to_string().contains(&other), "{log}");
 }
 
 #[tokio::test]
@@ -164,7 +184,7 @@ async fn every_write_is_in_the_audit_log_with_who_and_what_and_from_where() {
     let stage = Stage::start().await;
     let team = stage.make("/admin/teams", json!({ "name": "A" })).await;
     let plan = stage.make("/admin/plans", json!({ "name": "P", "price_factor": "0.8" })).await;
-    assert_eq!((text(&plan, "price_factor"), text(&plan, "billing")), ("0.8", "prepaid"));
+    assert_eq!((text(&plan, "price_factor"), text(&plan, "billing")), ("0.8", "postpaid"));
     let key = stage.make("/admin/keys", json!({ "name": "k", "team": team["id"], "plan": plan["id"] })).await;
     stage.patch(&format!("/admin/keys/{}", text(&key, "id")), json!({ "name": "other" })).await;
     stage.ask("DELETE", &format!("/admin/keys/{}", text(&key, "id")), NULL).await;

@@ -41,6 +41,23 @@ impl<'a> User<'a> {
 }
 
 #[tokio::test]
+async fn nobody_fills_the_memory_with_keys_of_their_own() {
+    let stage = Stage::start().await;
+    let user = User::of(&stage).await;
+    let (first, _) = user.make(json!({ "name": "k" })).await;
+    for _ in 1..200 {
+        user.make(json!({ "name": "k" })).await;
+    }
+    let refused = user.ask("POST", PATH, json!({ "name": "k" })).await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.text().contains("revoke"), "{}", refused.text());
+    assert_eq!(user.ask("DELETE", &first, Value::Null).await.status, 200);
+    user.make(json!({ "name": "k" })).await;
+    // Whoever answers for everything makes as many as it takes.
+    stage.make("/admin/keys", json!({ "name": "k", "user": user.id })).await;
+}
+
+#[tokio::test]
 async fn a_user_makes_a_key_that_is_shown_once_001_06() {
     let stage = Stage::start().await;
     let user = User::of(&stage).await;
