@@ -268,18 +268,21 @@ impl Money {
         self.0.fold.lock().await.step(now).await
     }
 
-    /// Brings all of the journal into the database.
+    /// Brings into the database what is in the journal by now; what comes meanwhile may come too.
     pub async fn fold_all(&self, now: i64) -> Result<Folded, MoneyError> {
         self.0.journal.synced().await;
-        let mut all = Folded::default();
+        let end = *self.0.journal.end().borrow();
+        let (mut all, mut last) = (Folded::default(), false);
         loop {
             let step = self.fold(now).await?;
             all.settled += step.settled;
             all.alerts.extend(step.alerts);
             all.overrun = all.overrun.checked_add(step.overrun).unwrap_or(NanoUsd::MAX);
-            if !step.more {
+            if !step.more || last {
                 return Ok(all);
             }
+            // Once more, for what it does when all is there.
+            last = self.0.fold.lock().await.place() >= end;
         }
     }
 

@@ -74,7 +74,7 @@ pub async fn create(
     Ok(())
 }
 
-/// Ends the oldest sessions of a user beyond so many; gives how many.
+/// Ends sessions of a user beyond so many that live, those first that have shown no life for longest; gives how many.
 pub async fn end_oldest(
     tx: &mut Transaction<'static, Any>,
     user: &str,
@@ -83,8 +83,8 @@ pub async fn end_oldest(
 ) -> Result<u64, StoreError> {
     let ended = sqlx::query(
         "update sessions set ended_at = $1, ended_why = 'too many', changed_at = $1
-         where user_id = $2 and ended_at is null and id not in
-         (select id from sessions where user_id = $2 and ended_at is null order by created_at desc, id desc limit $3)",
+         where user_id = $2 and ended_at is null and expires_at > $1 and id not in (select id from sessions
+         where user_id = $2 and ended_at is null and expires_at > $1 order by changed_at desc, id desc limit $3)",
     )
     .bind(now)
     .bind(user.to_owned())

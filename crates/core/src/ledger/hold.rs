@@ -292,13 +292,15 @@ mod tests {
         let _ = take(60).unwrap().settle(usd(60));
         let running = take(10).unwrap();
         purse.redefine(definition(100, Window::Hour, true), 0);
-        assert_eq!(figures(&purse), (70, 60, 10));
+        assert_eq!(figures(&purse), (60, 60, 10));
         assert!(take(1).is_err_and(|short| short.why == Why::Lease && short.left == usd(0)));
-        assert!(purse.grow(0, usd(5), false));
+        assert!(purse.grow(0, usd(15), false));
         purse.redefine(definition(80, Window::Hour, true), 0);
         assert_eq!(figures(&purse), (75, 60, 10), "only the first time");
         drop(take(5).unwrap());
-        drop(running);
+        let _ = running.settle(usd(1));
+        assert!(take(15).is_err_and(|short| short.why == Why::Lease), "nothing is there that was not leased");
+        drop(take(14).unwrap());
     }
 
     #[test]

@@ -225,6 +225,13 @@ impl Purse {
         state.held == 0 && state.left() > 0 && now.saturating_sub(state.used) >= millis
     }
 
+    /// Is there something left in it that is more than all nodes may spend together, since its budget was lowered?
+    pub fn is_beyond(&self, now: i64) -> bool {
+        let state = self.open(now);
+        let lowered = state.budget.as_ref().is_some_and(|budget| budget.hard && state.allotted > budget.amount.get());
+        lowered && self.supply == Supply::Leased && state.left() > 0
+    }
+
     /// Takes up to `most` of what is neither held nor spent, and says from which window.
     pub fn shrink(&self, most: NanoUsd) -> (i64, NanoUsd) {
         let mut state = self.lock();
@@ -262,7 +269,8 @@ impl Purse {
         let taken = state.spent.saturating_add(state.held);
         match self.supply {
             Supply::Owned => state.allotted = amount,
-            Supply::Leased if budget.hard && !state.is_hard() => state.allotted = state.allotted.max(taken),
+            // What is held is leased with the next refill, so that what is left of it is leased as well.
+            Supply::Leased if budget.hard && !state.is_hard() => state.allotted = state.allotted.max(state.spent),
             Supply::Leased => {}
         }
         state.budget = Some(budget);

@@ -30,8 +30,8 @@ pub struct Kept {
     pub budget: Budget,
     /// Grows with every change.
     pub version: i64,
-    /// Who made it: an actor's id; empty if nobody knows.
-    pub created_by: String,
+    /// The team whose administrator made it, and nobody but them changed; none if it is the instance's.
+    pub made_in: Option<String>,
 }
 
 /// A budget on its way into the database.
@@ -47,7 +47,7 @@ pub(crate) struct Put<'a> {
 }
 
 const COLUMNS: &str =
-    "select id, scope, length, amount, hard, alerts, deleted, when_spent, version, created_by from ledger_budgets";
+    "select id, scope, length, amount, hard, alerts, deleted, when_spent, version, made_in from ledger_budgets";
 
 impl Store {
     /// A budget by its id, unless it was deleted.
@@ -97,15 +97,16 @@ impl Store {
         // What was admitted may end at more than the amount: one that is gone limits nothing.
         row.bind(i64::from(budget.hard && !deleted)).execute(&mut *tx).await?;
         let sql = "insert into ledger_budgets (id, scope, length, amount, hard, alerts, deleted, changed_at, when_spent, \
-                   created_by) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $11) on conflict (id) do update set scope = excluded.scope, \
+                   made_in) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $11) on conflict (id) do update set scope = excluded.scope, \
                    length = excluded.length, amount = excluded.amount, hard = excluded.hard, alerts = excluded.alerts, \
                    deleted = excluded.deleted, changed_at = excluded.changed_at, when_spent = excluded.when_spent, \
+                   made_in = case when excluded.made_in = '' then '' else ledger_budgets.made_in end, \
                    version = ledger_budgets.version + 1 where $10 = 0 or ledger_budgets.version = $10 returning version";
         let alerts = budget.alerts.iter().map(u16::to_string).collect::<Vec<_>>().join(",");
         let row = sqlx::query(sql).bind(budget.id.to_string()).bind(budget.scope.to_string());
         let row = row.bind(budget.window.name()).bind(budget.amount.get()).bind(i64::from(budget.hard)).bind(alerts);
         let row = row.bind(i64::from(deleted)).bind(at).bind(budget.when_spent.name()).bind(over.unwrap_or(0));
-        let row = row.bind(note.as_ref().map_or(String::new(), |note| note.actor.id.to_string()));
+        let row = row.bind(note.as_ref().and_then(|note| note.actor.team.as_deref()).unwrap_or_default().to_owned());
         let version = row.fetch_optional(&mut *tx).await?.ok_or(StoreError::Stale)?.try_get(0)?;
         audit::note(&mut tx, note, Map::new()).await?;
         tx.commit().await?;
@@ -114,7 +115,11 @@ impl Store {
 }
 
 fn kept(row: &AnyRow) -> Result<Kept, StoreError> {
-    Ok(Kept { budget: read(row)?, version: row.try_get(8)?, created_by: row.try_get(9)? })
+    Ok(Kept {
+        budget: read(row)?,
+        version: row.try_get(8)?,
+        made_in: Some(row.try_get(9)?).filter(|team: &String| !team.is_empty()),
+    })
 }
 
 fn read(row: &AnyRow) -> Result<Budget, StoreError> {

@@ -177,7 +177,7 @@ async fn fit(tx: &mut Transaction<'static, Any>, node: &str, fresh: &mut [Entry]
     }
     // In the order of their names, so that two nodes never wait for each other.
     for ((purse, start), known) in &mut limits {
-        *known = limit(tx, node, &id_of(purse), *start, 0).await?;
+        *known = limit(tx, node, &id_of(purse), *start, || 0).await?;
         // What the node itself holds is for requests that run.
         known.lease = 0;
     }

@@ -95,8 +95,13 @@ impl Fold {
     }
 
     /// The requests that have not ended, of this process or of one before.
-    pub(crate) fn running(&self) -> impl Iterator<Item = &Running> {
+    pub(crate) fn running(&self) -> impl Iterator<Item = &Running> + Clone {
         self.open.values()
+    }
+
+    /// How far it has come in the journal.
+    pub(crate) fn place(&self) -> Position {
+        self.from
     }
 
     /// Takes about a megabyte of the journal into the database. After an error, the same is tried again next time.
@@ -279,27 +284,18 @@ async fn fit(
     tx: &mut Transaction<'static, Any>,
     node: &str,
     fresh: &mut Cow<'_, [Draft]>,
-    running: impl Iterator<Item = &Running>,
+    running: impl Iterator<Item = &Running> + Clone,
 ) -> Result<(), StoreError> {
-    let mut admitted: BTreeMap<(String, i64), i64> = BTreeMap::new();
+    let mut limits: BTreeMap<(String, i64), Limit> = BTreeMap::new();
     for draft in fresh.iter().filter(|draft| draft.charged > 0) {
         for purse in purses_of(draft) {
-            let sum = admitted.entry(purse).or_default();
-            *sum = sum.saturating_add(draft.charged);
+            limits.entry(purse).or_default();
         }
     }
-    for Running { opened, .. } in running {
-        for it in &opened.uses {
-            if let Some(sum) = admitted.get_mut(&(it.budget.to_string(), it.start)) {
-                *sum = sum.saturating_add(opened.amount.get());
-            }
-        }
-    }
-    let mut limits: BTreeMap<(String, i64), Limit> = BTreeMap::new();
     // In the order of their names, so that two nodes never wait for each other.
-    for ((purse, start), admitted) in admitted {
-        let limit = leases::limit(tx, node, &leases::id_of(&purse), start, admitted).await?;
-        limits.insert((purse, start), limit);
+    for ((purse, start), limit) in &mut limits {
+        let admitted = || admitted(fresh, running.clone(), purse, *start);
+        *limit = leases::limit(tx, node, &leases::id_of(purse), *start, admitted).await?;
     }
     let mut refused = Vec::new();
     for (at, draft) in fresh.iter().enumerate().filter(|(_, draft)| draft.charged > 0) {
@@ -328,6 +324,14 @@ async fn fit(
         }
     }
     Ok(())
+}
+
+/// What is known to be admitted in a window of a budget: what has ended since the last time, and what runs.
+fn admitted<'r>(fresh: &[Draft], running: impl Iterator<Item = &'r Running>, budget: &str, start: i64) -> i64 {
+    let ended = fresh.iter().filter(|draft| draft.uses().any(|it| it == (budget, start))).map(|draft| draft.charged);
+    let is_used = |opened: &Opened| opened.uses.iter().any(|it| (&*it.budget, it.start) == (budget, start));
+    let runs = running.filter(|it| is_used(&it.opened)).map(|it| it.opened.amount.get());
+    ended.chain(runs).fold(0, i64::saturating_add)
 }
 
 /// The payer's credit and the windows of budgets.

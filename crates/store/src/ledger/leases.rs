@@ -58,7 +58,7 @@ pub(crate) async fn give_back(
 ) -> Result<Tx, StoreError> {
     let mut tx = store.begin().await?;
     // The purse before the lease, as everybody locks them: so nobody waits for another in a circle.
-    let lease = limit(&mut tx, node, purse, start, 0).await?.lease;
+    let lease = limit(&mut tx, node, purse, start, || 0).await?.lease;
     // There is less if the node was written off, so that all of it went back then, or if what was spent without a lease, before the
     // account was prepaid or the budget hard, was paid out of it.
     let amount = NanoUsd(lease.min(amount.get()));
@@ -101,28 +101,32 @@ impl Limit {
     }
 }
 
-/// What a node can still spend of a purse, its own lease included; locked until the database transaction ends. `admitted` is what
-/// is known to be admitted in the window of a budget, which nobody may have written down yet.
+/// What a node can still spend of a purse, its own lease included; locked until the database transaction ends. Where nobody has written
+/// down the window of a budget yet, it is begun with what is known to be `admitted` in it.
 pub(super) async fn limit(
     tx: &mut Transaction<'static, Any>,
     node: &str,
     purse: &PurseId,
     start: i64,
-    admitted: i64,
+    admitted: impl FnOnce() -> i64,
 ) -> Result<Limit, StoreError> {
     let sql = match purse {
         PurseId::Credit(_) => {
             "update ledger_accounts set leased = leased where name = $1 and $2 = 0 \
              returning prepaid, granted - spent - leased"
         }
-        PurseId::Budget(id) => {
-            begin_window(tx, id, start, admitted).await?;
+        PurseId::Budget(_) => {
             "update ledger_windows set leased = leased where budget = $1 and start_at = $2 \
              returning hard, amount - spent - leased"
         }
     };
-    let query = sqlx::query(sql).bind(purse.as_str().to_owned()).bind(start);
-    let Some(row) = query.fetch_optional(&mut **tx).await? else { return Ok(Limit::default()) };
+    let query = || sqlx::query(sql).bind(purse.as_str().to_owned()).bind(start);
+    let mut row = query().fetch_optional(&mut **tx).await?;
+    if let (None, PurseId::Budget(id)) = (&row, purse) {
+        begin_window(tx, id, start, admitted()).await?;
+        row = query().fetch_optional(&mut **tx).await?;
+    }
+    let Some(row) = row else { return Ok(Limit::default()) };
     let free = if row.try_get::<i64, _>(0)? == 1 { Some(row.try_get(1)?) } else { None };
     let sql = "select unspent from ledger_leases where node = $1 and purse = $2 and start_at = $3";
     let query = sqlx::query(sql).bind(node.to_owned()).bind(purse.as_str().to_owned()).bind(start);

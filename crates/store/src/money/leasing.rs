@@ -65,11 +65,11 @@ impl Money {
         Ok(())
     }
 
-    /// The same for those of which nothing was held for a while, and for windows that are over.
+    /// The same for those of which nothing was held for a while or whose budget was lowered, and for windows that are over.
     pub(super) async fn give_back_idle(&self, now: i64) -> Result<(), MoneyError> {
         let millis = i64::try_from(self.0.settings.idle_lease.as_millis()).unwrap_or(i64::MAX);
         for purse in self.0.books.all() {
-            if purse.is_idle(now, millis) {
+            if purse.is_idle(now, millis) || purse.is_beyond(now) {
                 self.give_back_of(&purse).await?;
             } else if purse.has_windows_over() {
                 self.give_back_over(&purse).await?;

@@ -447,25 +447,3 @@ async fn what_was_admitted_is_charged_though_its_budget_was_lowered_and_deleted_
     })
     .await;
 }
-
-#[tokio::test]
-async fn what_is_spent_on_account_while_a_first_grant_waits_is_in_its_sums() {
-    let folder = crate::harness::Folder::new();
-    // Only who owns all there is reckons by itself what is left.
-    let store = Store::open(&folder.sqlite(), NOW).await.unwrap();
-    let (money, _) = open(&store, &MemoryDisk::default()).await;
-    let running = money.hold(ask(&money, "r1", 10)).await.unwrap();
-    let gate = store.begin().await.unwrap();
-    let waiting = money.clone();
-    let first = tokio::spawn(async move { waiting.make_prepaid(&Account::team("a"), NOW).await.map(drop) });
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    let waiting = money.clone();
-    let second = tokio::spawn(async move { top_up(&waiting, "t1", 100).await });
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    settle(running, 10).await;
-    gate.rollback().await.unwrap();
-    first.await.unwrap().unwrap();
-    second.await.unwrap();
-    assert!(money.hold(ask(&money, "r2", 91)).await.is_err());
-    drop(money.hold(ask(&money, "r3", 90)).await.unwrap());
-}

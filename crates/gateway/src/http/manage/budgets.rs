@@ -269,25 +269,18 @@ async fn find(ask: &Ask<'_>, what: Use) -> Result<Kept, GatewayError> {
     let found = ask.store()?.budget(ask.id()).await.map_err(|error| ask.fault(error))?;
     let kept = found.ok_or_else(|| GatewayError::no_such(ask.id()))?;
     check_reach(ask, &kept.budget.scope, what).await.map_err(|_| GatewayError::no_such(ask.id()))?;
-    if what == Use::Write {
-        check_maker(ask, &kept).await?;
+    // What bounds a team is not for the team to lift.
+    let is_theirs = match ask.scope()? {
+        Scope::All => true,
+        Scope::Team(team) => kept.made_in.as_deref() == Some(&*team),
+        Scope::Own(_) => false,
+    };
+    if what == Use::Write && !is_theirs {
+        return Err(GatewayError::not_permitted(
+            "This budget was set by an administrator of the gateway, and is theirs to change or delete.",
+        ));
     }
     Ok(kept)
-}
-
-/// Fails if it was made by somebody beyond the scope: what bounds a team is not for the team to lift.
-async fn check_maker(ask: &Ask<'_>, kept: &Kept) -> Result<(), GatewayError> {
-    let scope = ask.scope()?;
-    if scope == Scope::All {
-        return Ok(());
-    }
-    match users::get(ask.store()?, &scope, &kept.created_by).await {
-        Ok(_) => Ok(()),
-        Err(waypost_store::StoreError::NotFound) => Err(GatewayError::not_permitted(
-            "This budget was set by an administrator of the gateway, and is theirs to change or delete.",
-        )),
-        Err(error) => Err(ask.fault(error)),
-    }
 }
 
 /// Is what the budget is for within reach? Who spends within a team's budget does not set it.
