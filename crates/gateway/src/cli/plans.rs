@@ -51,7 +51,7 @@ pub struct Create {
     /// What prices are multiplied with, such as 0.8 [default: 1].
     #[arg(long)]
     price_factor: Option<String>,
-    /// [default: prepaid].
+    /// prepaid: whoever was never given credit gets no answer [default: postpaid].
     #[arg(long, value_parser = [Billing::Prepaid.name(), Billing::Postpaid.name()])]
     billing: Option<String>,
     #[command(flatten)]

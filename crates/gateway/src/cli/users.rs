@@ -24,7 +24,7 @@ pub enum Users {
     Enable(One),
     /// Prints, once, a reset by which a user chooses another password.
     Reset(One),
-    /// Forgets who a user is at the provider of identities, and ends their sessions.
+    /// Forgets who a user is at the provider of identities, and their password, and ends their sessions.
     Unlink(One),
 }
 

@@ -346,11 +346,14 @@ impl Search {
     /// A part begins, whose head was read.
     fn begin(&mut self) -> Result<(), Flaw> {
         let head = std::mem::take(&mut self.kept);
-        let names = field_names(&String::from_utf8_lossy(&head))?;
+        let (names, is_usual) = field_names(&String::from_utf8_lossy(&head))?;
         self.has_needed |= names.iter().any(|name| self.needed == Some(name.as_str()));
         // Where a part has two names, providers differ in which one they take.
         let field = self.fields.iter().copied().find(|field| names.iter().any(|name| name == field.name()));
         if let Some(field) = field {
+            if !is_usual {
+                return Err(Flaw::Unclear);
+            }
             if self.seen.contains(&field) || names.len() > 1 {
                 return Err(Flaw::Twice(field));
             }
@@ -369,9 +372,10 @@ fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r')
 }
 
-/// Every `name` in the `Content-Disposition` of a part. File names may hold anything, quoted: they are stepped over.
-fn field_names(head: &str) -> Result<Vec<String>, Flaw> {
-    let mut names = Vec::new();
+/// Every `name` in the `Content-Disposition` of a part, and whether that is `form-data`. File names may hold anything, quoted: they are
+/// stepped over.
+fn field_names(head: &str) -> Result<(Vec<String>, bool), Flaw> {
+    let (mut names, mut is_usual) = (Vec::new(), true);
     // What stands behind the boundary in its line is no line of the head.
     for line in head.split("\r\n").skip(1).filter(|line| !line.is_empty()) {
         let (header, value) = line.split_once(':').ok_or(Flaw::Unclear)?;
@@ -380,20 +384,19 @@ fn field_names(head: &str) -> Result<Vec<String>, Flaw> {
             return Err(Flaw::Unclear);
         }
         if header.eq_ignore_ascii_case("content-disposition") {
-            names_in(value, &mut names).ok_or(Flaw::Unclear)?;
+            is_usual &= names_in(value, &mut names).ok_or(Flaw::Unclear)?;
         }
     }
-    Ok(names)
+    Ok((names, is_usual))
 }
 
-/// Adds each `name` of `form-data; name="..."; filename="..."`; nothing if it is not written so, or if `name` is written in another way
-/// (RFC 2231: `name*`, `name*0`), which some read as well.
-fn names_in(disposition: &str, names: &mut Vec<String>) -> Option<()> {
+/// Adds each `name` of `form-data; name="..."; filename="..."`, and tells whether it is `form-data`: some call files otherwise. Nothing if
+/// it is not written so, or if `name` is written in another way (RFC 2231: `name*`, `name*0`), which some read as well.
+fn names_in(disposition: &str, names: &mut Vec<String>) -> Option<bool> {
     let (kind, mut rest) = match disposition.split_once(';') {
         Some((kind, rest)) => (kind, Some(rest)),
         None => (disposition, None),
     };
-    kind.trim().eq_ignore_ascii_case("form-data").then_some(())?;
     while let Some(text) = rest {
         let (key, value, tail) = parameter(text)?;
         if key.eq_ignore_ascii_case("name") {
@@ -403,7 +406,7 @@ fn names_in(disposition: &str, names: &mut Vec<String>) -> Option<()> {
         }
         rest = tail;
     }
-    Some(())
+    Some(kind.trim().eq_ignore_ascii_case("form-data"))
 }
 
 /// The first parameter, and what follows it.
@@ -420,7 +423,8 @@ fn parameter(text: &str) -> Option<(&str, &str, Option<&str>)> {
     let (value, tail) = (value.trim(), tail.trim());
     let is_word = !key.is_empty() && !key.contains([' ', '\t', ';', '"']);
     // Some end at a quote whatever stands before it: no name may hide between the two ends.
-    let is_clear = !value.contains("\\\"") || !value.to_ascii_lowercase().contains("name");
+    let hides_a_name = || value.split(';').skip(1).any(|part| begins(part.trim_start(), "name"));
+    let is_clear = !value.contains("\\\"") || !hides_a_name();
     (is_word && is_clear).then_some(())?;
     if tail.is_empty() { Some((key, value, None)) } else { Some((key, value, Some(tail.strip_prefix(';')?))) }
 }
@@ -574,7 +578,7 @@ mod tests {
         // Two backslashes are one, and the quote behind them ends the text.
         let ends = "--b\r\nContent-Disposition: form-data; filename=\"a\\\\\"; name=\"model\"\r\n\r\nm\r\n--b--";
         assert_eq!(model(ends.as_bytes(), "b").as_deref(), Some("m"));
-        let usual = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a \\\"b\\\".wav\"; filename*=UTF-8''%C3%A9.wav\r\nContent-Type: audio/wav\r\n\r\nRIFF\r\n";
+        let usual = "--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a \\\"name\\\".wav\"; filename*=UTF-8''%C3%A9.wav\r\nContent-Type: audio/wav\r\n\r\nRIFF\r\n";
         assert_eq!(model(format!("{usual}{cheap}").as_bytes(), "b").as_deref(), Some("cheap"));
     }
 

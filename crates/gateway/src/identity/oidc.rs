@@ -44,8 +44,8 @@ const UNKNOWN: &str =
     "Nobody here has your e-mail address. Ask an administrator of this gateway to make an account for you.";
 const ANOTHER: &str =
     "Your e-mail address belongs to another account of the provider here. Ask an administrator of this gateway.";
-const UNVOUCHED: &str = "Somebody registered your e-mail address by an invite of a team, and nobody has verified it. Ask an \
-                         administrator of this gateway to unlink that account: then it is yours.";
+const UNVOUCHED: &str = "The account of your e-mail address has a password and is in a team, and nobody has verified the address. \
+                         Ask an administrator of this gateway to unlink it: then it is yours.";
 const DISABLED: &str = "Your account is disabled. Ask an administrator of this gateway.";
 
 /// The provider, and what it has said of itself.

@@ -177,6 +177,9 @@ async fn alter(ask: &Ask<'_>, old: &Key, mut wanted: Wanted) -> Result<Answer, G
     }
     let wanted = wanted.of(old);
     let mut tx = ask.begin().await?;
+    if wanted.owner != old.owner {
+        check_room(ask, &mut tx, &wanted.owner).await?;
+    }
     let key = keys::change(&mut tx, &ask.scope()?, &wanted).await.map_err(|error| ask.fault(error))?;
     let (before, after) = (KeyView::of(old.clone()), KeyView::of(key.clone()));
     ask.commit(tx, &key.id, key.owner.team.as_deref(), &json!({ "before": before, "after": after })).await?;

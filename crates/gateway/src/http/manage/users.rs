@@ -68,7 +68,7 @@ pub(super) const ROUTES: &[Route] = &[
         ("DELETE", "/admin/users/{id}/identities"),
         "user.unlink",
         "forget who the user is at the provider of identities, and end their sessions; whoever has the address there next is linked \
-         anew. Where it is no team that does it, the password is forgotten as well",
+         anew. Where it is no team that does it, and there is a provider, their password is forgotten as well",
         WRITE,
         Kind::End,
         |ask| Box::pin(unlink(ask)),
@@ -260,7 +260,7 @@ async fn unlink(ask: Ask<'_>) -> Result<Answer, GatewayError> {
     let mut user = user.map_err(|error| ask.fault(error))?;
     check_role(&ask, user.role)?;
     // Whoever answers for all teams lets the provider say whose account it is: a password might be somebody else's.
-    if scope == Scope::All {
+    if scope == Scope::All && ask.identity()?.oidc().is_some() {
         let generation = users::forget_password(&mut tx, &user.id, ask.now()).await;
         user = User { generation: generation.map_err(|error| ask.fault(error))?, version: user.version + 1, ..user };
     }

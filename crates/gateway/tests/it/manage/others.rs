@@ -8,7 +8,7 @@ use waypost_testkit::Client;
 
 use super::isolation::person;
 use super::{Stage, ask, text};
-use crate::harness::NOW;
+use crate::harness::{NOW, until};
 
 const NULL: Value = Value::Null;
 
@@ -60,9 +60,7 @@ async fn nobody_keeps_the_administration_busy_by_sending_nothing() {
         client.write(head.as_bytes()).await.unwrap();
         silent.push(client);
     }
-    while stage.gateway.app.desk.live() < 260 {
-        tokio::task::yield_now().await;
-    }
+    until("all of them are there", async || (stage.gateway.app.desk.live() == 260).then_some(())).await;
     stage.make("/admin/teams", json!({ "name": "A" })).await;
 }
 
