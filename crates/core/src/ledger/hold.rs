@@ -304,6 +304,18 @@ mod tests {
     }
 
     #[test]
+    fn what_becomes_free_of_a_lease_is_too_much_once_the_budget_is_lowered_below_it() {
+        let purse = Arc::new(Purse::budget(definition(100, Window::Hour, true), Supply::Leased, 0, usd(0), usd(0)));
+        assert!(purse.grow(0, usd(50), false));
+        let running = Hold::take(&[Arc::clone(&purse)], usd(50), 0).unwrap();
+        purse.redefine(definition(0, Window::Hour, true), 0);
+        assert!(!purse.is_beyond(0), "all of it is held");
+        let _ = running.settle(usd(5));
+        assert!(purse.is_beyond(0));
+        assert_eq!((purse.shrink(NanoUsd::MAX), purse.is_beyond(0)), ((0, usd(45)), false));
+    }
+
+    #[test]
     fn sixty_four_callers_at_once_never_pass_a_budget_in_any_of_their_purses() {
         let (a, b, all) = (credit(40_000), credit(70_000), hourly(90_000, Supply::Owned));
         let spent = AtomicI64::new(0);

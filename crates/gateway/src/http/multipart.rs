@@ -397,7 +397,7 @@ fn names_in(disposition: &str, names: &mut Vec<String>) -> Option<bool> {
         Some((kind, rest)) => (kind, Some(rest)),
         None => (disposition, None),
     };
-    while let Some(text) = rest {
+    while let Some(text) = rest.filter(|rest| !rest.trim().is_empty()) {
         let (key, value, tail) = parameter(text)?;
         if key.eq_ignore_ascii_case("name") {
             names.push(value.to_owned());
@@ -575,6 +575,8 @@ mod tests {
                 }
             }
         }
+        let ended = "--b\r\nContent-Disposition: form-data; name=\"model\"; \r\n\r\nm\r\n--b--";
+        assert_eq!(model(ended.as_bytes(), "b").as_deref(), Some("m"));
         // Two backslashes are one, and the quote behind them ends the text.
         let ends = "--b\r\nContent-Disposition: form-data; filename=\"a\\\\\"; name=\"model\"\r\n\r\nm\r\n--b--";
         assert_eq!(model(ends.as_bytes(), "b").as_deref(), Some("m"));

@@ -290,15 +290,21 @@ async fn more_changes_than_are_kept_are_followed_all_the_same() {
     .await;
 }
 
+/// Two nodes, and two budgets of which one is from a later version.
+async fn with_one_unreadable(store: &Store) -> (Money, Money) {
+    let writer = node(store, "node-1", &MemoryDisk::default(), NOW).await;
+    let reader = node(store, "node-2", &MemoryDisk::default(), NOW).await;
+    for id in ["bud_1", "bud_2"] {
+        writer.put_budget(budget(id, Scope::Global, Window::Day, 1000, true), NOW, None).await.unwrap();
+    }
+    sql(store, "update ledger_budgets set length = 'fortnight' where id = 'bud_1'").await;
+    (writer, reader)
+}
+
 #[tokio::test]
 async fn a_budget_that_cannot_be_read_is_told_once_and_keeps_nobody_from_following_the_others() {
     on_postgres(async |store| {
-        let writer = node(&store, "node-1", &MemoryDisk::default(), NOW).await;
-        let reader = node(&store, "node-2", &MemoryDisk::default(), NOW).await;
-        for id in ["bud_1", "bud_2"] {
-            writer.put_budget(budget(id, Scope::Global, Window::Day, 1000, true), NOW, None).await.unwrap();
-        }
-        sql(&store, "update ledger_budgets set length = 'fortnight' where id = 'bud_1'").await;
+        let (_writer, reader) = with_one_unreadable(&store).await;
         reader.refresh(NOW).await.unwrap_err();
         assert!(reader.books().budget("bud_1").is_none() && reader.books().budget("bud_2").is_some());
         reader.refresh(NOW).await.unwrap();
@@ -309,12 +315,7 @@ async fn a_budget_that_cannot_be_read_is_told_once_and_keeps_nobody_from_followi
 #[tokio::test]
 async fn one_that_cannot_be_read_keeps_nobody_from_following_however_much_was_changed_but_from_starting() {
     on_postgres(async |store| {
-        let writer = node(&store, "node-1", &MemoryDisk::default(), NOW).await;
-        let reader = node(&store, "node-2", &MemoryDisk::default(), NOW).await;
-        for id in ["bud_1", "bud_2"] {
-            writer.put_budget(budget(id, Scope::Global, Window::Day, 1000, true), NOW, None).await.unwrap();
-        }
-        sql(&store, "update ledger_budgets set length = 'fortnight' where id = 'bud_1'").await;
+        let (writer, reader) = with_one_unreadable(&store).await;
         store.forget_changes(0).await.unwrap();
         writer.make_prepaid(&ann(), NOW).await.unwrap();
         let told = reader.refresh(NOW).await.unwrap_err();
