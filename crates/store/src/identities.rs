@@ -1,5 +1,5 @@
-//! Who a user is at a provider of identities (OIDC). Decides that one of theirs is one of ours until
-//! somebody ends that.
+//! Who a user is at a provider of identities (OIDC). Decides that one of theirs is one of ours until somebody ends
+//! that.
 //! Tests: `tests/it/people.rs`.
 
 use sqlx::{Any, Row as _, Transaction};

@@ -177,18 +177,9 @@ impl Tail {
     }
 }
 
-/// What the dialects call a picture that only their own can carry.
-const PICTURES: [&str; 4] = ["image", "image_url", "image_generation_call", "inlineData"];
-
 /// How many bytes of pictures and sound came in a frame of these events, which tell of such only that they came.
 pub fn media_bytes(frame: &Frame, events: &[Event]) -> usize {
-    let is_media = |event: &Event| match event {
-        // The results of a provider's tools are of the prompt.
-        Event::Opaque { kind } => PICTURES.contains(&kind.as_str()),
-        Event::Audio { data, transcript, .. } => transcript.is_empty() && !data.is_empty(),
-        _ => false,
-    };
-    if events.iter().any(is_media) { frame.data().map_or(0, <[u8]>::len) } else { 0 }
+    if events.iter().any(Event::is_media) { frame.data().map_or(0, <[u8]>::len) } else { 0 }
 }
 
 fn broken(error: WireError) -> Break {

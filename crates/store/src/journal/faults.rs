@@ -92,8 +92,8 @@ impl MemoryDisk {
         self.lock().calls
     }
 
-    /// The disk as a new process finds it: nothing that the old one still does is seen on it, and nobody watches it. With `power` lost, only
-    /// what was synced is there.
+    /// The disk as a new process finds it: nothing that the old one still does is seen on it, and nobody watches it. With `power`
+    /// lost, only what was synced is there.
     pub fn after_crash(&self, power: bool) -> Self {
         let state = self.lock();
         let kept = if power { &state.durable } else { &state.files };

@@ -99,4 +99,17 @@ impl Event {
             | Self::Done => false,
         }
     }
+
+    /// Does it tell of a picture, or of sound whose words it does not tell? What a provider's tools have found is neither: that is of
+    /// the prompt.
+    pub fn is_media(&self) -> bool {
+        match self {
+            Self::Opaque { kind } => PICTURES.contains(&kind.as_str()),
+            Self::Audio { data, transcript, .. } => transcript.is_empty() && !data.is_empty(),
+            _ => false,
+        }
+    }
 }
+
+/// What the dialects call a picture that only their own can carry.
+const PICTURES: [&str; 4] = ["image", "image_url", "image_generation_call", "inlineData"];
